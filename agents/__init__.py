@@ -1,0 +1,1 @@
+"""What learns by acting: actor-critic in imagination, behaviour cloning."""

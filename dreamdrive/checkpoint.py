@@ -1,0 +1,146 @@
+"""A checkpoint is a folder: `config.json` and safetensors, written aside and renamed."""
+
+import json
+import os
+import shutil
+import subprocess
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dreamdrive.errors import CheckpointError, StorageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SCHEMA = 1
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Writes a file under a temporary name in the same folder, then renames it.
+
+    Raises:
+        StorageError: If it could not be written, for example because the disk is full; the file
+            that stood there before is intact.
+    """
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise StorageError(
+            f"Could not write: {error.strerror or error}", where=path,
+            do="Free some space or choose another folder, then run the same command again.",
+        ) from error  # fmt: skip
+
+
+def git_commit() -> str:
+    """Returns the commit of the source tree, or an empty string outside a checkout."""
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(Path(__file__).resolve().parent), "rev-parse", "--short=12", "HEAD"],
+            capture_output=True, text=True, timeout=10, check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def save_checkpoint(
+    folder: Path,
+    kind: str,
+    config: Mapping[str, Any],
+    tensors: Mapping[str, Mapping[str, "Tensor"]],
+    **facts: Any,
+) -> None:
+    """Writes a checkpoint folder, replacing an older one at the same place in one rename.
+
+    Args:
+        folder: Where it shall stand.
+        kind: What it holds, for example `"WorldModel"`.
+        config: The configuration, as plain JSON types.
+        tensors: One safetensors file for each entry: `{"model": state_dict}`.
+        **facts: Further JSON facts, for example `step=1000`.
+
+    Raises:
+        StorageError: If it could not be written; an older checkpoint is intact.
+    """
+    from safetensors.torch import save_file
+
+    folder = Path(folder)
+    temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.tmp")
+    header = {"schema": SCHEMA, "class": kind, "config": dict(config), "git": git_commit(), **facts}
+    try:
+        temporary.mkdir(parents=True)
+        for name, state in tensors.items():
+            flat = {key: value.detach().cpu().contiguous() for key, value in state.items()}
+            save_file(flat, str(temporary / f"{name}.safetensors"))
+        (temporary / "config.json").write_text(json.dumps(header, indent=2) + "\n")
+        if folder.exists():
+            old = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.old")
+            folder.rename(old)
+            temporary.rename(folder)
+            shutil.rmtree(old)
+        else:
+            temporary.rename(folder)
+    except (OSError, RuntimeError) as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        if isinstance(error, RuntimeError) and "I/O" not in str(error):
+            raise
+        raise StorageError(f"Could not write the checkpoint: {error}", where=folder) from error
+
+
+def load_header(folder: Path, kind: str) -> dict[str, Any]:
+    """Returns what `config.json` of a checkpoint says.
+
+    Raises:
+        CheckpointError: If it is missing, unreadable, of another class or of another schema.
+    """
+    folder = Path(folder)
+    path = folder / "config.json"
+    if not path.is_file():
+        raise CheckpointError(
+            "There is no checkpoint here", where=folder,
+            do="Give the folder that holds config.json, or the name of a shipped checkpoint.",
+        )  # fmt: skip
+    try:
+        header: dict[str, Any] = json.loads(path.read_text())
+        schema, found = header["schema"], header["class"]
+        header["config"]
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise CheckpointError(f"The header is broken: {error!r}", where=path) from error
+    if schema != SCHEMA:
+        raise CheckpointError(
+            f"The checkpoint has schema {schema}, this version reads {SCHEMA}", where=path,
+            do="Use the version of dreamdrive that wrote it, or train again.",
+        )  # fmt: skip
+    if found != kind:
+        raise CheckpointError(f"This is a checkpoint of {found}, not of {kind}", where=folder)
+    return header
+
+
+def load_tensors(folder: Path, name: str) -> dict[str, "Tensor"]:
+    """Returns the tensors of one safetensors file of a checkpoint.
+
+    Raises:
+        CheckpointError: If the file is missing or truncated.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    path = Path(folder) / f"{name}.safetensors"
+    try:
+        return load_file(str(path))
+    except FileNotFoundError as error:
+        raise CheckpointError("A file of the checkpoint is missing", where=path) from error
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"The file is truncated or damaged: {error}", where=path,
+            do="Copy the checkpoint again or train it again.",
+        ) from error  # fmt: skip

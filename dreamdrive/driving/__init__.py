@@ -1,0 +1,1 @@
+"""What driving terms mean: state, actions, causes, kinematics, rewards and costs."""

@@ -1,0 +1,1 @@
+"""What has reset() and step(): the dream, CARLA, and the server that stands in for it."""

@@ -1,0 +1,1 @@
+"""`CarlaDrive-v0` and everything else that imports the `carla` client."""

@@ -1,0 +1,1 @@
+"""`WorldModelDream-v0`: a world model opened as a Gymnasium environment."""

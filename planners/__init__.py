@@ -1,0 +1,1 @@
+"""What acts by searching over imagined rollouts."""

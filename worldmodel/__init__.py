@@ -1,0 +1,1 @@
+"""The learned simulator: tokenizer, dynamics, heads, data and training losses."""
