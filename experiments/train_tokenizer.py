@@ -1,0 +1,83 @@
+"""Trains the tokenizer on stored episodes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from dreamdrive.config import to_dict
+from dreamdrive.experiments.training_state import TrainingState
+from dreamdrive.worldmodel.episodes import EpisodeStore, FrameTable
+from dreamdrive.worldmodel.model import WorldModel, WorldModelConfig
+from dreamdrive.worldmodel.tokenizer import TokenizerConfig
+
+Report = Callable[[int, dict[str, float]], None]
+"""Called with the step and its metrics."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainTokenizerConfig:
+    """How to train a tokenizer."""
+
+    data: Path = Path("data/train")
+    """Folder of episodes."""
+    out: Path = Path("runs/tokenizer")
+    """Run folder; the model goes to `out/model`."""
+    steps: int = 6000
+    batch_size: int = 8
+    window: int = 4
+    """Frames of a clip."""
+    learning_rate: float = 2e-3
+    seed: int = 0
+    save_every: int = 500
+    tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
+
+
+def fit_statistics(model: WorldModel, table: FrameTable) -> None:
+    """Sets the mean and spread of latents and vectors from the data."""
+    generator = torch.Generator().manual_seed(0)
+    rows = table.windows(128, 8, generator)
+    with torch.no_grad():
+        latent = model.tokenizer.posterior(images(table, rows))[0].mean[:, 2:]
+    model.latent_mean.copy_(latent.mean((0, 1, 3, 4)))
+    model.latent_std.copy_(latent.std((0, 1, 3, 4)).clamp_min(1e-3))
+    model.vector_mean.copy_(table.vector_NK.mean(0))
+    model.vector_std.copy_(table.vector_NK.std(0).clamp_min(1e-2))
+
+
+def images(table: FrameTable, rows_BT: Tensor) -> Tensor:
+    """Returns the frames of windows as RGB in [0, 1], shape (B, T, 3, H, W)."""
+    return table.image_NHWC[rows_BT].movedim(-1, 2).float() / 255.0
+
+
+def train_tokenizer(
+    config: TrainTokenizerConfig, model_config: WorldModelConfig, report: Report
+) -> Path:
+    """Trains and returns the folder of a world model with a trained tokenizer.
+
+    Its dynamics are untrained. The run resumes from `out/training` where that stands.
+    """
+    table = FrameTable.load(EpisodeStore(config.data), model_config.causes)
+    torch.manual_seed(config.seed)
+    model = WorldModel(model_config)
+    tokenizer = model.tokenizer
+    tokenizer.fit_colour_weights(table.image_NHWC[:: max(1, len(table) // 4000)])
+    state = TrainingState(
+        tokenizer, learning_rate=config.learning_rate, steps=config.steps, seed=config.seed
+    )
+    state.restore(config.out / "training")
+    while state.step < config.steps:
+        rows = table.windows(config.batch_size, config.window, state.generator)
+        with torch.autocast("cpu", torch.bfloat16):
+            loss, parts = tokenizer.loss(images(table, rows), state.generator)
+        norm = state.update(loss)
+        report(state.step, {k: float(v.detach()) for k, v in parts.items()} | {"grad_norm": norm})
+        if state.step % config.save_every == 0 and state.step < config.steps:
+            state.save(config.out / "training", to_dict(config))
+    state.save(config.out / "training", to_dict(config))
+    tokenizer.load_state_dict(state.ema)
+    fit_statistics(model, table)
+    model.save_pretrained(config.out / "model", step=state.step, frames=len(table))
+    return config.out / "model"

@@ -1,0 +1,101 @@
+"""What a training run needs to go on after a kill: weights, averages, moments and randomness."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dreamdrive.checkpoint import load_header, load_tensors, save_checkpoint
+from dreamdrive.errors import DreamdriveError
+
+
+class DivergedError(DreamdriveError, RuntimeError):
+    """A loss is not finite; the run stopped before the optimiser step."""
+
+
+class TrainingState:
+    """Optimiser, exponential moving average and random generator of one module.
+
+    A run that is saved and restored goes on exactly as one that was never interrupted.
+    """
+
+    def __init__(
+        self, module: nn.Module, *, learning_rate: float, steps: int, seed: int,
+        warmup: int = 100, average: float = 0.998, weight_decay: float = 0.01,
+    ) -> None:  # fmt: skip
+        self.module, self.steps, self.step, self.average = module, steps, 0, average
+        self.learning_rate, self.warmup = learning_rate, warmup
+        matrices = [p for p in module.parameters() if p.requires_grad and p.dim() >= 2]
+        vectors = [p for p in module.parameters() if p.requires_grad and p.dim() < 2]
+        groups = [
+            {"params": matrices, "weight_decay": weight_decay},
+            {"params": vectors, "weight_decay": 0.0},
+        ]
+        self.optimizer = torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.98))
+        self.generator = torch.Generator().manual_seed(seed)
+        self.ema = {name: value.detach().clone() for name, value in module.state_dict().items()}
+
+    def rate(self) -> float:
+        """Returns the learning rate of the next step: linear warm-up, then a half cosine to 5 %."""
+        if self.step < self.warmup:
+            return self.learning_rate * (self.step + 1) / self.warmup
+        done = (self.step - self.warmup) / max(1, self.steps - self.warmup)
+        cosine = 0.5 * (1.0 + torch.cos(torch.tensor(min(done, 1.0) * torch.pi)).item())
+        return self.learning_rate * (0.05 + 0.95 * cosine)
+
+    def update(self, loss: Tensor, *, max_norm: float = 1.0) -> float:
+        """Takes one optimiser step on a loss and returns the norm of its gradient.
+
+        Raises:
+            DivergedError: If the loss is not finite.
+        """
+        if not torch.isfinite(loss):
+            raise DivergedError(
+                f"The loss is {loss.item()}", where=f"step {self.step}",
+                do="Lower the learning rate; the last saved checkpoint is intact.",
+            )  # fmt: skip
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.module.parameters(), max_norm)
+        self.optimizer.step()
+        self.step += 1
+        keep = min(self.average, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            for name, value in self.module.state_dict().items():
+                if value.is_floating_point():
+                    self.ema[name].lerp_(value, 1.0 - keep)
+        return float(norm)
+
+    def save(self, folder: Path, config: Mapping[str, Any]) -> None:
+        """Writes everything as a checkpoint folder."""
+        moments = {}
+        for index, state in self.optimizer.state_dict()["state"].items():
+            moments |= {f"{index}.{name}": value for name, value in state.items()}
+        save_checkpoint(
+            folder, "TrainingState", config,
+            {
+                "module": self.module.state_dict(), "ema": self.ema, "moments": moments,
+                "random": {"state": self.generator.get_state()},
+            },
+            step=self.step,
+        )  # fmt: skip
+
+    def restore(self, folder: Path) -> bool:
+        """Goes on from a folder that `save` wrote; returns False where there is none."""
+        if not (Path(folder) / "config.json").is_file():
+            return False
+        self.step = load_header(folder, "TrainingState")["step"]
+        self.module.load_state_dict(load_tensors(folder, "module"))
+        self.ema = load_tensors(folder, "ema")
+        stored: dict[int, dict[str, Tensor]] = {}
+        for key, value in load_tensors(folder, "moments").items():
+            index, name = key.split(".", 1)
+            stored.setdefault(int(index), {})[name] = value
+        state = self.optimizer.state_dict()
+        self.optimizer.load_state_dict({"state": stored, "param_groups": state["param_groups"]})
+        self.generator.set_state(load_tensors(folder, "random")["state"])
+        return True

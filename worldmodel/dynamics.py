@@ -1,0 +1,198 @@
+"""Block-causal diffusion transformer over latent frames.
+
+The block of frame t holds the noisy latent and the noisy vector of that frame beside the clean ones
+of frame t-1, the action between them, and an agent token that reads the frame but is read by no
+other token of it. Since every block has its clean predecessor, all frames of a training window
+learn at once, each at its own noise level, and a rollout needs one pass per frame: the keys and
+values of its last denoising pass are what later frames read.
+
+Reference:
+    Peebles & Xie 2023, arXiv:2212.09748 (DiT); Chen et al. 2024, "Diffusion Forcing",
+    arXiv:2407.01392 (a noise level per frame); Alonso et al. 2024, "DIAMOND", arXiv:2405.12399
+    (the previous frame beside the noisy one).
+"""
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from dreamdrive.worldmodel.blocks import Block, Ring
+from dreamdrive.worldmodel.rope import space_angles
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DynamicsConfig:
+    """Sizes of the transformer."""
+
+    width: int = 128
+    num_layers: int = 6
+    num_heads: int = 4
+    num_key_heads: int = 2
+    time_every: int = 2
+    """Every so manieth layer attends over time, the others over space."""
+    patch: int = 2
+    window: int = 10
+    """Frames that a time layer sees, the current one included."""
+
+    def __post_init__(self) -> None:
+        """Checks the sizes."""
+        if self.width % (4 * self.num_heads):
+            raise ValueError(f"width must be a multiple of {4 * self.num_heads}, got {self.width}")
+        if self.num_heads % self.num_key_heads:
+            raise ValueError("num_heads must be a multiple of num_key_heads")
+        if self.window < 1:
+            raise ValueError(f"window must be at least 1, got {self.window}")
+
+    @property
+    def num_time_layers(self) -> int:
+        """Layers that attend over time."""
+        return self.num_layers // self.time_every
+
+
+class Frames(NamedTuple):
+    """Inputs of T blocks.
+
+    Attributes:
+        latent: Noisy latents z_τ, shape (B, T, C, H, W).
+        vector: Noisy vectors, shape (B, T, K).
+        previous_latent: Clean latents of the frames before, shape (B, T, C, H, W).
+        previous_vector: Clean vectors of the frames before, shape (B, T, K).
+        action: The actions between, shape (B, T, A).
+        tau: Flow time of each frame, shape (B, T); 0 is noise.
+    """
+
+    latent: Tensor
+    vector: Tensor
+    previous_latent: Tensor
+    previous_vector: Tensor
+    action: Tensor
+    tau: Tensor
+
+
+class Predicted(NamedTuple):
+    """Clean latents (B, T, C, H, W), clean vectors (B, T, K), agent token (B, T, D)."""
+
+    latent: Tensor
+    vector: Tensor
+    agent: Tensor
+
+
+class Dynamics(nn.Module):
+    """The transformer; predicts clean data (x-prediction) as a change of the frame before."""
+
+    def __init__(
+        self,
+        config: DynamicsConfig,
+        *,
+        latent_shape: tuple[int, int, int],
+        vector_size: int,
+        action_size: int,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        C, H, _ = latent_shape
+        D, patch = config.width, config.patch
+        self.grid = H // patch
+        self.num_patches = self.grid**2
+        self.num_tokens = self.num_patches + 2
+        self.embed_patch = nn.Linear(2 * C * patch**2, D)
+        self.embed_vector = nn.Linear(2 * vector_size, D)
+        self.place = nn.Parameter(torch.zeros(self.num_tokens, D))
+        self.embed_tau = nn.Sequential(nn.Linear(32, D), nn.SiLU(), nn.Linear(D, D))
+        self.embed_action = nn.Sequential(nn.Linear(action_size, D), nn.SiLU(), nn.Linear(D, D))
+        self.agent_action = nn.Linear(D, D)
+        self.modulation = nn.Sequential(nn.SiLU(), nn.Linear(D, 6 * D))
+        heads = (config.num_heads, config.num_key_heads)
+        self.blocks = nn.ModuleList(
+            Block(D, *heads, over_time=(i + 1) % config.time_every == 0)
+            for i in range(config.num_layers)
+        )
+        self.norm = nn.LayerNorm(D)
+        self.to_patch = nn.Linear(D, C * patch**2)
+        self.to_vector = nn.Linear(D, vector_size)
+        angle = space_angles(self.grid, 2, D // config.num_heads)
+        self.register_buffer("space_angle", angle, persistent=False)
+        mask = torch.ones(self.num_tokens, self.num_tokens, dtype=torch.bool)
+        mask[:-1, -1] = False
+        self.register_buffer("space_mask", mask, persistent=False)
+        self.space_angle: Tensor
+        self.space_mask: Tensor
+        self.initialise()
+
+    def initialise(self) -> None:
+        """Sets the weights: AdaLN-Zero, so that a new model predicts the frame before.
+
+        Gates and outputs start at zero (DiT); everything else keeps PyTorch's defaults.
+        """
+        nn.init.normal_(self.place, std=0.02)
+        nn.init.zeros_(self.modulation[1].weight)
+        nn.init.zeros_(self.modulation[1].bias)
+        for layer in (self.to_patch, self.to_vector):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def init_ring(self, batch_size: int, device: torch.device) -> Ring:
+        """Returns an empty ring cache."""
+        config = self.config
+        shape = (batch_size, config.num_time_layers, self.num_tokens, config.window,
+                 config.num_key_heads, config.width // config.num_heads)  # fmt: skip
+        empty = torch.zeros(shape, device=device)
+        return Ring(empty, empty.clone(), torch.zeros(batch_size, dtype=torch.long, device=device))
+
+    def forward(self, frames: Frames, ring: Ring | None = None) -> tuple[Predicted, Ring | None]:
+        """Returns predictions for each frame, and the ring with this frame written to it.
+
+        Args:
+            frames: T blocks; with a ring, T is 1.
+            ring: What the frames before left behind; None makes the T frames a window of their own.
+        """
+        x = self._embed(frames)
+        condition = self.embed_tau(_fourier(frames.tau).to(x.dtype)) + self.embed_action(
+            frames.action
+        )
+        modulation = self.modulation(condition)
+        rings = None if ring is None else ring.ages()
+        keys, values, layer = [], [], 0
+        for block in self.blocks:
+            slots = None
+            if rings is not None and ring is not None and block.over_time:
+                slots = (ring.key_BLNWGP[:, layer], ring.value_BLNWGP[:, layer], *rings)
+                layer += 1
+            x, written = block(
+                x, modulation, self.space_angle, self.space_mask, self.config.window, slots
+            )
+            if written is not None:
+                keys.append(written[0])
+                values.append(written[1])
+        if ring is not None:
+            ring = Ring(torch.stack(keys, 1), torch.stack(values, 1), ring.count_B + 1)
+        x = self.norm(x)
+        latent = frames.previous_latent + self._unpatch(self.to_patch(x[:, :, : self.num_patches]))
+        vector = frames.previous_vector + self.to_vector(x[:, :, -2]).float()
+        return Predicted(latent, vector, x[:, :, -1]), ring
+
+    def _embed(self, frames: Frames) -> Tensor:
+        pair = torch.cat([frames.latent, frames.previous_latent], 2)
+        B, T, C, H, W = pair.shape
+        p = self.config.patch
+        patches = pair.reshape(B, T, C, H // p, p, W // p, p).permute(0, 1, 3, 5, 2, 4, 6)
+        patches = self.embed_patch(patches.reshape(B, T, self.num_patches, -1))
+        vector = self.embed_vector(torch.cat([frames.vector, frames.previous_vector], -1))
+        agent = self.agent_action(self.embed_action(frames.action))
+        return torch.cat([patches, vector[:, :, None], agent[:, :, None]], 2) + self.place
+
+    def _unpatch(self, x_BTNE: Tensor) -> Tensor:
+        B, T = x_BTNE.shape[:2]
+        p, g = self.config.patch, self.grid
+        x = x_BTNE.float().reshape(B, T, g, g, -1, p, p).permute(0, 1, 4, 2, 5, 3, 6)
+        return x.reshape(B, T, -1, g * p, g * p)
+
+
+def _fourier(tau: Tensor) -> Tensor:
+    """Returns 32 sines and cosines of a flow time, shape (..., 32)."""
+    frequency = math.pi * 2.0 ** torch.linspace(0.0, 6.0, 16, device=tau.device)
+    angle = tau[..., None].float() * frequency
+    return torch.cat([angle.sin(), angle.cos()], -1)

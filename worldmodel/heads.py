@@ -1,0 +1,77 @@
+"""Heads on the agent token: reward and termination by cause, as a small ensemble.
+
+The members start from different weights; their disagreement is the model's own word that it does
+not know.
+
+Reference:
+    Hafner et al. 2023, arXiv:2301.04104 (two-hot rewards); Lakshminarayanan et al. 2017,
+    arXiv:1612.01474 (ensembles).
+"""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dreamdrive.worldmodel.two_hot import symexp_bins, two_hot_loss, two_hot_mean
+
+NUM_MEMBERS = 3
+NUM_BINS = 63
+REWARD_LIMIT, REWARD_SCALE = 2.0, 0.01
+
+
+class Outcome(NamedTuple):
+    """What a decision leads to.
+
+    Attributes:
+        reward: Expected reward, shape (...).
+        termination: Probability of each cause, shape (..., causes); their sum is at most 1.
+        uncertainty: Standard deviation between the members of the probability to terminate, plus
+            that of the reward, shape (...).
+    """
+
+    reward: Tensor
+    termination: Tensor
+    uncertainty: Tensor
+
+
+class OutcomeHeads(nn.Module):
+    """An ensemble of networks from the agent token to reward and cause."""
+
+    def __init__(self, width: int, num_causes: int) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(
+            nn.Sequential(
+                nn.LayerNorm(width), nn.Linear(width, width), nn.SiLU(),
+                nn.Linear(width, NUM_BINS + num_causes + 1),
+            )
+            for _ in range(NUM_MEMBERS)
+        )  # fmt: skip
+        bins = symexp_bins(NUM_BINS, REWARD_LIMIT, REWARD_SCALE)
+        self.register_buffer("bins", bins, persistent=False)
+        self.bins: Tensor
+
+    def forward(self, agent: Tensor) -> Outcome:
+        """Returns the outcome for agent tokens of shape (..., D)."""
+        out = torch.stack([member(agent).float() for member in self.members])
+        reward = two_hot_mean(out[..., :NUM_BINS], self.bins)
+        cause = out[..., NUM_BINS:].softmax(-1)
+        uncertainty = (1.0 - cause[..., 0]).std(0) + reward.std(0)
+        return Outcome(reward.mean(0), cause[..., 1:].mean(0), uncertainty)
+
+    def loss(self, agent: Tensor, reward: Tensor, cause: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns the mean cross-entropies of reward and cause over members and elements.
+
+        Args:
+            agent: Agent tokens, shape (..., D).
+            reward: Rewards, shape (...).
+            cause: 0 for none, else 1 + the number of the cause, int64, shape (...).
+        """
+        reward_loss, cause_loss = [], []
+        for member in self.members:
+            out = member(agent).float()
+            reward_loss.append(two_hot_loss(out[..., :NUM_BINS], reward, self.bins).mean())
+            logits = out[..., NUM_BINS:].flatten(0, -2)
+            cause_loss.append(F.cross_entropy(logits, cause.flatten()))
+        return torch.stack(reward_loss).mean(), torch.stack(cause_loss).mean()

@@ -1,0 +1,177 @@
+"""What the dynamics learn from: L = λ₁ reconstruction + λ₂ flow + heads, each part named.
+
+Two ways to see a window of frames:
+
+* `flow_loss`: every frame at its own noise level beside its clean predecessor (flow matching with
+  diffusion forcing); all frames at once, many frames a second.
+* `rollout_loss`: the model's own predictions fed back for a number of steps, as in a dream, with
+  the gradient through all of them (self-forcing); what it costs in speed it repays in drift.
+
+Reference:
+    Lipman et al. 2023, arXiv:2210.02747; Chen et al. 2024, arXiv:2407.01392; Huang et al. 2025,
+    "Self Forcing", arXiv:2506.08009.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from dreamdrive.worldmodel.dynamics import Frames
+from dreamdrive.worldmodel.model import WorldModel
+from dreamdrive.worldmodel.path import interpolate
+from dreamdrive.worldmodel.state import RolloutState
+from dreamdrive.worldmodel.transformer import TransformerDynamics
+
+
+class Batch(NamedTuple):
+    """Windows of T frames; what belongs to a decision stands at the frame it led to.
+
+    Attributes:
+        latent: Normalised latents, shape (B, T, C, H, W).
+        vector: Normalised vectors, shape (B, T, K).
+        action: Shape (B, T, A).
+        reward: Shape (B, T).
+        cause: 0 for none, else 1 + the number of the cause, shape (B, T).
+        image: RGB in [0, 1], shape (B, T, 3, H, W), or None.
+    """
+
+    latent: Tensor
+    vector: Tensor
+    action: Tensor
+    reward: Tensor
+    cause: Tensor
+    image: Tensor | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LossConfig:
+    """Weights of the parts; each can be switched off with 0."""
+
+    reconstruction: float = 1.0
+    flow: float = 1.0
+    vector: float = 0.5
+    reward: float = 0.1
+    cause: float = 0.3
+    noise_free_share: float = 0.5
+    """Share of frames at τ = 0, where the one-step sampler works; the rest are uniform in τ."""
+    history_noise: float = 0.1
+    """Largest standard deviation of the noise on the clean predecessor."""
+
+
+def flow_loss(
+    model: WorldModel, batch: Batch, config: LossConfig, generator: torch.Generator
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Returns the loss of clean-data prediction at random noise levels, and its parts.
+
+    The first frame of a window is only seen as a predecessor.
+
+    Raises:
+        TypeError: If the model's dynamics are not a transformer.
+    """
+    if not isinstance(model.dynamics, TransformerDynamics):
+        raise TypeError("flow matching needs the transformer dynamics")
+
+    def normal(like: Tensor) -> Tensor:
+        return torch.randn(like.shape, generator=generator, device=like.device)
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(shape, generator=generator, device=batch.latent.device)
+
+    target, target_vector = batch.latent[:, 1:], batch.vector[:, 1:]
+    B, T = target.shape[:2]
+    tau = uniform(B, T) * (uniform(B, T) >= config.noise_free_share)
+    strength = uniform(B, T) * config.history_noise
+    previous = batch.latent[:, :-1]
+    previous = previous + normal(previous) * strength[..., None, None, None]
+    previous_vector = batch.vector[:, :-1]
+    previous_vector = previous_vector + normal(previous_vector) * 0.2 * strength[..., None]
+    frames = Frames(
+        interpolate(normal(target), target, tau[..., None, None, None]),
+        interpolate(normal(target_vector), target_vector, tau[..., None]),
+        previous, previous_vector, batch.action[:, 1:], tau,
+    )  # fmt: skip
+    predicted, _ = model.dynamics.network(frames)
+    parts = {
+        "flow": (predicted.latent - target).square().mean(),
+        "vector": (predicted.vector - target_vector).square().mean(),
+    }
+    parts["reward"], parts["cause"] = model.heads.loss(
+        predicted.agent, batch.reward[:, 1:], batch.cause[:, 1:]
+    )
+    return _total(parts, config), parts
+
+
+def rollout_loss(
+    model: WorldModel,
+    batch: Batch,
+    config: LossConfig,
+    generator: torch.Generator,
+    *,
+    context: int,
+    teacher_forcing: float = 0.0,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Returns the loss of one-step predictions that are fed back, and its parts.
+
+    Args:
+        model: The model.
+        batch: Windows of T frames, with images if `config.reconstruction` is not 0.
+        config: Weights.
+        generator: Source of randomness.
+        context: Frames seen before the model is on its own, at least 1.
+        teacher_forcing: Chance that a fed-back frame is the true one instead: the λ_t of scheduled
+            sampling, max(0, 1 - t / T_max).
+    """
+    B, T = batch.latent.shape[:2]
+    memory = model.dynamics.init_memory(B, batch.latent.device)
+    latent, vector = batch.latent[:, 0], batch.vector[:, 0]
+    latents, vectors, agents = [], [], []
+    for t in range(1, T):
+        noise = (
+            torch.randn(latent.shape, generator=generator, device=latent.device),
+            torch.randn(vector.shape, generator=generator, device=latent.device),
+        )
+        step = model.dynamics.step(latent, vector, batch.action[:, t], memory, noise)
+        memory = step.memory
+        latents.append(step.latent)
+        vectors.append(step.vector)
+        agents.append(step.agent)
+        truth = torch.rand(B, generator=generator, device=latent.device) < teacher_forcing
+        if t < context:
+            truth = torch.ones_like(truth)
+        latent = torch.where(truth[:, None, None, None], batch.latent[:, t], step.latent)
+        vector = torch.where(truth[:, None], batch.vector[:, t], step.vector)
+    predicted = torch.stack(latents, 1)
+    parts = {
+        "flow": (predicted - batch.latent[:, 1:]).square().mean(),
+        "vector": (torch.stack(vectors, 1) - batch.vector[:, 1:]).square().mean(),
+    }
+    parts["reward"], parts["cause"] = model.heads.loss(
+        torch.stack(agents, 1), batch.reward[:, 1:], batch.cause[:, 1:]
+    )
+    if config.reconstruction and batch.image is not None:
+        last = int(torch.randint(min(3, T - 1), T, (), generator=generator))
+        first = max(1, last - 2)
+        raw = model.unnormalise_latent(predicted[:, first - 1 : last])
+        image, _ = model.tokenizer.decode(raw)
+        parts["reconstruction"] = model.tokenizer.reconstruction_loss(
+            image[:, -1:], batch.image[:, last : last + 1]
+        )
+    return _total(parts, config), parts
+
+
+def _total(parts: dict[str, Tensor], config: LossConfig) -> Tensor:
+    return torch.stack([getattr(config, name) * value for name, value in parts.items()]).sum()
+
+
+def start_states(model: WorldModel, batch: Batch, *, context: int | None = None) -> RolloutState:
+    """Returns the states after the last frame of each window, from its latents; no gradient."""
+    with torch.no_grad():
+        state = model.init_state(len(batch.latent))
+        frames = batch.latent.shape[1] if context is None else context
+        for t in range(frames):
+            vector = model.unnormalise_vector(batch.vector[:, t])
+            action = batch.action[:, t] if t else None
+            state = model.observe_latent(state, batch.latent[:, t], vector, action)
+    return state

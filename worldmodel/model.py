@@ -1,0 +1,281 @@
+"""The world model: one face over tokenizer, dynamics and heads.
+
+Shapes: B batch, T time, C channels, H W latent or image size, K vector size, A action size.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from dreamdrive import checkpoint
+from dreamdrive.config import from_dict, to_dict
+from dreamdrive.errors import CheckpointError
+from dreamdrive.worldmodel.dynamics import DynamicsConfig
+from dreamdrive.worldmodel.heads import OutcomeHeads
+from dreamdrive.worldmodel.recurrent import RecurrentConfig, RecurrentDynamics
+from dreamdrive.worldmodel.state import Imagined, RolloutState
+from dreamdrive.worldmodel.tokenizer import Tokenizer, TokenizerConfig
+from dreamdrive.worldmodel.transformer import TransformerDynamics
+
+SHIPPED = Path(__file__).resolve().parent / "checkpoints"
+DEFAULT = "dreamdrive-cpu"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorldModelConfig:
+    """What a world model is made of and what its numbers mean."""
+
+    vector_names: tuple[str, ...]
+    causes: tuple[str, ...]
+    """Names of the causes of termination that the heads predict."""
+    action_size: int = 2
+    step_s: float = 0.1
+    """Seconds between two frames."""
+    kind: Literal["transformer", "recurrent"] = "transformer"
+    tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
+    transformer: DynamicsConfig = field(default_factory=DynamicsConfig)
+    recurrent: RecurrentConfig = field(default_factory=RecurrentConfig)
+
+    @property
+    def vector_size(self) -> int:
+        """Entries of a frame's vector."""
+        return len(self.vector_names)
+
+    @property
+    def image_size(self) -> int:
+        """Height and width of a frame."""
+        return self.tokenizer.image_size
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of a latent."""
+        size = self.tokenizer.latent_size
+        return (self.tokenizer.latent_channels, size, size)
+
+
+class WorldModel(nn.Module):
+    """A learned simulator; see `imagine_step` for the one step that everything rests on."""
+
+    def __init__(self, config: WorldModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.tokenizer = Tokenizer(config.tokenizer)
+        sizes: dict[str, Any] = {
+            "latent_shape": config.latent_shape,
+            "vector_size": config.vector_size,
+            "action_size": config.action_size,
+        }
+        self.dynamics: TransformerDynamics | RecurrentDynamics = (
+            TransformerDynamics(config.transformer, **sizes)
+            if config.kind == "transformer"
+            else RecurrentDynamics(config.recurrent, **sizes)
+        )
+        self.heads = OutcomeHeads(self.dynamics.agent_size, len(config.causes))
+        channels, K = config.latent_shape[0], config.vector_size
+        for name, size in (("latent", channels), ("vector", K)):
+            self.register_buffer(f"{name}_mean", torch.zeros(size))
+            self.register_buffer(f"{name}_std", torch.ones(size))
+        self.latent_mean: Tensor
+        self.latent_std: Tensor
+        self.vector_mean: Tensor
+        self.vector_std: Tensor
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.latent_mean.device
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of a latent."""
+        return self.config.latent_shape
+
+    # --- files -----------------------------------------------------------------------------------
+
+    @classmethod
+    def from_pretrained(
+        cls, name_or_path: str | Path = DEFAULT, device: str | torch.device = "cpu"
+    ) -> "WorldModel":
+        """Returns a trained model, in evaluation mode.
+
+        Args:
+            name_or_path: A shipped checkpoint's name, or a folder that `save_pretrained` wrote.
+            device: Where to put it.
+
+        Raises:
+            CheckpointError: If it is missing, truncated, or of another schema or shape.
+        """
+        folder = find_checkpoint(name_or_path)
+        header = checkpoint.load_header(folder, "WorldModel")
+        model = cls(from_dict(WorldModelConfig, header["config"], f"{folder}/config.json"))
+        tensors = checkpoint.load_tensors(folder, "model")
+        try:
+            model.load_state_dict({name: value.float() for name, value in tensors.items()})
+        except RuntimeError as error:
+            text = str(error).splitlines()[-1].strip()
+            raise CheckpointError(f"The weights do not fit: {text}", where=folder) from error
+        return model.to(device).eval().requires_grad_(False)
+
+    def save_pretrained(self, folder: str | Path, *, half: bool = False, **facts: Any) -> None:
+        """Writes the model as a checkpoint folder.
+
+        Args:
+            folder: Where; an older checkpoint there is replaced in one rename.
+            half: Store 16-bit floats, at half the size.
+            **facts: JSON facts for the header: data, time, scores.
+
+        Raises:
+            StorageError: If it could not be written.
+        """
+        state = self.state_dict()
+        if half:
+            state = {name: value.half() for name, value in state.items()}
+        config = to_dict(self.config)
+        checkpoint.save_checkpoint(Path(folder), "WorldModel", config, {"model": state}, **facts)
+
+    # --- frames and latents ----------------------------------------------------------------------
+
+    def encode(self, image_BTCHW: Tensor) -> Tensor:
+        """Returns normalised latents (B, T, C, H/8, W/8) of a clip from an episode's start."""
+        posterior, _ = self.tokenizer.posterior(image_BTCHW)
+        return self.normalise_latent(posterior.mean)
+
+    def decode(self, latent_BTCHW: Tensor) -> Tensor:
+        """Returns RGB (B, T, 3, H, W) in [0, 1] of a clip of normalised latents."""
+        image, _ = self.tokenizer.decode(self.unnormalise_latent(latent_BTCHW))
+        return image.clamp(0.0, 1.0)
+
+    def encode_stream(self, image_BCHW: Tensor, cache: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns the latent (B, C, H/8, W/8) of the next frame of a stream, and its cache."""
+        posterior, cache = self.tokenizer.posterior(image_BCHW[:, None], cache)
+        return self.normalise_latent(posterior.mean)[:, 0], cache
+
+    def decode_step(self, state: RolloutState) -> tuple[Tensor, RolloutState]:
+        """Returns the current frame as RGB (B, 3, H, W) in [0, 1], and the state after showing it.
+
+        Call it once for each step of a rollout: the decoder mixes a frame with the two before.
+        """
+        latent = self.unnormalise_latent(state.latent_BCHW[:, None])
+        image, cache = self.tokenizer.decode(latent, state.decoder_cache)
+        return image[:, 0].clamp(0.0, 1.0), state._replace(decoder_cache=cache)
+
+    def normalise_latent(self, latent: Tensor) -> Tensor:
+        """Returns a latent with zero mean and unit variance per channel (third axis from right)."""
+        return (latent - self.latent_mean[:, None, None]) / self.latent_std[:, None, None]
+
+    def unnormalise_latent(self, latent: Tensor) -> Tensor:
+        """Returns the tokenizer's own latent; the inverse of `normalise_latent`."""
+        return latent * self.latent_std[:, None, None] + self.latent_mean[:, None, None]
+
+    def normalise_vector(self, vector: Tensor) -> Tensor:
+        """Returns a vector with zero mean and unit variance per entry."""
+        return (vector - self.vector_mean) / self.vector_std
+
+    def unnormalise_vector(self, vector: Tensor) -> Tensor:
+        """Returns a vector in its own units; the inverse of `normalise_vector`."""
+        return vector * self.vector_std + self.vector_mean
+
+    # --- rollouts --------------------------------------------------------------------------------
+
+    def init_state(self, batch_size: int) -> RolloutState:
+        """Returns the state before an episode's first frame."""
+        like = self.latent_mean
+        return RolloutState(
+            latent_BCHW=like.new_zeros(batch_size, *self.latent_shape),
+            vector_BK=like.new_zeros(batch_size, self.config.vector_size),
+            memory=self.dynamics.init_memory(batch_size, self.device),
+            encoder_cache=self.tokenizer.encoder_cache(batch_size, like),
+            decoder_cache=self.tokenizer.decoder_cache(batch_size, like),
+        )
+
+    def observe(
+        self,
+        state: RolloutState,
+        image_BCHW: Tensor,
+        vector_BK: Tensor,
+        action_BA: Tensor | None = None,
+    ) -> RolloutState:
+        """Returns the state after a real frame.
+
+        Args:
+            state: The state before it.
+            image_BCHW: RGB in [0, 1].
+            vector_BK: The frame's vector, in its own units.
+            action_BA: The action that led to it; None for an episode's first frame.
+        """
+        latent, encoder_cache = self.encode_stream(image_BCHW, state.encoder_cache)
+        state = self.observe_latent(state, latent, vector_BK, action_BA)
+        return state._replace(encoder_cache=encoder_cache)
+
+    def observe_latent(
+        self,
+        state: RolloutState,
+        latent_BCHW: Tensor,
+        vector_BK: Tensor,
+        action_BA: Tensor | None = None,
+    ) -> RolloutState:
+        """Returns the state after a real frame whose latent is known; as `observe`."""
+        if action_BA is not None:
+            noise = (torch.zeros_like(latent_BCHW), torch.zeros_like(vector_BK))
+            before = self.normalise_vector(state.vector_BK)
+            step = self.dynamics.step(state.latent_BCHW, before, action_BA, state.memory, noise)
+            state = state._replace(memory=step.memory)
+        feature = self.tokenizer.from_latent(self.unnormalise_latent(latent_BCHW))
+        decoder_cache = torch.cat([state.decoder_cache[:, 1:], feature[:, None]], 1)
+        return state._replace(
+            latent_BCHW=latent_BCHW, vector_BK=vector_BK, decoder_cache=decoder_cache
+        )
+
+    def imagine_step(
+        self,
+        state: RolloutState,
+        action_BA: Tensor,
+        *,
+        generator: torch.Generator | None = None,
+        noise: tuple[Tensor, Tensor] | None = None,
+        num_steps: int = 1,
+    ) -> tuple[RolloutState, Imagined]:
+        """Returns the state after an action, and what it shows; differentiable in both arguments.
+
+        Args:
+            state: Where the rollout stands.
+            action_BA: The action taken there.
+            generator: Source of the flow's noise where `noise` is None.
+            noise: Unit Gaussian of the shapes of the latent and the vector.
+            num_steps: Euler steps of the sampler: 1 gives the mean, 4 a sample.
+        """
+        if noise is None:
+            noise = (
+                torch.randn(state.latent_BCHW.shape, generator=generator, device=self.device),
+                torch.randn(state.vector_BK.shape, generator=generator, device=self.device),
+            )
+        before = self.normalise_vector(state.vector_BK)
+        step = self.dynamics.step(
+            state.latent_BCHW, before, action_BA, state.memory, noise, num_steps
+        )
+        vector = self.unnormalise_vector(step.vector)
+        outcome = self.heads(step.agent)
+        state = state._replace(latent_BCHW=step.latent, vector_BK=vector, memory=step.memory)
+        return state, Imagined(step.latent, vector, *outcome)
+
+
+def find_checkpoint(name_or_path: str | Path) -> Path:
+    """Returns the folder of a checkpoint: a path where there is one, else a shipped name.
+
+    Raises:
+        CheckpointError: If there is neither.
+    """
+    path = Path(name_or_path)
+    if (path / "config.json").is_file():
+        return path
+    shipped = SHIPPED / str(name_or_path)
+    if shipped.is_dir():
+        return shipped
+    names = ", ".join(sorted(p.name for p in SHIPPED.glob("*") if p.is_dir())) or "none"
+    raise CheckpointError(
+        "There is no such checkpoint", where=name_or_path,
+        do=f"Give a folder that holds config.json, or a shipped name ({names}).",
+    )  # fmt: skip

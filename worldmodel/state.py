@@ -1,0 +1,76 @@
+"""The state of a rollout: a value of fixed size that can be forked, reset and selected."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map
+
+
+class RolloutState(NamedTuple):
+    """Everything that the next step depends on; each tensor has the batch B in front.
+
+    Attributes:
+        latent_BCHW: The current frame's normalised latent.
+        vector_BK: The current frame's vector in its own units.
+        memory: What the dynamics keeps of the frames before.
+        encoder_cache: The tokenizer's cache for the next real frame.
+        decoder_cache: The tokenizer's cache for the next decoded frame.
+    """
+
+    latent_BCHW: Tensor
+    vector_BK: Tensor
+    memory: NamedTuple
+    encoder_cache: Tensor
+    decoder_cache: Tensor
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> "RolloutState":
+        """Returns the state with a function applied to every tensor."""
+        mapped: RolloutState = tree_map(function, self)
+        return mapped
+
+    def select(self, index: Tensor) -> "RolloutState":
+        """Returns the rows that an index or mask picks; an index may repeat rows to fork them."""
+        return self.map(lambda x: x[index])
+
+    def clone(self) -> "RolloutState":
+        """Returns a copy that shares no memory."""
+        return self.map(torch.clone)
+
+    def detach(self) -> "RolloutState":
+        """Returns the state cut off from the graph that computed it."""
+        return self.map(torch.Tensor.detach)
+
+    def where(self, mask_B: Tensor, other: "RolloutState") -> "RolloutState":
+        """Returns `other` in the rows of the mask and this state elsewhere: a masked reset."""
+
+        def choose(mine: Tensor, theirs: Tensor) -> Tensor:
+            return torch.where(mask_B.view(-1, *[1] * (mine.dim() - 1)), theirs, mine)
+
+        chosen: RolloutState = tree_map(choose, self, other)
+        return chosen
+
+    @staticmethod
+    def concatenate(states: list["RolloutState"]) -> "RolloutState":
+        """Returns the rows of several states end to end."""
+        joined: RolloutState = tree_map(lambda *parts: torch.cat(parts), *states)
+        return joined
+
+
+class Imagined(NamedTuple):
+    """What one imagined step shows.
+
+    Attributes:
+        latent_BCHW: Normalised latent of the new frame.
+        vector_BK: Its vector, in its own units.
+        reward_B: Expected reward of the decision.
+        termination_BC: Probability of each cause of termination.
+        uncertainty_B: Disagreement of the heads' ensemble.
+    """
+
+    latent_BCHW: Tensor
+    vector_BK: Tensor
+    reward_B: Tensor
+    termination_BC: Tensor
+    uncertainty_B: Tensor

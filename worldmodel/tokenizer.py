@@ -1,0 +1,208 @@
+"""Causal 3D VAE: RGB (B, T, 3, H, W) to latents (B, T, C, H/8, W/8) and back.
+
+Space is convolved frame by frame; time is mixed by causal convolutions at the coarsest resolution,
+so that a stream of single frames with a small cache equals the whole clip. Norms act on the
+channels of one position alone: anything wider would look across time or at the clip's length.
+
+Reference:
+    Kingma & Welling 2014, arXiv:1312.6114; van den Oord et al. 2016, arXiv:1609.03499.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dreamdrive.worldmodel.causal_conv import CausalTimeConv
+
+COLOUR_BINS = 8
+"""Levels per channel of the colour histogram that weights rare content."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TokenizerConfig:
+    """Sizes of the tokenizer and weights of its loss."""
+
+    image_size: int = 64
+    latent_channels: int = 8
+    width: int = 48
+    """Channels at a quarter of the resolution."""
+    coarse_width: int = 64
+    """Channels at an eighth of the resolution."""
+    kl_weight: float = 1e-4
+    latent_noise: float = 0.2
+    """Largest standard deviation of the noise on latents that the decoder learns to bear."""
+    rarity_power: float = 0.5
+    """A colour of frequency f weighs f to the minus this power; 0 weighs all pixels alike."""
+
+    def __post_init__(self) -> None:
+        """Checks the sizes."""
+        if self.image_size % 8:
+            raise ValueError(f"image_size must be a multiple of 8, got {self.image_size}")
+
+    @property
+    def latent_size(self) -> int:
+        """Height and width of a latent."""
+        return self.image_size // 8
+
+
+class ChannelNorm(nn.Module):
+    """RMS norm over the channels of each position."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(channels))
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        """Returns the input with unit root mean square at each position, times a scale."""
+        inverse = torch.rsqrt(x_BCHW.square().mean(1, keepdim=True) + 1e-6)
+        return x_BCHW * inverse * self.scale[:, None, None]
+
+
+class ResBlock(nn.Module):
+    """Two 3x3 convolutions around a residual."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm1, self.norm2 = ChannelNorm(channels), ChannelNorm(channels)
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        nn.init.zeros_(self.conv2.weight)
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        """Returns a tensor of the input's shape."""
+        hidden = self.conv1(F.silu(self.norm1(x_BCHW)))
+        return x_BCHW + self.conv2(F.silu(self.norm2(hidden)))
+
+
+class Posterior(NamedTuple):
+    """A diagonal Gaussian over latents; both of shape (B, T, C, H, W)."""
+
+    mean: Tensor
+    log_variance: Tensor
+
+    def sample(self, generator: torch.Generator | None = None) -> Tensor:
+        """Returns one draw."""
+        noise = torch.randn(self.mean.shape, generator=generator, device=self.mean.device)
+        return self.mean + noise * (0.5 * self.log_variance).exp()
+
+    def kl(self) -> Tensor:
+        """Returns the divergence from the unit Gaussian, in nats per latent value."""
+        mean, log_variance = self
+        return 0.5 * (mean.square() + log_variance.exp() - 1.0 - log_variance).mean()
+
+
+class Tokenizer(nn.Module):
+    """Encoder and decoder; see the module's docstring."""
+
+    def __init__(self, config: TokenizerConfig) -> None:
+        super().__init__()
+        self.config = config
+        W, D, C = config.width, config.coarse_width, config.latent_channels
+        self.stem = nn.Conv2d(48, W, 3, padding=1)
+        self.fine_in = ResBlock(W)
+        self.down = nn.Conv2d(W, D, 2, stride=2)
+        self.coarse_in = ResBlock(D)
+        self.time_in = CausalTimeConv(D)
+        self.to_posterior = nn.Conv2d(D, 2 * C, 1)
+        self.from_latent = nn.Conv2d(C, D, 3, padding=1)
+        self.time_out = CausalTimeConv(D)
+        self.coarse_out = nn.Sequential(ResBlock(D), ResBlock(D))
+        self.up = nn.Conv2d(D, 4 * W, 1)
+        self.fine_out = nn.Sequential(ResBlock(W), ResBlock(W))
+        self.head = nn.Conv2d(W, 48, 3, padding=1)
+        self.register_buffer("colour_weight", torch.ones(COLOUR_BINS**3))
+        self.colour_weight: Tensor
+
+    def posterior(
+        self, image_BTCHW: Tensor, cache: Tensor | None = None
+    ) -> tuple[Posterior, Tensor]:
+        """Returns the posterior of each frame given it and the frames before, and the cache.
+
+        Args:
+            image_BTCHW: RGB in [0, 1], shape (B, T, 3, H, W).
+            cache: What the call on the frames before returned; None at an episode's start.
+        """
+        B, T = image_BTCHW.shape[:2]
+        x = F.pixel_unshuffle(image_BTCHW.flatten(0, 1) * 2.0 - 1.0, 4)
+        x = self.coarse_in(self.down(self.fine_in(self.stem(x))))
+        x = x.unflatten(0, (B, T))
+        mixed, cache = self.time_in(x, cache)
+        x = x + F.silu(mixed)
+        mean, log_variance = self.to_posterior(x.flatten(0, 1)).float().chunk(2, 1)
+        shape = (B, T)
+        return Posterior(
+            mean.unflatten(0, shape), log_variance.clamp(-12.0, 4.0).unflatten(0, shape)
+        ), cache
+
+    def decode(self, latent_BTCHW: Tensor, cache: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Returns RGB of shape (B, T, 3, H, W), in [0, 1] but not clipped, and the cache."""
+        B, T = latent_BTCHW.shape[:2]
+        x = self.from_latent(latent_BTCHW.flatten(0, 1)).unflatten(0, (B, T))
+        mixed, cache = self.time_out(x, cache)
+        x = self.coarse_out((x + F.silu(mixed)).flatten(0, 1))
+        x = self.fine_out(F.pixel_shuffle(self.up(x), 2))
+        image = F.pixel_shuffle(self.head(x), 4).float() * 0.5 + 0.5
+        return image.unflatten(0, (B, T)), cache
+
+    def encoder_cache(self, batch_size: int, like: Tensor) -> Tensor:
+        """Returns the encoder's cache before an episode's first frame."""
+        size = self.config.latent_size
+        return self.time_in.init_cache(batch_size, size, size, like)
+
+    def decoder_cache(self, batch_size: int, like: Tensor) -> Tensor:
+        """Returns the decoder's cache before an episode's first frame."""
+        size = self.config.latent_size
+        return self.time_out.init_cache(batch_size, size, size, like)
+
+    def fit_colour_weights(self, image_NHWC: Tensor) -> None:
+        """Sets the weight of each colour from its frequency in uint8 frames (N, H, W, 3).
+
+        Weights average 1 over the pixels and are kept within [0.2, 20].
+        """
+        index = colour_index(image_NHWC.movedim(-1, 1).float() / 255.0)
+        count = torch.bincount(index.flatten(), minlength=COLOUR_BINS**3).float()
+        frequency = (count / count.sum()).clamp_min(1e-6)
+        weight = frequency.pow(-self.config.rarity_power)
+        weight = weight / (weight * frequency).sum()
+        self.colour_weight.copy_(weight.clamp(0.2, 20.0))
+
+    def pixel_weight(self, image_BTCHW: Tensor) -> Tensor:
+        """Returns the weight of each pixel's colour, shape (B, T, 1, H, W)."""
+        image = image_BTCHW.flatten(0, 1)
+        return self.colour_weight[colour_index(image)][:, None].unflatten(0, image_BTCHW.shape[:2])
+
+    def reconstruction_loss(self, predicted_BTCHW: Tensor, image_BTCHW: Tensor) -> Tensor:
+        """Returns the rarity-weighted squared plus absolute error, a scalar."""
+        error = predicted_BTCHW - image_BTCHW
+        return (self.pixel_weight(image_BTCHW) * (4.0 * error.square() + error.abs())).mean()
+
+    def loss(
+        self, image_BTCHW: Tensor, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Returns the training loss and its parts.
+
+        The decoder sees a posterior sample with extra noise of a random strength, so that it bears
+        the imperfect latents of a dream.
+        """
+        posterior, _ = self.posterior(image_BTCHW)
+        latent = posterior.sample(generator)
+        B = len(latent)
+        strength = torch.rand((B, 1, 1, 1, 1), generator=generator, device=latent.device)
+        noise = torch.randn(latent.shape, generator=generator, device=latent.device)
+        spread = latent.detach().std()
+        noisy = latent + noise * strength * self.config.latent_noise * spread
+        predicted, _ = self.decode(noisy)
+        reconstruction = self.reconstruction_loss(predicted, image_BTCHW)
+        kl = posterior.kl()
+        loss = reconstruction + self.config.kl_weight * kl
+        error = (predicted.detach() - image_BTCHW).square().mean()
+        return loss, {"reconstruction": reconstruction, "kl": kl, "psnr": -10.0 * error.log10()}
+
+
+def colour_index(image_NCHW: Tensor) -> Tensor:
+    """Returns the histogram bin of each pixel's colour, shape (N, H, W)."""
+    level = (image_NCHW * COLOUR_BINS).long().clamp(0, COLOUR_BINS - 1)
+    return (level[:, 0] * COLOUR_BINS + level[:, 1]) * COLOUR_BINS + level[:, 2]
