@@ -33,7 +33,7 @@ class TrainWorldModelConfig:
     """Go on from the dynamics in `init` instead of new ones."""
     steps: int = 8000
     rollout_share: float = 0.6
-    """Share of the steps, at the end, that train on rollouts; the recurrent model has only those."""
+    """Share of the steps, at the end, that train on rollouts; all of them if recurrent."""
     batch_size: int = 32
     window: int = 16
     """Frames of a training window of the first phase."""

@@ -164,8 +164,8 @@ class Tokenizer(nn.Module):
         """
         index = colour_index(image_NHWC.movedim(-1, 1).float() / 255.0)
         count = torch.bincount(index.flatten(), minlength=COLOUR_BINS**3).float()
-        frequency = (count / count.sum()).clamp_min(1e-6)
-        weight = frequency.pow(-self.config.rarity_power)
+        frequency = count / count.sum()
+        weight = frequency.clamp_min(1e-6).pow(-self.config.rarity_power)
         weight = weight / (weight * frequency).sum()
         self.colour_weight.copy_(weight.clamp(0.2, 20.0))
 

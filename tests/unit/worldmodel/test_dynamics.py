@@ -1,0 +1,128 @@
+import pytest
+import torch
+from dreamdrive.worldmodel.blocks import Ring
+from dreamdrive.worldmodel.dynamics import Dynamics, DynamicsConfig, Frames
+from dreamdrive.worldmodel.rope import angles, rotate, space_angles
+
+WINDOW = 4
+
+
+@pytest.fixture
+def network() -> Dynamics:
+    """A network whose every weight matters: no zero gate is left."""
+    torch.manual_seed(0)
+    config = DynamicsConfig(width=32, num_layers=4, num_heads=2, num_key_heads=1, window=WINDOW)
+    network = Dynamics(config, latent_shape=(4, 4, 4), vector_size=3, action_size=2)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.15)
+    return network.eval().requires_grad_(False)
+
+
+def random_frames(batch: int, time: int, seed: int = 1) -> Frames:
+    g = torch.Generator().manual_seed(seed)
+    latent = (batch, time, 4, 4, 4)
+    return Frames(
+        torch.randn(latent, generator=g), torch.randn(batch, time, 3, generator=g),
+        torch.randn(latent, generator=g), torch.randn(batch, time, 3, generator=g),
+        torch.randn(batch, time, 2, generator=g), torch.rand(batch, time, generator=g),
+    )  # fmt: skip
+
+
+def at(frames: Frames, t: int) -> Frames:
+    return Frames(*(x[:, t : t + 1] for x in frames))
+
+
+def test_a_rollout_with_the_ring_equals_the_whole_window_far_beyond_its_length(
+    network: Dynamics,
+) -> None:
+    T = 3 * WINDOW
+    frames = random_frames(2, T)
+    whole, _ = network(frames)
+    ring = network.init_ring(2, torch.device("cpu"))
+    for t in range(T):
+        one, ring = network(at(frames, t), ring)
+        torch.testing.assert_close(one.latent[:, 0], whole.latent[:, t], atol=2e-4, rtol=1e-4)
+        torch.testing.assert_close(one.agent[:, 0], whole.agent[:, t], atol=2e-4, rtol=1e-4)
+
+
+def test_frames_see_the_past_within_the_window_and_never_the_future(network: Dynamics) -> None:
+    frames = random_frames(1, 10)
+    before, _ = network(frames)
+    changed = frames._replace(action=frames.action.clone())
+    changed.action[:, 5] += 1.0
+    after, _ = network(changed)
+    same = [torch.equal(before.latent[:, t], after.latent[:, t]) for t in range(10)]
+    assert same[:5] == [True] * 5
+    assert same[5:7] == [False, False]
+
+
+def test_a_reset_row_forgets_and_the_others_do_not(network: Dynamics) -> None:
+    frames = random_frames(2, 6)
+    ring = network.init_ring(2, torch.device("cpu"))
+    for t in range(5):
+        _, ring = network(at(frames, t), ring)
+    assert ring is not None
+    fresh = Ring(ring.key_BLNWGP, ring.value_BLNWGP, torch.tensor([0, 5]))
+    reset, _ = network(at(frames, 5), fresh)
+    kept, _ = network(at(frames, 5), ring)
+    alone, _ = network(at(frames, 5))
+    torch.testing.assert_close(reset.latent[0, 0], alone.latent[0, 0], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(reset.latent[1, 0], kept.latent[1, 0], atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(kept.latent[0, 0], alone.latent[0, 0], atol=1e-3)
+
+
+def test_the_agent_token_is_read_by_no_other(network: Dynamics) -> None:
+    frames = random_frames(1, 3)
+    before, _ = network(frames)
+    network.place[-1] += 5.0
+    after, _ = network(frames)
+    assert torch.equal(before.latent, after.latent)
+    assert torch.equal(before.vector, after.vector)
+    assert not torch.allclose(before.agent, after.agent)
+
+
+def test_a_new_network_predicts_the_frame_before() -> None:
+    network = Dynamics(
+        DynamicsConfig(width=32, num_heads=2), latent_shape=(4, 4, 4), vector_size=3, action_size=2
+    )
+    frames = random_frames(2, 3)
+    predicted, _ = network(frames)
+    assert torch.equal(predicted.latent, frames.previous_latent)
+    assert torch.equal(predicted.vector, frames.previous_vector)
+
+
+def test_patches_go_back_where_they_came_from(network: Dynamics) -> None:
+    x = torch.arange(2 * 4 * 4 * 4, dtype=torch.float32).view(1, 2, 4, 4, 4)
+    p, g = 2, 2
+    patches = x.reshape(1, 2, 4, g, p, g, p).permute(0, 1, 3, 5, 2, 4, 6).reshape(1, 2, 4, 16)
+    assert torch.equal(network._unpatch(patches), x)
+
+
+def test_rotation_depends_on_the_distance_alone_and_keeps_length() -> None:
+    g = torch.Generator().manual_seed(0)
+    query, key = torch.randn(2, 8, generator=g)
+
+    def product(i: int, j: int) -> float:
+        turn = angles(torch.tensor([i, j]), 4, 100.0)
+        return float(rotate(query, turn[0]) @ rotate(key, turn[1]))
+
+    assert product(7, 3) == pytest.approx(product(4, 0), abs=1e-5)
+    assert product(7, 3) != pytest.approx(product(7, 4), abs=1e-3)
+    turned = rotate(query, angles(torch.tensor(5), 4, 100.0))
+    assert float(turned.norm()) == pytest.approx(float(query.norm()), rel=1e-5)
+
+
+def test_space_angles_tell_rows_from_columns_and_leave_extra_tokens_alone() -> None:
+    table = space_angles(2, 1, 8)
+    assert table.shape == (5, 4)
+    assert table[1].tolist()[:2] == [0.0, 0.0], "same row"
+    assert table[1, 2] == 1.0, "next column"
+    assert table[2, 0] == 1.0, "next row"
+    assert table[4].tolist() == [0.0] * 4
+
+
+def test_sizes_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(ValueError, match="num_key_heads"):
+        DynamicsConfig(num_heads=4, num_key_heads=3)
+    with pytest.raises(ValueError, match="width"):
+        DynamicsConfig(width=30)
