@@ -73,7 +73,7 @@ def rank_correlation(a: NDArray[Any], b: NDArray[Any]) -> float:
 
 
 def _ranks(x: NDArray[Any]) -> NDArray[np.float64]:
-    values, inverse, counts = np.unique(x, return_inverse=True, return_counts=True)
+    _, inverse, counts = np.unique(x, return_inverse=True, return_counts=True)
     last = counts.cumsum()
     mean: NDArray[np.float64] = last - (counts - 1) / 2.0
     return mean[inverse]

@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from dreamdrive.worldmodel.blocks import Ring
 from dreamdrive.worldmodel.dynamics import Dynamics, DynamicsConfig, Frames
 from dreamdrive.worldmodel.rope import angles, rotate, space_angles

@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from dreamdrive.errors import EpisodeError, StorageError
 from dreamdrive.worldmodel import episodes
 from dreamdrive.worldmodel.episodes import (

@@ -4,6 +4,7 @@ from typing import Literal
 
 import pytest
 import torch
+
 from dreamdrive.errors import CheckpointError
 from dreamdrive.worldmodel.dynamics import DynamicsConfig
 from dreamdrive.worldmodel.losses import Batch, LossConfig, flow_loss, rollout_loss

@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from dreamdrive.worldmodel import path
 
 

@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from dreamdrive.worldmodel.causal_conv import CausalTimeConv
 from dreamdrive.worldmodel.tokenizer import Tokenizer, TokenizerConfig, colour_index
 

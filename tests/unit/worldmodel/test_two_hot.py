@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from dreamdrive.worldmodel.two_hot import (
     symexp,
     symexp_bins,
