@@ -1,0 +1,181 @@
+"""Writes a town's network as OpenDRIVE."""
+
+from xml.sax.saxutils import quoteattr
+
+from dreamdrive.envs.embedded.curves import Arc
+from dreamdrive.envs.embedded.generator import (
+    LANE_WIDTH_M,
+    SIDEWALK_WIDTH_M,
+    Connection,
+    Network,
+    Node,
+    Street,
+)
+
+SIGNAL_SETBACK_M = 1.0
+"""Distance of a stop line from the end of its street."""
+
+
+def write_opendrive(name: str, network: Network) -> str:
+    """Returns the OpenDRIVE text of a network."""
+    nodes = {node.index: node for node in network.nodes}
+    parts = [
+        '<?xml version="1.0" encoding="UTF-8"?>\n<OpenDRIVE>',
+        f'<header revMajor="1" revMinor="4" name={quoteattr(name)} version="1" date="" '
+        'north="0" south="0" east="0" west="0">'
+        "<geoReference><![CDATA[+proj=tmerc +lat_0=49 +lon_0=8 +k=1 +x_0=0 +y_0=0 "
+        "+datum=WGS84 +units=m +no_defs]]></geoReference></header>",
+    ]
+    parts += [_street(street, nodes, network) for street in network.streets]
+    for node in network.nodes:
+        parts += [_connection(node, connection) for connection in node.connections]
+    for node in network.nodes:
+        if node.control == "lights":
+            signals = "".join(
+                f'<control signalId="{signal_id(street, node)}" type="0"/>'
+                for street in node.streets
+            )
+            parts.append(
+                f'<controller name="ctrl{node.index}" id="{500_000 + node.index}" sequence="0">'
+                f"{signals}</controller>"
+            )
+    parts += [_junction(node) for node in network.nodes]
+    return "\n".join([*parts, "</OpenDRIVE>\n"])
+
+
+def signal_id(street: Street, node: Node) -> int:
+    """Returns the number of the signal at one end of a street."""
+    return 200_000 + 2 * street.road_id + (street.b == node.index)
+
+
+def _plan_view(arcs: tuple[Arc, ...]) -> str:
+    out, s = [], 0.0
+    for arc in arcs:
+        shape = "<line/>" if arc.curvature == 0.0 else f'<arc curvature="{arc.curvature:.10f}"/>'
+        out.append(
+            f'<geometry s="{s:.6f}" x="{arc.start.x:.6f}" y="{arc.start.y:.6f}" '
+            f'hdg="{arc.start.heading:.10f}" length="{arc.length:.6f}">{shape}</geometry>'
+        )
+        s += arc.length
+    return f"<planView>{''.join(out)}</planView>"
+
+
+def _lane(lane: int, kind: str, width: float, mark: str, link: str = "") -> str:
+    lines = f'<roadMark sOffset="0" type="{mark}" weight="standard" color="white" width="0.15"/>'
+    return (
+        f'<lane id="{lane}" type="{kind}" level="false"><link>{link}</link>'
+        f'<width sOffset="0" a="{width}" b="0" c="0" d="0"/>{lines}</lane>'
+    )
+
+
+def _street(street: Street, nodes: dict[int, Node], network: Network) -> str:
+    n = street.lanes
+    marks = ["broken"] * (n - 1) + ["solid"]
+    left = [_lane(i, "driving", LANE_WIDTH_M, marks[i - 1]) for i in range(n, 0, -1)]
+    left.insert(0, _lane(n + 1, "sidewalk", SIDEWALK_WIDTH_M, "none"))
+    right = [_lane(-i, "driving", LANE_WIDTH_M, marks[i - 1]) for i in range(1, n + 1)]
+    right.append(_lane(-n - 1, "sidewalk", SIDEWALK_WIDTH_M, "none"))
+    centre = "solid" if n > 1 else "broken"
+    ends = (nodes[street.a].junction_id, nodes[street.b].junction_id)
+    return (
+        f'<road name="" length="{street.length:.6f}" id="{street.road_id}" junction="-1"><link>'
+        f'<predecessor elementType="junction" elementId="{ends[0]}"/>'
+        f'<successor elementType="junction" elementId="{ends[1]}"/></link>'
+        f'<type s="0" type="town"><speed max="{street.speed_kmh}" unit="km/h"/></type>'
+        f"{_plan_view(street.arcs)}{_flat()}"
+        f'<lanes><laneSection s="0"><left>{"".join(left)}</left>'
+        f'<center><lane id="0" type="none" level="false"><roadMark sOffset="0" type="{centre}" '
+        'weight="standard" color="white" width="0.15"/></lane></center>'
+        f"<right>{''.join(right)}</right></laneSection></lanes>"
+        f"{_objects(street, network)}{_signals(street, nodes)}</road>"
+    )
+
+
+def _flat() -> str:
+    return (
+        '<elevationProfile><elevation s="0" a="0" b="0" c="0" d="0"/></elevationProfile>'
+        "<lateralProfile/>"
+    )
+
+
+def _objects(street: Street, network: Network) -> str:
+    out = [
+        f'<object type="building" name="house" id="{300_000 + index}" s="{s:.3f}" t="{t:.3f}" '
+        f'zOffset="0" hdg="0" pitch="0" roll="0" orientation="none" length="{length:.3f}" '
+        f'width="{width:.3f}" height="8"/>'
+        for index, (owner, s, t, length, width) in enumerate(network.houses)
+        if owner is street
+    ]
+    return f"<objects>{''.join(out)}</objects>"
+
+
+def _signals(street: Street, nodes: dict[int, Node]) -> str:
+    out = []
+    for node in (nodes[street.a], nodes[street.b]):
+        if node.control == "none":
+            continue
+        forward = node.index == street.b
+        s = street.length - SIGNAL_SETBACK_M if forward else SIGNAL_SETBACK_M
+        side = -1.0 if forward else 1.0
+        t = side * (street.lanes * LANE_WIDTH_M + 1.0)
+        lanes = (-street.lanes, -1) if forward else (1, street.lanes)
+        light = node.control == "lights"
+        name, kind = ("Signal_3Light_Post01", "1000001") if light else ("Stencil_STOP", "206")
+        out.append(
+            f'<signal name="{name}" id="{signal_id(street, node)}" s="{s:.4f}" t="{t:.4f}" '
+            f'zOffset="0" hOffset="0" roll="0" pitch="0" orientation="{"+" if forward else "-"}" '
+            f'dynamic="{"yes" if light else "no"}" country="OpenDRIVE" type="{kind}" subtype="-1" '
+            f'value="-1" text="" height="0.6" width="0.6">'
+            f'<validity fromLane="{lanes[0]}" toLane="{lanes[1]}"/></signal>'
+        )
+    return f"<signals>{''.join(out)}</signals>"
+
+
+def _ends(node: Node, connection: Connection) -> tuple[str, int, str, int]:
+    """Returns contact points and lanes at both ends of a connection."""
+    source, target = connection.source, connection.target
+    arrives_at_end = source.b == node.index
+    leaves_from_start = target.a == node.index
+    source_lane = (-1 if arrives_at_end else 1) * (connection.source_lane + 1)
+    target_lane = (-1 if leaves_from_start else 1) * (connection.target_lane + 1)
+    return (
+        "end" if arrives_at_end else "start", source_lane,
+        "start" if leaves_from_start else "end", target_lane,
+    )  # fmt: skip
+
+
+def _connection(node: Node, connection: Connection) -> str:
+    source_end, source_lane, target_end, target_lane = _ends(node, connection)
+    link = f'<predecessor id="{source_lane}"/><successor id="{target_lane}"/>'
+    length = sum(arc.length for arc in connection.arcs)
+    speed = min(connection.source.speed_kmh, connection.target.speed_kmh)
+    return (
+        f'<road name="" length="{length:.6f}" id="{connection.road_id}" '
+        f'junction="{node.junction_id}"><link>'
+        f'<predecessor elementType="road" elementId="{connection.source.road_id}" '
+        f'contactPoint="{source_end}"/>'
+        f'<successor elementType="road" elementId="{connection.target.road_id}" '
+        f'contactPoint="{target_end}"/></link>'
+        f'<type s="0" type="town"><speed max="{speed}" unit="km/h"/></type>'
+        f"{_plan_view(connection.arcs)}{_flat()}"
+        '<lanes><laneSection s="0"><center><lane id="0" type="none" level="false">'
+        '<roadMark sOffset="0" type="none" weight="standard" color="white" width="0.15"/></lane>'
+        f"</center><right>{_lane(-1, 'driving', LANE_WIDTH_M, 'none', link)}</right>"
+        "</laneSection></lanes></road>"
+    )
+
+
+def _junction(node: Node) -> str:
+    out = []
+    for index, connection in enumerate(node.connections):
+        lane = _ends(node, connection)[1]
+        out.append(
+            f'<connection id="{index}" incomingRoad="{connection.source.road_id}" '
+            f'connectingRoad="{connection.road_id}" contactPoint="start">'
+            f'<laneLink from="{lane}" to="-1"/></connection>'
+        )
+    if node.control == "lights":
+        out.append(f'<controller id="{500_000 + node.index}" type="0" sequence="0"/>')
+    return (
+        f'<junction id="{node.junction_id}" name="junction{node.index}">{"".join(out)}</junction>'
+    )

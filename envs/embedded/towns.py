@@ -1,0 +1,324 @@
+"""Towns as the server sees them: what an OpenDRIVE map means for traffic.
+
+Everything here is in CARLA's axes: left-handed, y is the negative of OpenDRIVE's, yaw in degrees,
+clockwise from above.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dreamdrive.envs.embedded.curves import Pose, wrap
+from dreamdrive.envs.embedded.generator import TownPlan, plan_network
+from dreamdrive.envs.embedded.opendrive import OpenDrive, Road, Signal, boxes_of, parse_opendrive
+from dreamdrive.envs.embedded.opendrive_writer import write_opendrive
+from dreamdrive.errors import MapError
+
+TRAIN_TOWNS = ("Dream01", "Dream02", "Dream03", "Dream04", "Dream05")
+DEV_TOWNS = ("Dream06",)
+TEST_TOWNS = ("Dream07", "Dream08")
+SEEDS = {name: seed for seed, name in enumerate((*TRAIN_TOWNS, *DEV_TOWNS, *TEST_TOWNS), start=1)}
+
+LIGHT_KIND, STOP_KIND = "1000001", "206"
+APPROACH_M = 10.0
+"""A light holds for vehicles within this distance before its stop line."""
+SAMPLE_M = 1.5
+CELL_M = 1.0
+SPAWN_EVERY_M = 17.0
+
+
+@dataclass(frozen=True)
+class StopLine:
+    """Where a lane's traffic stops: lane, arc length and pose (x, y, yaw in degrees)."""
+
+    road_id: int
+    lane_id: int
+    s: float
+    x: float
+    y: float
+    yaw_deg: float
+
+
+@dataclass(frozen=True)
+class TownSignal:
+    """A traffic light or a stop sign.
+
+    Attributes:
+        id: OpenDRIVE's number of the signal.
+        x, y, yaw_deg: Where it stands; it faces along the traffic that it holds.
+        lines: Its stop lines, one for each lane.
+        trigger: Centre (x, y) and half extents (x, y) of the approach in the signal's own axes.
+    """
+
+    id: str
+    x: float
+    y: float
+    yaw_deg: float
+    lines: tuple[StopLine, ...]
+    trigger: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class LaneGrid:
+    """The lane at any place, by look-up.
+
+    Attributes:
+        origin: x and y of the first cell's corner.
+        nearest: Index of the nearest lane sample of each cell, -1 off the road, shape (X, Y).
+        speed_mps: Speed limit at each sample.
+        light: Index of the light that holds at each sample, -1 for none.
+        road, lane, s: The lane of each sample and its arc length.
+    """
+
+    origin: tuple[float, float]
+    nearest: NDArray[np.int32]
+    speed_mps: NDArray[np.float32]
+    light: NDArray[np.int32]
+    road: NDArray[np.int32]
+    lane: NDArray[np.int32]
+    s: NDArray[np.float32]
+
+    def samples_at(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.int32]:
+        """Returns the lane sample at each place, -1 off the road, shape (n,)."""
+        i = ((x - self.origin[0]) / CELL_M).astype(np.int64)
+        j = ((y - self.origin[1]) / CELL_M).astype(np.int64)
+        inside = (i >= 0) & (j >= 0) & (i < self.nearest.shape[0]) & (j < self.nearest.shape[1])
+        found = self.nearest[np.where(inside, i, 0), np.where(inside, j, 0)]
+        return np.where(inside, found, -1).astype(np.int32)
+
+
+@dataclass(frozen=True)
+class Town:
+    """A map and all that follows from it.
+
+    Attributes:
+        name: The town's name.
+        xodr: Its OpenDRIVE text, which the client reads for itself.
+        spawn_points: (x, y, z, yaw in degrees) on driving lanes outside junctions.
+        lights: Its traffic lights.
+        phases: For each junction with lights, the sets of lights that are green together.
+        stop_signs: Its stop signs.
+        static_boxes: Solid objects, shape (n, 5): x, y, half length, half width, yaw in radians.
+        grid: The lane at any place.
+    """
+
+    name: str
+    xodr: str
+    spawn_points: tuple[tuple[float, float, float, float], ...]
+    lights: tuple[TownSignal, ...]
+    phases: tuple[tuple[tuple[int, ...], ...], ...]
+    stop_signs: tuple[TownSignal, ...]
+    static_boxes: NDArray[np.float64]
+    grid: LaneGrid
+
+
+def available_towns() -> list[str]:
+    """Returns the names of the towns that ship."""
+    return list(SEEDS)
+
+
+@lru_cache(maxsize=16)
+def load_town(name_or_path: str) -> Town:
+    """Returns a town by name, or that of an OpenDRIVE file.
+
+    Raises:
+        MapError: If there is neither, or if the file cannot be read.
+    """
+    name = name_or_path.rsplit("/", 1)[-1]
+    if name in SEEDS:
+        return build_town(name, write_opendrive(name, plan_network(SEEDS[name], TownPlan())))
+    path = Path(name_or_path)
+    if path.suffix != ".xodr" or not path.is_file():
+        raise MapError(
+            "There is no such town", where=name_or_path,
+            do=f"Give one of {', '.join(SEEDS)}, or the path of an .xodr file.",
+        )  # fmt: skip
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise MapError(f"The map cannot be read: {error}", where=path) from error
+    return build_town(path.stem, text, path)
+
+
+def build_town(name: str, xodr: str, where: object = "OpenDRIVE text") -> Town:
+    """Returns the town that an OpenDRIVE text describes.
+
+    Raises:
+        MapError: If the text is broken or has no lane to drive on.
+    """
+    drive = parse_opendrive(xodr, where)
+    lights = _signals(drive, LIGHT_KIND)
+    stops = _signals(drive, STOP_KIND)
+    spawn_points = tuple(point for road in drive.roads.values() for point in _spawn_points(road))
+    if not spawn_points:
+        raise MapError("The map has no driving lane outside its junctions", where=where)
+    boxes = [
+        (box.x, -box.y, box.half_length, box.half_width, -box.heading)
+        for road in drive.roads.values()
+        for box in boxes_of(road)
+    ]
+    return Town(
+        name, xodr, spawn_points, lights, _phases(drive, lights), stops,
+        np.array(boxes, np.float64).reshape(-1, 5), _grid(drive, lights),
+    )  # fmt: skip
+
+
+def _carla(pose: Pose) -> tuple[float, float, float]:
+    """Returns x, y and yaw in degrees of an OpenDRIVE pose."""
+    return pose.x, -pose.y, -math.degrees(wrap(pose.heading))
+
+
+def _driving_lanes(road: Road, s: float) -> list[int]:
+    return [lane.id for lane in road.section(s).lanes.values() if lane.kind == "driving"]
+
+
+def _spawn_points(road: Road) -> list[tuple[float, float, float, float]]:
+    if road.junction != -1 or road.length < 2.0 * SPAWN_EVERY_M:
+        return []
+    count = max(1, int((road.length - 16.0) / SPAWN_EVERY_M))
+    found = []
+    for i in range(count):
+        s = 8.0 + (i + 0.5) * (road.length - 16.0) / count
+        for lane in _driving_lanes(road, s):
+            x, y, yaw = _carla(road.lane_pose(lane, s))
+            found.append((x, y, road.height(s) + 0.3, yaw))
+    return found
+
+
+def _signals(drive: OpenDrive, kind: str) -> tuple[TownSignal, ...]:
+    """Returns all signals of a kind, with the stop lines of the lanes that they hold."""
+    placed = {
+        signal.id: (road, signal)
+        for road in drive.roads.values()
+        for signal in road.signals
+        if signal.kind == kind and not signal.is_reference
+    }
+    lines: dict[str, dict[tuple[int, int], StopLine]] = {name: {} for name in placed}
+    for road in drive.roads.values():
+        for signal in road.signals:
+            if signal.id not in placed:
+                continue
+            for lane in _driving_lanes(road, signal.s):
+                if _holds(signal, lane):
+                    line = _stop_line(drive, road, lane, signal.s)
+                    if line is not None:
+                        lines[signal.id].setdefault((line.road_id, line.lane_id), line)
+    found = []
+    for name, (road, signal) in placed.items():
+        if lines[name]:
+            ordered = tuple(lines[name].values())
+            x, y, _ = _carla(road.at(signal.s, signal.t))
+            yaw = ordered[0].yaw_deg
+            found.append(TownSignal(name, x, y, yaw, ordered, _trigger(x, y, yaw, ordered)))
+    return tuple(found)
+
+
+def _holds(signal: Signal, lane: int) -> bool:
+    """Returns whether a signal holds a lane: by its validity, else by its orientation."""
+    if signal.lanes is not None:
+        return signal.lanes[0] <= lane <= signal.lanes[1]
+    return signal.orientation == "none" or (signal.orientation == "-") == (lane > 0)
+
+
+def _stop_line(drive: OpenDrive, road: Road, lane: int, s: float) -> StopLine | None:
+    """Returns where a lane's traffic stops: a signal inside a junction holds at its entry."""
+    if road.junction != -1:
+        link = road.predecessor if lane < 0 else road.successor
+        entry = road.sections[0 if lane < 0 else -1].lanes[lane]
+        number = entry.predecessor if lane < 0 else entry.successor
+        if link is None or link[0] != "road" or number is None or link[1] not in drive.roads:
+            return None
+        road, lane = drive.roads[link[1]], number
+        s = road.length - 0.5 if link[2] == "end" else 0.5
+    if lane not in road.section(s).lanes:
+        return None
+    return StopLine(road.id, lane, s, *_carla(road.lane_pose(lane, s)))
+
+
+def _trigger(
+    x: float, y: float, yaw_deg: float, lines: tuple[StopLine, ...]
+) -> tuple[float, float, float, float]:
+    """Returns the box around the approaches, in the signal's own axes."""
+    cos, sin = math.cos(math.radians(yaw_deg)), math.sin(math.radians(yaw_deg))
+    local = [((p.x - x) * cos + (p.y - y) * sin, -(p.x - x) * sin + (p.y - y) * cos) for p in lines]
+    low = min(p[0] for p in local) - APPROACH_M / 2.0
+    high = max(p[0] for p in local)
+    left, right = min(p[1] for p in local) - 1.5, max(p[1] for p in local) + 1.5
+    return (low + high) / 2.0, (left + right) / 2.0, (high - low) / 2.0, (right - left) / 2.0
+
+
+def _phases(
+    drive: OpenDrive, lights: tuple[TownSignal, ...]
+) -> tuple[tuple[tuple[int, ...], ...], ...]:
+    """Returns, for each junction, the lights that are green together: those that face each other.
+
+    Lights belong to the junction whose controllers name them; the others are a junction each.
+    """
+    number = {light.id: i for i, light in enumerate(lights)}
+    groups: list[list[int]] = []
+    for controllers in drive.junction_controllers.values():
+        named = [s for c in controllers for s in drive.controller_signals.get(c, [])]
+        members = [number[s] for s in dict.fromkeys(named) if s in number]
+        if members:
+            groups.append(members)
+    grouped = {i for group in groups for i in group}
+    groups += [[i] for i in range(len(lights)) if i not in grouped]
+    phases = []
+    for group in groups:
+        left, plan = list(group), []
+        while left:
+            first = left.pop(0)
+            facing = [i for i in left if _face(lights[first].yaw_deg, lights[i].yaw_deg)]
+            left = [i for i in left if i not in facing]
+            plan.append((first, *facing))
+        phases.append(tuple(plan))
+    return tuple(phases)
+
+
+def _face(a_deg: float, b_deg: float) -> bool:
+    return abs(wrap(math.radians(a_deg - b_deg + 180.0))) < 0.7
+
+
+def _grid(drive: OpenDrive, lights: tuple[TownSignal, ...]) -> LaneGrid:
+    held = {
+        (line.road_id, line.lane_id): (index, line.s)
+        for index, light in enumerate(lights)
+        for line in light.lines
+    }
+    rows = []
+    for road in drive.roads.values():
+        count = max(2, math.ceil(road.length / SAMPLE_M) + 1)
+        for i in range(count):
+            s = road.length * i / (count - 1)
+            for lane in _driving_lanes(road, s):
+                pose = road.lane_pose(lane, s)
+                light, stop = held.get((road.id, lane), (-1, 0.0))
+                before = (stop - s) if lane < 0 else (s - stop)
+                if not -0.75 <= before <= APPROACH_M:
+                    light = -1
+                rows.append((pose.x, -pose.y, road.speed_mps, light, road.id, lane, s))
+    table = np.array(rows, np.float64)
+    low = table[:, :2].min(0) - 4.0
+    shape = ((table[:, :2].max(0) + 4.0 - low) / CELL_M).astype(int) + 1
+    nearest = np.full(shape, -1, np.int32)
+    best = np.full(shape, 2.2)
+    cell = ((table[:, :2] - low) / CELL_M).astype(int)
+    for di in range(-3, 4):
+        for dj in range(-3, 4):
+            at = np.clip(cell + np.array([di, dj]), 0, shape - 1)
+            centre = low + (at + 0.5) * CELL_M
+            distance = np.hypot(*(centre - table[:, :2]).T)
+            order = np.argsort(-distance, kind="stable")
+            i, j = at[order, 0], at[order, 1]
+            closer = distance[order] < best[i, j]
+            i, j, chosen = i[closer], j[closer], order[closer]
+            best[i, j], nearest[i, j] = distance[chosen], chosen
+    return LaneGrid(
+        (float(low[0]), float(low[1])), nearest, table[:, 2].astype(np.float32),
+        table[:, 3].astype(np.int32), table[:, 4].astype(np.int32), table[:, 5].astype(np.int32),
+        table[:, 6].astype(np.float32),
+    )  # fmt: skip
