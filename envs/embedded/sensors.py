@@ -1,0 +1,108 @@
+"""What sensors send: collisions, inertial measurements and positions."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from dreamdrive.envs.embedded import wire
+from dreamdrive.envs.embedded.world import World
+
+EARTH_RADIUS_M = 6_378_137.0
+GRAVITY_MPS2 = 9.81
+
+
+def sensor_transform(world: World, sensor: int) -> tuple[float, ...]:
+    """Returns x, y, z, pitch, yaw and roll of a sensor."""
+    x, y, z, yaw = world.place(sensor)
+    return (x, y, z, 0.0, yaw, 0.0)
+
+
+def collision_messages(world: World, sensor: int, describe: Any) -> list[bytes]:
+    """Returns a message for each thing that a collision sensor's vehicle touched in the last tick.
+
+    Args:
+        world: The world.
+        sensor: The sensor's actor number.
+        describe: Returns an actor as the wire has it, by its number; 0 is a building.
+    """
+    parent = world.actors[sensor].parent
+    head = wire.header("collision", world.frame, world.time_s, sensor_transform(world, sensor))
+    found = []
+    for event in world.events:
+        if event.actor == parent:
+            impulse = [*event.impulse, 0.0]
+            found.append(head + wire.pack([describe(parent), describe(event.other), impulse]))
+    return found
+
+
+def imu_message(world: World, sensor: int) -> bytes:
+    """Returns acceleration and turn rate in the parent's axes, and the compass (0 is north)."""
+    head = wire.header("imu", world.frame, world.time_s, sensor_transform(world, sensor))
+    parent = world.actors[sensor].parent
+    body = world.body(parent)
+    if body is None:
+        return head + wire.pack([[0.0, 0.0, GRAVITY_MPS2], [0.0, 0.0, 0.0], 0.0])
+    row = body.row[parent]
+    yaw = float(body.pose[row, 2])
+    ax, ay = (float(v) for v in body.acceleration[row])
+    forward = ax * math.cos(yaw) + ay * math.sin(yaw)
+    right = ay * math.cos(yaw) - ax * math.sin(yaw)
+    compass = (yaw + math.pi / 2.0) % (2.0 * math.pi)
+    gyro = [0.0, 0.0, float(body.yaw_rate[row])]
+    return head + wire.pack([[forward, right, GRAVITY_MPS2], gyro, compass])
+
+
+def gnss_message(world: World, sensor: int, reference: tuple[float, float]) -> bytes:
+    """Returns latitude and longitude in degrees, and the height.
+
+    Reference:
+        The spherical Mercator that CARLA's client uses for `transform_to_geolocation`.
+    """
+    place = sensor_transform(world, sensor)
+    head = wire.header("gnss", world.frame, world.time_s, place)
+    latitude, longitude = geolocation(place[0], place[1], reference)
+    return head + wire.pack([latitude, longitude, place[2]])
+
+
+def geolocation(x: float, y: float, reference: tuple[float, float]) -> tuple[float, float]:
+    """Returns latitude and longitude in degrees of a place."""
+    scale = math.cos(math.radians(reference[0]))
+    mx = scale * math.radians(reference[1]) * EARTH_RADIUS_M + x
+    tangent = math.tan(math.pi * (90.0 + reference[0]) / 360.0)
+    my = scale * EARTH_RADIUS_M * math.log(tangent) - y
+    longitude = mx * 180.0 / (math.pi * EARTH_RADIUS_M * scale)
+    latitude = 360.0 * math.atan(math.exp(my / (EARTH_RADIUS_M * scale))) / math.pi - 90.0
+    return latitude, longitude
+
+
+def georeference(xodr: str) -> tuple[float, float]:
+    """Returns the latitude and longitude of a map's origin, in degrees."""
+    found = []
+    for name in ("+lat_0=", "+lon_0="):
+        start = xodr.find(name)
+        text = xodr[start + len(name) :].split(maxsplit=1)[0] if start >= 0 else "0"
+        try:
+            found.append(float(text.rstrip("]>")))
+        except ValueError:
+            found.append(0.0)
+    return found[0], found[1]
+
+
+def messages(
+    world: World, sensor: int, reference: tuple[float, float], describe: Any
+) -> list[bytes]:
+    """Returns what a sensor sends after the last tick."""
+    kind = world.actors[sensor].kind
+    if kind == "sensor.other.collision":
+        return collision_messages(world, sensor, describe)
+    period = float(world.actors[sensor].attributes.get("sensor_tick", "0") or 0.0)
+    if period > 0.0 and world.dt_s > 0.0:
+        ticks = max(1, int(np.round(period / world.dt_s)))
+        if world.frame % ticks:
+            return []
+    if kind == "sensor.other.imu":
+        return [imu_message(world, sensor)]
+    if kind == "sensor.other.gnss":
+        return [gnss_message(world, sensor, reference)]
+    return []

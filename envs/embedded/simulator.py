@@ -1,0 +1,132 @@
+"""A world and what the protocol keeps beside it: settings, episodes, tokens, actors as wired."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from dreamdrive.envs.embedded import blueprints, wire
+from dreamdrive.envs.embedded.bodies import Bodies
+from dreamdrive.envs.embedded.sensors import georeference
+from dreamdrive.envs.embedded.towns import Town
+from dreamdrive.envs.embedded.world import World
+
+CLEAR_NOON = [5.0, 0.0, 0.0, 10.0, -1.0, 45.0, 2.0, 0.75, 0.1, 0.0, 1.0, 0.03, 0.0331, 0.0]
+DEFAULT_DT_S = 0.05
+KINDS = {
+    attribute[0]: attribute[1]
+    for definition in blueprints.definitions()
+    for attribute in definition[3]
+}
+
+
+class CallError(Exception):
+    """A call that cannot be answered; the text goes to the caller."""
+
+
+class Simulator:
+    """A world and everything that the protocol keeps beside it.
+
+    Attributes:
+        world: The current world; replaced when another map is loaded.
+        episode: Number of the current world.
+        synchronous: Whether time stands still between `tick_cue` calls.
+        on_tick: Called after each tick, to send it.
+        stream_port: Where clients fetch streams.
+    """
+
+    def __init__(self, town: Town, *, synchronous: bool = False, only_answer: bool = False) -> None:
+        self.episode, self.synchronous = 1, synchronous
+        self.dt_s: float | None = DEFAULT_DT_S if synchronous else None
+        self.settings: list[Any] = [
+            synchronous, True, [True, DEFAULT_DT_S] if synchronous else [False], True, 0.01, 10,
+            0.0, True, 3000.0, 2000.0, True,
+        ]  # fmt: skip
+        self.only_answer = only_answer
+        self.stream_port = 0
+        self.on_tick: Callable[[], None] = lambda: None
+        self.weather = list(CLEAR_NOON)
+        self.definitions = blueprints.definitions()
+        self.uid = {definition[1]: definition[0] for definition in self.definitions}
+        self.caller = 0
+        self.dead_boxes: dict[int, list[Any]] = {}
+        self.light_states: dict[int, int] = {}
+        self.traffic_managers: dict[int, tuple[str, int, int]] = {}
+        self.open(World(town))
+
+    def open(self, world: World) -> None:
+        """Makes a world the current one."""
+        self.world = world
+        self.reference = georeference(world.town.xodr)
+
+    def tick(self) -> int:
+        """Advances the world once, sends it, and returns the new frame."""
+        if self.only_answer:
+            self.world.frame += 1
+            self.world.time_s += self.dt_s or DEFAULT_DT_S
+            self.world.dt_s = self.dt_s or DEFAULT_DT_S
+        else:
+            self.world.tick(self.dt_s or DEFAULT_DT_S)
+        self.on_tick()
+        return self.world.frame
+
+    def snapshot(self) -> bytes:
+        """Returns the current snapshot."""
+        world = self.world
+        dt_s = self.dt_s or world.dt_s or DEFAULT_DT_S
+        return wire.snapshot(
+            self.episode, world.frame, world.time_s, time.monotonic(), dt_s, world.records()
+        )
+
+    def describe(self, actor: int) -> list[Any]:
+        """Returns an actor as the wire has it; 0 is a building."""
+        if actor not in self.world.actors:
+            box = wire.bounding_box((0.0, 0.0, 0.0), (0.0, 0.0, 0.0), 0)
+            return [0, 0, [0, "static.building", []], box, b"", b""]
+        known = self.world.actors[actor]
+        attributes = [[name, _kind(name), value] for name, value in known.attributes.items()]
+        token = b""
+        if known.kind.startswith("sensor.") and known.kind != "sensor.other.lane_invasion":
+            token = wire.token(actor, self.stream_port)
+        model = blueprints.VEHICLES.get(known.kind)
+        tags = bytes([model.tag]) if model else bytes([12]) if "walker." in known.kind else b""
+        description = [self.uid.get(known.kind, 0), known.kind, attributes]
+        return [actor, known.parent, description, self.box(actor), tags, token]
+
+    def box(self, actor: int) -> list[Any]:
+        """Returns an actor's bounding box; that of a light or sign is its trigger volume."""
+        known = self.world.actors[actor]
+        if actor in self.world.light_index:
+            x, y, *half = self.world.town.lights[self.world.light_index[actor]].trigger
+            return wire.bounding_box((x, y, 1.0), (half[0], half[1], 2.0), actor)
+        if actor in self.world.sign_ids:
+            x, y, *half = self.world.sign_ids[actor].trigger
+            return wire.bounding_box((x, y, 1.0), (half[0], half[1], 2.0), actor)
+        height = known.extent[2] if known.kind.startswith("vehicle.") else 0.0
+        return wire.bounding_box((0.0, 0.0, height), known.extent, actor)
+
+    def vehicle(self, actor: int) -> int:
+        """Returns a vehicle's row.
+
+        Raises:
+            CallError: If there is no such vehicle.
+        """
+        row = self.world.vehicles.row.get(actor)
+        if row is None:
+            raise CallError(f"unable to control actor {actor}: vehicle not found")
+        return row
+
+    def body(self, actor: int) -> tuple[Bodies, int]:
+        """Returns the bodies that an actor is one of, and its row.
+
+        Raises:
+            CallError: If it is none.
+        """
+        body = self.world.body(actor)
+        if body is None:
+            raise CallError(f"actor {actor} not found")
+        return body, body.row[actor]
+
+
+def _kind(name: str) -> int:
+    """Returns the type of an attribute by its name, as its definition has it."""
+    return KINDS.get(name, blueprints.STRING)

@@ -1,0 +1,318 @@
+"""The world: actors, physics, lights and what a tick brings; no wire is needed to step it."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dreamdrive.envs.embedded import dynamics
+from dreamdrive.envs.embedded.blueprints import PROPS, VEHICLES, WALKER_EXTENT, WALKERS
+from dreamdrive.envs.embedded.bodies import ACTIVE, Bodies, Vehicles, Walkers
+from dreamdrive.envs.embedded.collision import find_contacts, resolve
+from dreamdrive.envs.embedded.lights import TrafficLights
+from dreamdrive.envs.embedded.towns import Town, TownSignal
+from dreamdrive.envs.embedded.wire import ACTOR_RECORD, LIGHT_RECORD
+
+SPAWN_COLLISION = "Spawn failed because of collision at spawn position"
+MAX_SUBSTEP_S = 0.05
+
+
+@dataclass
+class Actor:
+    """What is known of an actor besides its motion.
+
+    Attributes:
+        id: Its number.
+        kind: Name of its blueprint.
+        attributes: Values by name.
+        parent: The actor that it is attached to, 0 for none.
+        extent: Half sizes of its box.
+        place: x, y, z and yaw in degrees; relative to the parent where there is one.
+    """
+
+    id: int
+    kind: str
+    attributes: dict[str, str] = field(default_factory=dict)
+    parent: int = 0
+    extent: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    place: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class CollisionEvent:
+    """Two bodies touched; `other` is 0 for a building. The impulse is in N s."""
+
+    actor: int
+    other: int
+    impulse: tuple[float, float]
+
+
+class SpawnError(Exception):
+    """An actor cannot be spawned."""
+
+
+class World:
+    """A town with everything in it.
+
+    Attributes:
+        town: Its map.
+        frame: Ticks since the server started.
+        time_s: Simulated time.
+        actors: All actors by number.
+        vehicles, walkers: Those that move.
+        lights: Traffic lights; `light_ids` gives their actors.
+        events: Collisions of the last tick.
+    """
+
+    def __init__(self, town: Town, *, first_id: int = 1, frame: int = 0) -> None:
+        self.town, self.frame, self.time_s, self.dt_s = town, frame, 0.0, 0.0
+        self.actors: dict[int, Actor] = {}
+        self.vehicles, self.walkers = Vehicles(), Walkers()
+        self.lights = TrafficLights(town)
+        self.events: list[CollisionEvent] = []
+        self.next_id = first_id
+        self._statics = np.zeros(0, ACTOR_RECORD)
+        self._props = np.zeros((0, 5))
+        self.spectator = self._add("spectator", place=(0.0, 0.0, 20.0, 0.0)).id
+        self.light_ids = [
+            self._add(
+                "traffic.traffic_light", extent=(light.trigger[2], light.trigger[3], 2.0),
+                place=(light.x, light.y, 0.0, light.yaw_deg),
+            ).id
+            for light in town.lights
+        ]  # fmt: skip
+        self.light_index = {actor: i for i, actor in enumerate(self.light_ids)}
+        self.sign_ids: dict[int, TownSignal] = {}
+        for sign in town.stop_signs:
+            extent = (sign.trigger[2], sign.trigger[3], 2.0)
+            place = (sign.x, sign.y, 0.0, sign.yaw_deg)
+            self.sign_ids[self._add("traffic.stop", extent=extent, place=place).id] = sign
+        self._light_record = self._light_records()
+        self._rebuild_statics()
+        self.fill()
+
+    def _add(self, kind: str, **values: Any) -> Actor:
+        actor = Actor(self.next_id, kind, **values)
+        self.actors[actor.id] = actor
+        self.next_id += 1
+        return actor
+
+    # --- actors ----------------------------------------------------------------------------------
+
+    def spawn(
+        self, kind: str, attributes: dict[str, str], x: float, y: float, z: float, yaw_deg: float,
+        parent: int = 0,
+    ) -> Actor:  # fmt: skip
+        """Returns a new actor.
+
+        Raises:
+            SpawnError: If its place is taken, its parent is gone, or there is no such blueprint.
+        """
+        if parent and parent not in self.actors:
+            raise SpawnError(f"unable to attach actor: parent actor {parent} not found")
+        pose = [x, y, float(np.radians(yaw_deg))]
+        if kind in VEHICLES:
+            model = VEHICLES[kind]
+            extent = (model.half_length, model.half_width, model.half_height)
+            self._check_free(pose, extent)
+            actor = self._add(kind, attributes=attributes, extent=extent)
+            self.vehicles.spawn(actor.id, model, pose, max(0.0, z - 0.3))
+            self.fill()
+        elif kind in WALKERS:
+            self._check_free(pose, WALKER_EXTENT)
+            actor = self._add(kind, attributes=attributes, extent=WALKER_EXTENT)
+            self.walkers.spawn(actor.id, pose, z)
+            self.fill()
+        elif kind in PROPS:
+            actor = self._add(
+                kind, attributes=attributes, extent=PROPS[kind], place=(x, y, z, yaw_deg)
+            )
+            self._rebuild_statics()
+        elif kind.startswith(("sensor.", "controller.")):
+            place = (x, y, z, yaw_deg)
+            actor = self._add(kind, attributes=attributes, parent=parent, place=place)
+            self._rebuild_statics()
+        else:
+            raise SpawnError(f"unable to spawn actor: unknown blueprint {kind!r}")
+        return actor
+
+    def _check_free(self, pose: list[float], extent: tuple[float, float, float]) -> None:
+        box = np.array([[pose[0], pose[1], extent[0], extent[1], pose[2]]])
+        for others in (self.vehicles.boxes(), self.walkers.boxes(), self._solids()):
+            if len(find_contacts(box, others).first):
+                raise SpawnError(SPAWN_COLLISION)
+
+    def destroy(self, actor: int) -> bool:
+        """Removes an actor and what is attached to it; returns whether there was one."""
+        if actor not in self.actors or actor in self.light_index or actor == self.spectator:
+            return False
+        for child in [a.id for a in self.actors.values() if a.parent == actor]:
+            self.destroy(child)
+        del self.actors[actor]
+        body = self.body(actor)
+        if body is not None:
+            body.remove(actor)
+            self.fill()
+        else:
+            self._rebuild_statics()
+        return True
+
+    def body(self, actor: int) -> Bodies | None:
+        """Returns the bodies that an actor is one of, or None if it does not move by itself."""
+        for bodies in (self.vehicles, self.walkers):
+            if actor in bodies.row:
+                return bodies
+        return None
+
+    def place(self, actor: int) -> tuple[float, float, float, float]:
+        """Returns where an actor is: x, y, z and yaw in degrees."""
+        body = self.body(actor)
+        if body is not None:
+            row = body.row[actor]
+            x, y, yaw = body.pose[row]
+            return float(x), float(y), float(body.z[row]), float(np.degrees(yaw))
+        known = self.actors[actor]
+        if not known.parent or known.parent not in self.actors:
+            return known.place
+        x, y, z, yaw_deg = self.place(known.parent)
+        cos, sin = np.cos(np.radians(yaw_deg)), np.sin(np.radians(yaw_deg))
+        dx, dy, dz, turn = known.place
+        return (
+            float(x + dx * cos - dy * sin), float(y + dx * sin + dy * cos), z + dz, yaw_deg + turn,
+        )  # fmt: skip
+
+    def move(self, actor: int, x: float, y: float, z: float, yaw_deg: float) -> None:
+        """Puts an actor somewhere else; it keeps its velocity."""
+        body = self.body(actor)
+        if body is None:
+            self.actors[actor].place = (x, y, z, yaw_deg)
+            self._rebuild_statics()
+            return
+        row = body.row[actor]
+        body.pose[row] = x, y, np.radians(yaw_deg)
+        body.z[row] = z
+        self.fill()
+
+    # --- time ------------------------------------------------------------------------------------
+
+    def tick(self, dt_s: float) -> None:
+        """Lets time pass: lights, motion, collisions, records."""
+        self.events = []
+        before = self.vehicles.velocity.copy()
+        substeps = max(1, int(np.ceil(dt_s / MAX_SUBSTEP_S - 1e-6)))
+        for _ in range(substeps):
+            self._move(dt_s / substeps)
+        self.vehicles.acceleration[:] = (self.vehicles.velocity - before) / dt_s
+        self.lights.tick(dt_s)
+        self.frame += 1
+        self.time_s += dt_s
+        self.dt_s = dt_s
+        self.fill()
+
+    def _move(self, dt_s: float) -> None:
+        cars = self.vehicles
+        if len(cars):
+            speed = cars.velocity[:, 0] * np.cos(cars.pose[:, 2])
+            speed += cars.velocity[:, 1] * np.sin(cars.pose[:, 2])
+            acceleration = dynamics.longitudinal_acceleration(
+                speed, cars.throttle, cars.brake, cars.hand_brake, cars.reverse, cars.mass,
+                cars.power, dt_s,
+            )  # fmt: skip
+            held = cars.constant[:, 2] > 0.0
+            acceleration = np.where(held, (cars.constant[:, 0] - speed) / dt_s, acceleration)
+            pose, velocity, rate = dynamics.step(
+                cars.pose, cars.velocity, cars.steer, acceleration, cars.wheelbase, cars.max_steer,
+                dt_s,
+            )  # fmt: skip
+            moving = cars.physics[:, None] > 0.0
+            cars.pose[:] = np.where(moving, pose, cars.pose)
+            cars.velocity[:] = np.where(moving, velocity, 0.0)
+            cars.yaw_rate[:] = np.where(moving[:, 0], rate, 0.0)
+        if len(self.walkers):
+            self.walkers.step(dt_s)
+        self._collide()
+
+    def _solids(self) -> NDArray[np.float64]:
+        fixed = self.town.static_boxes
+        return np.concatenate([fixed, self._props]) if len(self._props) else fixed
+
+    def _collide(self) -> None:
+        cars, walkers = self.vehicles, self.walkers
+        boxes = cars.boxes()
+        solids = self._solids()
+        wall = (solids[:, :2], np.zeros((len(solids), 2)), np.full(len(solids), np.inf))
+        on_foot = (walkers.pose[:, :2], walkers.velocity, walkers.mass)
+        for second, ids, others in (
+            (None, cars.id, None),
+            (walkers.boxes(), walkers.id, on_foot),
+            (solids, None, wall),
+        ):
+            contacts = find_contacts(boxes, second)
+            if not len(contacts.first):
+                continue
+            impulses = resolve(contacts, cars.pose[:, :2], cars.velocity, cars.mass, others)
+            for k, (i, j) in enumerate(zip(contacts.first, contacts.second, strict=True)):
+                first, other = int(cars.id[i]), 0 if ids is None else int(ids[j])
+                impulse = (float(impulses[k, 0]), float(impulses[k, 1]))
+                self.events.append(CollisionEvent(first, other, impulse))
+                if other:
+                    back = (-impulse[0], -impulse[1])
+                    self.events.append(CollisionEvent(other, first, back))
+
+    # --- records ---------------------------------------------------------------------------------
+
+    def fill(self) -> None:
+        """Brings the records up to date."""
+        cars, grid = self.vehicles, self.town.grid
+        if len(cars):
+            nose = 0.9 * cars.half[:, 0]
+            x = cars.pose[:, 0] + nose * np.cos(cars.pose[:, 2])
+            y = cars.pose[:, 1] + nose * np.sin(cars.pose[:, 2])
+            sample = grid.samples_at(x, y)
+            on_road = sample >= 0
+            cars.speed_limit = np.where(on_road, grid.speed_mps[sample], cars.speed_limit)
+            cars.fill()
+            light = np.where(on_road, grid.light[sample], -1)
+            held = light >= 0
+            cars.record["has_light"] = held
+            colour = self.lights.colour[light] if len(self.light_ids) else light
+            cars.record["light_state"] = np.where(held, colour, 2)
+            ids = np.array([*self.light_ids, 0])
+            cars.record["light_id"] = ids[light]
+        if len(self.walkers):
+            self.walkers.fill()
+        lights, record = self.lights, self._light_record
+        record["elapsed"], record["colour"] = lights.elapsed_s, lights.colour
+        record["green"], record["yellow"] = lights.green_s, lights.yellow_s
+        record["red"], record["frozen"] = lights.red_s, lights.frozen
+
+    def records(self) -> list[NDArray[Any]]:
+        """Returns the records of all live actors, for a snapshot."""
+        return [self.vehicles.record, self.walkers.record, self._light_record, self._statics]
+
+    def _light_records(self) -> NDArray[Any]:
+        record = np.zeros(len(self.light_ids), LIGHT_RECORD)
+        record["id"], record["state"] = self.light_ids, ACTIVE
+        for row, light in zip(record, self.town.lights, strict=True):
+            row["location"][:2] = light.x, light.y
+            row["rotation"][1] = light.yaw_deg
+            row["sign_id"] = light.id.encode()
+        return record
+
+    def _rebuild_statics(self) -> None:
+        still = [
+            actor for actor in self.actors.values()
+            if actor.id not in self.light_index and self.body(actor.id) is None
+        ]  # fmt: skip
+        self._statics = np.zeros(len(still), ACTOR_RECORD)
+        props = []
+        for row, actor in zip(self._statics, still, strict=True):
+            x, y, z, yaw = self.place(actor.id)
+            row["id"], row["state"] = actor.id, ACTIVE
+            row["location"], row["rotation"][1] = (x, y, z), yaw
+            if actor.id in self.sign_ids:
+                row["rest"] = self.sign_ids[actor.id].id.encode().ljust(54, b"\0")
+            if actor.kind in PROPS:
+                props.append((x, y, *actor.extent[:2], np.radians(yaw)))
+        self._props = np.array(props, np.float64).reshape(-1, 5)
