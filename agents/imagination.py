@@ -1,0 +1,89 @@
+"""Rollouts of a policy inside a world model.
+
+Shapes: B rollouts, T decisions, C H W latent, K vector size, A action size, J causes.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from dreamdrive.worldmodel.model import WorldModel
+from dreamdrive.worldmodel.state import RolloutState
+
+
+class Dream(NamedTuple):
+    """An imagined rollout: T+1 frames and the T decisions between them.
+
+    Attributes:
+        latent_BTCHW: Normalised latents, T+1 of them; the first is the start's.
+        vector_BTK: Vectors in their own units, T+1 of them.
+        action_BTA: Action taken on each of the first T frames.
+        raw_BTA: The same before the tanh.
+        reward_BT: Expected reward of each decision.
+        termination_BTJ: Probability of each cause at each decision.
+        uncertainty_BT: The model's disagreement about each decision.
+        end: The rollout's last state.
+    """
+
+    latent_BTCHW: Tensor
+    vector_BTK: Tensor
+    action_BTA: Tensor
+    raw_BTA: Tensor
+    reward_BT: Tensor
+    termination_BTJ: Tensor
+    uncertainty_BT: Tensor
+    end: RolloutState
+
+    @property
+    def continuation(self) -> Tensor:
+        """Probability that a decision does not terminate the episode, shape (B, T)."""
+        return (1.0 - self.termination_BTJ.sum(-1)).clamp(0.0, 1.0)
+
+    @property
+    def alive(self) -> Tensor:
+        """Probability that the episode still runs when a decision is taken, shape (B, T)."""
+        continuation = self.continuation
+        first = torch.ones_like(continuation[:, :1])
+        return torch.cat([first, continuation[:, :-1]], 1).cumprod(1)
+
+
+def imagine(
+    model: WorldModel,
+    start: RolloutState,
+    choose: Callable[[Tensor, Tensor], Tensor],
+    *,
+    horizon: int,
+    generator: torch.Generator | None = None,
+    num_steps: int = 1,
+) -> Dream:
+    """Returns a rollout of `horizon` decisions from each start state.
+
+    With gradients on, it is differentiable in whatever `choose` computes with.
+
+    Args:
+        model: Where it is dreamed.
+        start: B start states.
+        choose: Latent (B, C, H, W) and vector (B, K) to the action before its tanh, (B, A).
+        horizon: Number of decisions T.
+        generator: Source of the model's noise.
+        num_steps: Euler steps of the model's sampler.
+    """
+    state = start
+    latents, vectors, raws, steps = [state.latent_BCHW], [state.vector_BK], [], []
+    for _ in range(horizon):
+        raw = choose(state.latent_BCHW, state.vector_BK)
+        state, seen = model.imagine_step(
+            state, raw.tanh(), generator=generator, num_steps=num_steps
+        )
+        latents.append(seen.latent_BCHW)
+        vectors.append(seen.vector_BK)
+        raws.append(raw)
+        steps.append((seen.reward_B, seen.termination_BC, seen.uncertainty_B))
+    reward, termination, uncertainty = (torch.stack(x, 1) for x in zip(*steps, strict=True))
+    raw_BTA = torch.stack(raws, 1)
+    return Dream(
+        torch.stack(latents, 1), torch.stack(vectors, 1), raw_BTA.tanh(), raw_BTA,
+        reward, termination, uncertainty, state,
+    )  # fmt: skip

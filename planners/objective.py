@@ -1,0 +1,159 @@
+"""The cost J of action sequences, from imagined rollouts and a kinematic ego.
+
+J = Σ_t γ^t p_t [w_c c_collision + w_r c_rule + w_p c_progress + w_k c_comfort] / L
+  + Σ_t γ^t p_t π_t w_term - γ^L p_L w_v V, with π_t the predicted probability of termination at
+step t and p_t = Π_{k<t} (1 - π_k) that of still being there.
+
+Shapes: B plans, L steps, A action size, J causes, K vector size.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from dreamdrive.driving.kinematics import BicycleConfig, comfort_signals, drive
+from dreamdrive.driving.state import STATE_INDEX
+from dreamdrive.planners.costs import (
+    CostWeights,
+    collision_cost,
+    comfort_cost,
+    progress_cost,
+    rule_cost,
+)
+from dreamdrive.worldmodel.model import WorldModel
+from dreamdrive.worldmodel.state import RolloutState
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ObjectiveConfig:
+    """What a plan is judged by."""
+
+    weights: CostWeights = field(default_factory=CostWeights)
+    bicycle: BicycleConfig = field(default_factory=BicycleConfig)
+    discount: float = 1.0
+    probability_floor: float = 0.005
+    """Predicted probabilities of termination below it, at one step, count as none: a model is never
+    quite sure, and fear of nothing would keep the ego standing."""
+    num_steps: int = 1
+    """Euler steps of the world model's sampler."""
+
+    def __post_init__(self) -> None:
+        """Checks the ranges.
+
+        Raises:
+            ValueError: If a value is outside its range.
+        """
+        if not 0.0 < self.discount <= 1.0:
+            raise ValueError(f"discount must lie in (0, 1], got {self.discount}")
+        if not 0.0 <= self.probability_floor < 1.0 or self.num_steps < 1:
+            raise ValueError("probability_floor must lie in [0, 1), num_steps be at least 1")
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What plans cost.
+
+    Attributes:
+        total_B: J of each plan; infinite where the rollout was not finite.
+        terms: Each weighted, discounted and masked sum by its name, shape (B,); they add up to J.
+        survival_B: Probability that nothing ends the episode within the plan.
+    """
+
+    total_B: Tensor
+    terms: dict[str, Tensor]
+    survival_B: Tensor
+
+
+class Objective:
+    """J of action sequences in a world model.
+
+    Args:
+        model: Where plans are imagined.
+        config: What they are judged by.
+        value: Value of a frame from its latent and vector, to end plans with.
+    """
+
+    def __init__(
+        self,
+        model: WorldModel,
+        config: ObjectiveConfig,
+        value: Callable[[Tensor, Tensor], Tensor] | None = None,
+    ) -> None:
+        if config.weights.value > 0.0 and value is None:
+            raise ValueError("weights.value is positive, but no value function is given")
+        self.model, self.config, self.value = model, config, value
+
+    @torch.no_grad()
+    def evaluate(
+        self,
+        start: RolloutState,
+        action_BLA: Tensor,
+        *,
+        generator: torch.Generator,
+        previous_BA: Tensor | None = None,
+    ) -> Evaluation:
+        """Returns the cost of each plan from its start state.
+
+        All plans meet the same noise of the model, so that they differ by their actions alone.
+
+        Args:
+            start: B states.
+            action_BLA: One plan for each.
+            generator: Source of the model's noise.
+            previous_BA: The action taken before the plan.
+        """
+        config, state = self.config, start
+        steps = []
+        for t in range(action_BLA.shape[1]):
+            noise = (_shared(state.latent_BCHW, generator), _shared(state.vector_BK, generator))
+            state, seen = self.model.imagine_step(
+                state, action_BLA[:, t], noise=noise, num_steps=config.num_steps
+            )
+            steps.append((seen.vector_BK, seen.termination_BC))
+        vector, termination = (torch.stack(x, 1) for x in zip(*steps, strict=True))
+        floor = config.probability_floor
+        total = termination.sum(-1, keepdim=True)
+        heeded = ((total - floor) / (1.0 - floor)).clamp(0.0, 1.0)
+        termination = termination * heeded / total.clamp(min=1e-9)
+        terms, survival = self._terms(start, action_BLA, vector, termination, previous_BA)
+        if self.value is not None and config.weights.value > 0.0:
+            ahead = self.value(state.latent_BCHW, state.vector_BK)
+            reached = config.discount ** action_BLA.shape[1] * survival
+            terms["value"] = -config.weights.value * reached * ahead
+        cost = torch.stack(list(terms.values())).sum(0)
+        cost = torch.where(cost.isfinite(), cost, torch.inf)
+        return Evaluation(cost, terms, survival)
+
+    def _terms(
+        self,
+        start: RolloutState,
+        action_BLA: Tensor,
+        vector_BLK: Tensor,
+        termination_BLJ: Tensor,
+        previous_BA: Tensor | None,
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        config, weights = self.config, self.config.weights
+        L = action_BLA.shape[1]
+        ends = termination_BLJ.sum(-1)
+        alive = torch.cat([torch.ones_like(ends[:, :1]), 1.0 - ends], 1).cumprod(1)
+        counted = alive[:, :-1] * config.discount ** torch.arange(L, device=ends.device)
+        speed = start.vector_BK[:, STATE_INDEX["speed"]]
+        limit = start.vector_BK[:, STATE_INDEX["speed_limit"], None]
+        motion = drive(action_BLA, speed, config.bicycle, previous_BA)
+        causes = self.model.config.causes
+        costs = {
+            "collision": weights.collision * collision_cost(termination_BLJ, causes),
+            "rule": weights.rule * rule_cost(termination_BLJ, causes, vector_BLK),
+            "progress": weights.progress * progress_cost(vector_BLK, limit),
+            "comfort": weights.comfort * comfort_cost(comfort_signals(motion, config.bicycle.dt_s)),
+        }
+        terms = {name: (counted * cost).sum(1) / L for name, cost in costs.items()}
+        terms["termination"] = weights.termination * (counted * ends).sum(1)
+        return terms, alive[:, -1]
+
+
+def _shared(like: Tensor, generator: torch.Generator) -> Tensor:
+    drawn = torch.randn(like.shape[1:], generator=generator, device=like.device)
+    return drawn.expand(like.shape)
