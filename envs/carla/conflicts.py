@@ -1,0 +1,166 @@
+"""Who is in the way: others projected on the route ahead, now and over the next seconds."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dreamdrive.envs.carla.routes import Route
+from dreamdrive.envs.carla.scene import VEHICLE, EgoPose, Scene
+
+AHEAD_M = 50.0
+SIDE_MARGIN_M = 0.3
+WALKER_MARGIN_M = 0.7
+WALKER_STANDSTILL_M = 2.5
+CROSSING_STANDSTILL_M = 2.0
+FORECAST_S = np.arange(0.5, 4.01, 0.25)
+TIME_MARGIN_S = 1.5
+MOVING_MPS = 0.5
+CROSSING_COS = 0.9
+"""Others whose heading is within 26 degrees of the route's are followed, not yielded to."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Obstacle:
+    """Something ahead on the route.
+
+    Attributes:
+        gap_m: From the ego's front to it.
+        speed_mps: Its speed along the route, at least 0.
+        headway_s: Time gap to keep.
+        standstill_m: Gap to keep when standing.
+    """
+
+    gap_m: float
+    speed_mps: float
+    headway_s: float
+    standstill_m: float
+
+
+class Corridor:
+    """The strip of road that the ego is about to use.
+
+    Args:
+        route: The route.
+        arc_m: Where the ego is on it.
+        ego: The ego.
+    """
+
+    def __init__(self, route: Route, arc_m: float, ego: EgoPose) -> None:
+        first, end = np.searchsorted(route.arc, [arc_m - 1.0, arc_m + AHEAD_M])
+        self._xy = route.xy[first:end]
+        self._yaw = route.yaw[first:end]
+        self._arc = route.arc[first:end]
+        self._in_junction = route.in_junction[first:end]
+        self._front_m = arc_m + ego.half_length_m
+        self._ego = ego
+
+    def obstacles(self, scene: Scene, *, headway_s: float, standstill_m: float) -> list[Obstacle]:
+        """Returns vehicles and walkers that stand, drive or will cross in the corridor."""
+        near = np.hypot(scene.boxes[:, 0] - self._ego.x, scene.boxes[:, 1] - self._ego.y)
+        found: list[Obstacle] = []
+        for i in np.flatnonzero(near < AHEAD_M + 15.0):
+            is_vehicle = bool(scene.kinds[i] == VEHICLE)
+            present = self._present(scene, int(i), is_vehicle)
+            if present is not None:
+                gap, speed = present
+                keep = standstill_m if is_vehicle else WALKER_STANDSTILL_M
+                found.append(
+                    Obstacle(gap_m=gap, speed_mps=speed, headway_s=headway_s, standstill_m=keep)
+                )
+                continue
+            gap_to_crossing = self._crossing(scene, int(i), is_vehicle)
+            if gap_to_crossing is not None:
+                found.append(
+                    Obstacle(
+                        gap_m=gap_to_crossing, speed_mps=0.0, headway_s=0.5,
+                        standstill_m=CROSSING_STANDSTILL_M,
+                    )
+                )  # fmt: skip
+        return found
+
+    def _present(self, scene: Scene, i: int, is_vehicle: bool) -> tuple[float, float] | None:
+        """Returns the gap to an actor that is in the corridor now, and its speed along it."""
+        points = _footprint(scene.boxes[i])
+        index, side = self._project(points)
+        margin = SIDE_MARGIN_M if is_vehicle else WALKER_MARGIN_M
+        inside = side < self._ego.half_width_m + margin
+        center, _ = self._project(scene.boxes[i, None, :2])
+        if not inside.any() or self._arc[center[0]] < self._front_m - 1.5:
+            return None
+        at = int(index[inside].min())
+        tangent = np.array([np.cos(self._yaw[at]), np.sin(self._yaw[at])])
+        speed = max(0.0, float(scene.velocity[i] @ tangent))
+        return float(self._arc[at]) - self._front_m, speed
+
+    def _crossing(self, scene: Scene, i: int, is_vehicle: bool) -> float | None:
+        """Returns the gap to where an actor will cross the corridor when the ego would be there."""
+        speed = float(np.hypot(*scene.velocity[i]))
+        if speed < (MOVING_MPS if is_vehicle else 0.2):
+            return None
+        box = scene.boxes[i]
+        centers, headings = _forecast(box, scene.velocity[i], float(scene.yaw_rate[i]))
+        reach = box[3] * 0.8
+        tips = reach * np.stack([np.cos(headings), np.sin(headings)], 1)
+        index, side = self._project(np.concatenate([centers + tips, centers, centers - tips]))
+        times = np.tile(FORECAST_S, 3)
+        margin = box[4] + (SIDE_MARGIN_M if is_vehicle else WALKER_MARGIN_M)
+        inside = (side < self._ego.half_width_m + margin) & (index > 0)
+        inside &= index < len(self._arc) - 1
+        if is_vehicle:
+            inside &= self._in_junction[index]
+            inside &= np.cos(np.tile(headings, 3) - self._yaw[index]) < CROSSING_COS
+        if not inside.any():
+            return None
+        crossing_m = float(self._arc[index[inside]].min()) - (box[4] if is_vehicle else 0.0)
+        gap = crossing_m - self._front_m
+        if gap < -1.0:
+            return None
+        enter_s = self._arrival_s(gap)
+        leave_s = self._arrival_s(gap + 2.0 * self._ego.half_length_m + 3.0)
+        t = times[inside]
+        if t.min() > leave_s + TIME_MARGIN_S or t.max() + TIME_MARGIN_S < enter_s:
+            return None
+        return gap
+
+    def _arrival_s(self, distance_m: float) -> float:
+        """Returns when the ego's front is there if it accelerates gently up to 8 m/s."""
+        speed, limit, gain = max(self._ego.speed_mps, 0.0), 8.0, 1.5
+        distance = max(0.0, distance_m)
+        if speed >= limit:
+            return distance / speed
+        ramp_s = (limit - speed) / gain
+        ramp_m = (speed + limit) / 2 * ramp_s
+        if distance >= ramp_m:
+            return ramp_s + (distance - ramp_m) / limit
+        return float((np.sqrt(speed**2 + 2 * gain * distance) - speed) / gain)
+
+    def _project(self, points: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+        """Returns the nearest corridor point of each point and its distance to the line."""
+        offset = points[:, None] - self._xy[None]
+        index = (offset**2).sum(-1).argmin(1)
+        chosen = offset[np.arange(len(points)), index]
+        yaw = self._yaw[index]
+        side = np.abs(chosen[:, 1] * np.cos(yaw) - chosen[:, 0] * np.sin(yaw))
+        along = np.abs(chosen[:, 0] * np.cos(yaw) + chosen[:, 1] * np.sin(yaw))
+        return index, np.where(along > 1.0, np.hypot(side, along), side)
+
+
+def _footprint(box: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Returns nine points of a box, shape (9, 2)."""
+    forward = np.array([np.cos(box[2]), np.sin(box[2])]) * box[3]
+    left = np.array([-np.sin(box[2]), np.cos(box[2])]) * box[4]
+    return np.stack([box[:2] + a * forward + b * left for a in (-1, 0, 1) for b in (-1, 0, 1)])
+
+
+def _forecast(
+    box: NDArray[np.float64], velocity: NDArray[np.float64], yaw_rate: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Returns centers (t, 2) and headings (t,) at constant speed and yaw rate."""
+    t = FORECAST_S
+    course = np.arctan2(velocity[1], velocity[0])
+    turned = yaw_rate * t
+    chord = np.hypot(*velocity) * t * np.sinc(turned / 2 / np.pi)
+    angle = course + turned / 2
+    centers = box[:2] + np.stack([chord * np.cos(angle), chord * np.sin(angle)], 1)
+    return centers, box[2] + turned

@@ -1,0 +1,485 @@
+"""`CarlaDrive-v0`: routes in traffic on any CARLA 0.9.16 server, or on one of its own."""
+
+import math
+from dataclasses import asdict
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from dreamdrive.driving.actions import ACTION_SIZE, DECISION_DT_S, PHYSICS_DT_S, checked_action
+from dreamdrive.driving.rewards import REWARDS, StepFacts
+from dreamdrive.driving.state import IMAGE_SIZE, STATE_HIGH, STATE_LOW
+from dreamdrive.envs.carla.bev import Overlay
+from dreamdrive.envs.carla.client import carla, to_carla_transform
+from dreamdrive.envs.carla.comfort import (
+    ComfortMeter,
+    comfort_cost,
+    count_violations,
+    progress_cost,
+    speeding_cost,
+)
+from dreamdrive.envs.carla.episode import DecisionOutcome, Drive, EpisodeRules
+from dreamdrive.envs.carla.events import ContactLog
+from dreamdrive.envs.carla.expert import Expert
+from dreamdrive.envs.carla.routes import Route, random_route
+from dreamdrive.envs.carla.scene import VEHICLE, WALKER, Scene, SceneReader
+from dreamdrive.envs.carla.session import Session, SessionConfig
+from dreamdrive.envs.carla.supervisor import ServerSupervisor, SupervisorConfig
+from dreamdrive.envs.carla.town_map import GREEN, RED, TownMap
+from dreamdrive.envs.carla.tracker import ego_state
+from dreamdrive.envs.carla.traffic import Walkers, set_weather, spawn_vehicles
+from dreamdrive.errors import ConfigError, ServerError
+from dreamdrive.seeding import numpy_generator
+
+EGO_BLUEPRINT = "vehicle.lincoln.mkz_2020"
+EGO_HEIGHT_M = 0.3
+TICKS_PER_DECISION = round(DECISION_DT_S / PHYSICS_DT_S)
+RENDER_SCALE = 8
+KMH_PER_MPS = 3.6
+DEFAULT_LIMIT_MPS = 30.0 / KMH_PER_MPS
+RESET_ATTEMPTS = 3
+
+
+class CarlaDriveEnv(gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]]):
+    """Drives a route through traffic, lights and walkers on a CARLA server.
+
+    ## Action space
+    `Box(-1, 1, (2,), float32)`: steer (positive to the left) and acceleration (throttle where
+    positive, brake where negative). One action is held for 0.1 s, two physics steps.
+
+    ## Observation space
+    `Dict(image, state)`. `image` is a bird's-eye semantic view, `uint8 (64, 64, 3)`, 0.75 m a
+    pixel, the ego at column 32 and row 48 with its heading up, in the colours of
+    `dreamdrive.driving.palette`. `state` is `float32 (14,)`, listed in
+    `dreamdrive.driving.state.STATE_FIELDS`.
+
+    ## Rewards
+    One of `dreamdrive.driving.rewards.REWARDS`; `route_completion` by default.
+
+    ## Starting state
+    The start of a route, at a random speed within `start_speed_mps`. `seed` fixes the route, the
+    traffic, the walkers and the weather.
+
+    ## Episode end
+    Terminated by a contact, a red light, a stop sign, leaving the lanes or the route. Truncated at
+    the end of the route, at `max_steps`, when blocked, and when the server dies. `info["cause"]`
+    names which, as in `dreamdrive.driving.causes`.
+
+    ## Information
+    `cause`, `cost` (`collision`, `rule`, `progress`, `comfort`; dimensionless, 0 is best),
+    `progress_m`, `route_length_m`, `route`, `town`, `events` (the event log's new entries),
+    `outside_m` (distance driven outside the lanes), `sim_error` (what killed the server, or None).
+
+    ## Arguments
+    Args:
+        host: Where the server is.
+        port: Its RPC port; None starts an embedded server, which `close` stops.
+        town: Town that is opened.
+        reward: Name of the reward.
+        num_vehicles: Traffic Manager vehicles around the route.
+        num_walkers: Walkers beside and across the route.
+        route_length_m: Bounds of a random route's length.
+        max_steps: Decisions until the time limit.
+        infractions_end_episode: False counts infractions and drives on, as leaderboards do.
+        deviation_m: Offset from the route that ends the episode; 5 m by default, and 30 m where
+            infractions do not end it.
+        blocked_s: Time standing that ends the episode.
+        start_speed_mps: Bounds of the speed at the start.
+        tick_deadline_s: A server that takes longer for a step counts as dead.
+        render_mode: `rgb_array`, or None.
+
+    ## Reset arguments
+    `options={"route": Route, "town": str}` fixes the route or the town; both are optional.
+
+    Raises:
+        ConfigError: If an argument is impossible.
+        ServerError: If no server can be reached or started.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012
+
+    def __init__(
+        self,
+        host: str = "127.0.0.1",
+        port: int | None = None,
+        town: str = "Dream01",
+        reward: str = "route_completion",
+        num_vehicles: int = 8,
+        num_walkers: int = 0,
+        route_length_m: tuple[float, float] = (150.0, 400.0),
+        max_steps: int = 1000,
+        infractions_end_episode: bool = True,
+        deviation_m: float | None = None,
+        blocked_s: float = 60.0,
+        start_speed_mps: tuple[float, float] = (0.0, 5.0),
+        tick_deadline_s: float = 10.0,
+        render_mode: str | None = None,
+        supervisor: SupervisorConfig | None = None,
+    ) -> None:
+        if reward not in REWARDS:
+            raise ConfigError(f"There is no reward {reward!r}", do=f"Known: {', '.join(REWARDS)}.")
+        if render_mode is not None and render_mode not in self.metadata["render_modes"]:
+            raise ConfigError(f"There is no render mode {render_mode!r}", do="Use 'rgb_array'.")
+        if num_vehicles < 0 or num_walkers < 0 or max_steps < 1:
+            raise ConfigError("Counts of vehicles, walkers and steps cannot be negative")
+        self.render_mode = render_mode
+        self.observation_space = gym.spaces.Dict(
+            {
+                "image": gym.spaces.Box(0, 255, (IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8),
+                "state": gym.spaces.Box(STATE_LOW, STATE_HIGH, dtype=np.float32),
+            }
+        )
+        self.action_space = gym.spaces.Box(-1.0, 1.0, (ACTION_SIZE,), np.float32)
+        self.route: Route | None = None
+        self.drive: Drive | None = None
+        self.scene: Scene | None = None
+        self.rules = EpisodeRules(
+            infractions_end_episode=infractions_end_episode,
+            deviation_m=deviation_m,
+            blocked_s=blocked_s,
+            max_steps=max_steps,
+        )
+        self._town = town
+        self._reward_name = reward
+        self._num_vehicles, self._num_walkers = num_vehicles, num_walkers
+        self._route_length_m = (float(route_length_m[0]), float(route_length_m[1]))
+        self._start_speed_mps = start_speed_mps
+        self._sizes: dict[str, tuple[float, float]] = {}
+        self._reader = SceneReader(self._sizes)
+        self._towns: dict[str, TownMap] = {}
+        self._session: Session | None = None
+        self._supervisor = ServerSupervisor(town, supervisor) if port is None else None
+        self._address = SessionConfig(host=host, port=port or 0, tick_deadline_s=tick_deadline_s)
+        self._ego: Any = None
+        self._steer_limit_rad = 0.0
+        self._walkers: Walkers | None = None
+        self._expert = Expert()
+        self._comfort = ComfortMeter()
+        self._past: list[dict[int, NDArray[np.float64]]] = []
+        self._last_steer = 0.0
+        self._is_over = True
+        self._image: NDArray[np.uint8] | None = None
+        try:
+            self._connect()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def session(self) -> Session:
+        """The connection to the server.
+
+        Raises:
+            ServerError: If the last server died and no reset has been made since.
+        """
+        if self._session is None:
+            raise ServerError("There is no connection to a server", do="Call reset() first.")
+        return self._session
+
+    @property
+    def supervisor(self) -> ServerSupervisor | None:
+        """The environment's own server; None where a port was given."""
+        return self._supervisor
+
+    @property
+    def town_map(self) -> TownMap:
+        """The town that is open."""
+        return self._towns[self.session.town]
+
+    def _connect(self) -> None:
+        port = self._address.port
+        if self._supervisor is not None:
+            port = self._supervisor.ensure_ready()
+        self._session = Session(
+            SessionConfig(
+                host=self._address.host, port=port, tick_deadline_s=self._address.tick_deadline_s
+            )
+        )
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Starts an episode; see the class for what `seed` and `options` fix.
+
+        Raises:
+            ConfigError: If an option is unknown.
+            RouteError: If the town has no route of the wanted length.
+            ServerError: If no server can be reached or started.
+        """
+        super().reset(seed=seed)
+        options = options or {}
+        unknown = sorted(set(options) - {"route", "town"})
+        if unknown:
+            raise ConfigError(f"Unknown reset option {unknown[0]!r}", do="Known: route, town.")
+        episode_seed = int(self.np_random.integers(2**31)) if seed is None else int(seed)
+        for attempt in range(1, RESET_ATTEMPTS + 1):
+            try:
+                if self._session is None:
+                    self._connect()
+                self._begin(episode_seed, options)
+                break
+            except ServerError:
+                self._lose_server()
+                if self._supervisor is None or attempt == RESET_ATTEMPTS:
+                    raise
+        assert self.drive is not None
+        self._is_over = False
+        return self._observe(), self._info((), "", 0.0, {}, None)
+
+    def _begin(self, seed: int, options: dict[str, Any]) -> None:
+        session = self.session
+        session.destroy_all()
+        route: Route | None = options.get("route")
+        session.open_town(options.get("town") or (route.town if route else self._town))
+        if session.town not in self._towns:
+            self._towns = {session.town: TownMap(session.world, session.map)}
+        self.route = route or random_route(session.map, seed, length_m=self._route_length_m)
+        rng = numpy_generator(seed, "start")
+        session.world.reset_all_traffic_lights()
+        set_weather(session, seed)
+        contacts = ContactLog()
+        self._ego = self._spawn_ego(self.route, float(rng.uniform(*self._start_speed_mps)))
+        sensor = session.spawn(
+            session.world.get_blueprint_library().find("sensor.other.collision"),
+            carla.Transform(),
+            self._ego,
+        )
+        sensor.listen(contacts.add)
+        ids = spawn_vehicles(session, self.route, self._num_vehicles, seed)
+        self._walkers = Walkers(session, self.route, self._num_walkers, seed)
+        snapshot = session.tick()
+        others = [
+            actor
+            for actor in session.world.get_actors([*ids, *self._walkers.ids])
+            if actor is not None
+        ]
+        self._reader.watch(self._ego, others)
+        if not self._steer_limit_rad:
+            wheels = self._ego.get_physics_control().wheels
+            self._steer_limit_rad = math.radians(wheels[0].max_steer_angle)
+        self.scene = self._reader.read(snapshot)
+        contacts.take(wait=False)
+        self.drive = Drive(self.route, self.town_map, contacts, self.rules, self.scene)
+        self._expert.reset()
+        self._comfort = ComfortMeter()
+        self._comfort.update(self.scene.ego)
+        self._past = []
+        self._last_steer = 0.0
+
+    def _spawn_ego(self, route: Route, speed_mps: float) -> Any:
+        blueprint = self.session.world.get_blueprint_library().find(EGO_BLUEPRINT)
+        blueprint.set_attribute("role_name", "hero")
+        x, y = route.xy[0]
+        yaw = float(route.yaw[0])
+        ego = self.session.spawn(
+            blueprint, to_carla_transform(x, y, yaw, float(route.z[0]) + EGO_HEIGHT_M)
+        )
+        if speed_mps > 0.0:
+            ego.set_target_velocity(
+                carla.Vector3D(speed_mps * np.cos(yaw), -speed_mps * np.sin(yaw), 0.0)
+            )
+        return ego
+
+    def step(
+        self, action: NDArray[np.float32]
+    ) -> tuple[dict[str, NDArray[Any]], float, bool, bool, dict[str, Any]]:
+        """Holds an action for one decision; see the class for what comes back.
+
+        Raises:
+            ActionError: If the action has a wrong shape, is not finite or is out of bounds.
+            gymnasium.error.ResetNeeded: If the episode is over.
+        """
+        if self._is_over or self.drive is None or self.scene is None:
+            raise gym.error.ResetNeeded("The episode is over: call reset() first.")
+        steer, acceleration = (float(value) for value in checked_action(action))
+        try:
+            scene = self._advance(steer, acceleration)
+        except ServerError as error:
+            return self._sim_error(error)
+        before, self.scene = self.scene, scene
+        self._remember(before)
+        outcome = self.drive.advance(scene)
+        signals = self._comfort.update(scene.ego)
+        limit = self._speed_limit()
+        facts = self._facts(outcome, count_violations(signals), steer, limit)
+        reward = REWARDS[self._reward_name](facts)
+        self._last_steer = steer
+        cost = self._cost(outcome, comfort_cost(signals), limit)
+        self._is_over = outcome.terminated or outcome.truncated
+        info = self._info(outcome.events, outcome.cause, outcome.progress_m, cost, None)
+        return self._observe(), float(reward), outcome.terminated, outcome.truncated, info
+
+    def _advance(self, steer: float, acceleration: float) -> Scene:
+        """Applies one action for a decision and returns what follows."""
+        assert self._walkers is not None
+        assert self.scene is not None
+        session = self.session
+        try:
+            self._ego.apply_control(
+                carla.VehicleControl(
+                    throttle=max(0.0, acceleration), steer=-steer, brake=max(0.0, -acceleration)
+                )
+            )
+            self._walkers.step(self.scene)
+        except RuntimeError as error:
+            raise ServerError(f"The server is gone: {error}") from error
+        for _ in range(TICKS_PER_DECISION):
+            snapshot = session.tick()
+        if snapshot.find(self._ego.id) is None:
+            raise ServerError("The ego no longer exists on the server")
+        return self._reader.read(snapshot)
+
+    def _sim_error(
+        self, error: ServerError
+    ) -> tuple[dict[str, NDArray[Any]], float, bool, bool, dict[str, Any]]:
+        """Ends the episode without blame; the next reset gets a fresh server where it can."""
+        observation = self._last_observation
+        self._is_over = True
+        self._lose_server()
+        info = self._info((), "sim_error", 0.0, {}, str(error))
+        return observation, 0.0, False, True, info
+
+    def _lose_server(self) -> None:
+        session, self._session = self._session, None
+        self._towns = {}
+        if session is not None:
+            session.abandon()
+        if self._supervisor is not None:
+            self._supervisor.mark_dead()
+
+    def _speed_limit(self) -> float:
+        limit = self._ego.get_speed_limit() / KMH_PER_MPS
+        return limit if limit > 0.0 else DEFAULT_LIMIT_MPS
+
+    def _facts(
+        self, outcome: DecisionOutcome, violations: int, steer: float, limit: float
+    ) -> StepFacts:
+        assert self.scene is not None
+        desired = limit
+        if self._reward_name != "route_completion":
+            desired = self._expert.desired_speed_mps(self)
+        position = outcome.position
+        return StepFacts(
+            progress_m=outcome.progress_m,
+            speed_mps=self.scene.ego.speed_mps,
+            speed_limit_mps=limit,
+            lateral_offset_m=position.lateral_m,
+            heading_error_rad=position.heading_error_rad,
+            steer_change=steer - self._last_steer,
+            outside_lane=outcome.is_outside,
+            comfort_violations=violations,
+            desired_speed_mps=desired,
+            terminated=outcome.terminated,
+            infraction=outcome.cause.startswith("collision")
+            or outcome.cause in ("red_light", "stop_sign"),
+            finished=outcome.cause == "route_finished",
+        )
+
+    def _cost(self, outcome: DecisionOutcome, comfort: float, limit: float) -> dict[str, float]:
+        assert self.scene is not None
+        causes = [event.cause for event in outcome.events]
+        broken = sum(cause in ("red_light", "stop_sign") for cause in causes)
+        speed = self.scene.ego.speed_mps
+        return {
+            "collision": float(any(cause.startswith("collision") for cause in causes)),
+            "rule": broken + float(outcome.is_outside) + speeding_cost(speed, limit),
+            "progress": progress_cost(outcome.progress_m, limit),
+            "comfort": comfort,
+        }
+
+    def _remember(self, scene: Scene) -> None:
+        """Keeps where the vehicles were at the two decisions before."""
+        past = {
+            int(i): box
+            for i, kind, box in zip(scene.ids, scene.kinds, scene.boxes, strict=True)
+            if kind == VEHICLE
+        }
+        self._past = [*self._past[-1:], past]
+
+    def _observe(self) -> dict[str, NDArray[Any]]:
+        assert self.scene is not None
+        assert self.drive is not None
+        assert self.route is not None
+        scene, position, town = self.scene, self.drive.position, self.town_map
+        ego = scene.ego
+        state = ego_state(ego, position, self.route, self._speed_limit())
+        lines, states = town.light_lines.boxes, town.light_states()
+        past = [box for boxes in self._past for box in boxes.values()]
+        overlay = Overlay(
+            ego=ego.box,
+            vehicles=scene.boxes_of(VEHICLE),
+            vehicles_past=np.array(past).reshape(-1, 5),
+            walkers=scene.boxes_of(WALKER),
+            red_lines=lines[states == RED],
+            green_lines=lines[states == GREEN],
+            stop_signs=town.sign_lines,
+            route_xy=self.drive.tracker.ahead(position),
+        )
+        self._image = town.view.draw(ego.x, ego.y, ego.yaw_rad, overlay)
+        self._last_observation = {"image": self._image, "state": state.vector()}
+        return self._last_observation
+
+    def _info(
+        self,
+        events: tuple[Any, ...],
+        cause: str,
+        gained_m: float,
+        cost: dict[str, float],
+        sim_error: str | None,
+    ) -> dict[str, Any]:
+        assert self.drive is not None
+        assert self.route is not None
+        zero = {"collision": 0.0, "rule": 0.0, "progress": 0.0, "comfort": 0.0}
+        return {
+            "cause": cause,
+            "cost": cost or zero,
+            "progress_m": self.drive.position.arc_m,
+            "progress_gained_m": gained_m,
+            "route_length_m": self.route.length_m,
+            "route": self.route.name,
+            "town": self.route.town,
+            "events": [asdict(event) for event in events],
+            "outside_m": self.drive.outside_m,
+            "sim_error": sim_error,
+        }
+
+    def expert_action(self) -> NDArray[np.float32]:
+        """Returns the rule-based expert's action for the present scene, shape (2,)."""
+        return self._expert.act(self)
+
+    @property
+    def speed_limit_mps(self) -> float:
+        """The speed limit at the ego."""
+        return self._speed_limit()
+
+    @property
+    def steer_limit_rad(self) -> float:
+        """The angle of the front wheels at full steer."""
+        return self._steer_limit_rad
+
+    def privileged(self) -> Scene:
+        """Returns the ego and all others around it, for planners and experts.
+
+        Raises:
+            gymnasium.error.ResetNeeded: Before the first reset.
+        """
+        if self.scene is None:
+            raise gym.error.ResetNeeded("There is no scene yet: call reset() first.")
+        return self.scene
+
+    def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
+        """Returns the bird's-eye view, eight times enlarged, shape (512, 512, 3)."""
+        if self.render_mode is None or self._image is None:
+            return None
+        return self._image.repeat(RENDER_SCALE, axis=0).repeat(RENDER_SCALE, axis=1)
+
+    def close(self) -> None:
+        """Leaves the server clean, and stops it if it is the environment's own."""
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()
+        if self._supervisor is not None:
+            self._supervisor.stop()
+        super().close()

@@ -1,0 +1,169 @@
+"""What a driver does wrong: contacts, red lights, stop signs and leaving the lanes."""
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dreamdrive.driving.actions import PHYSICS_DT_S
+from dreamdrive.envs.carla.bev import Boxes
+from dreamdrive.envs.carla.scene import Scene
+
+SAME_CONTACT_S = 5.0
+STANDING_MPS = 0.1
+STOP_AREA_M = 6.0
+OFF_ROAD_M = 0.5
+"""How far the ego's centre may be beyond the edge of its lane."""
+
+CONTACT_WAIT_S = 0.05
+CONTACT_MARGIN_M = 0.3
+HARDEST_BRAKE_MPS2 = 12.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DrivingEvent:
+    """One infraction, for the event log.
+
+    Attributes:
+        cause: One of `dreamdrive.driving.causes.TERMINATION_CAUSES`.
+        frame: Physics steps since the start of the episode.
+        time_s: The same in seconds of simulation.
+        x: Where the ego was, ISO world axes, metres.
+        y: The same, positive to the left of x.
+        other: Actor that was hit, or number of the stop line; -1 where there is none.
+        detail: Type of the actor that was hit.
+    """
+
+    cause: str
+    frame: int
+    time_s: float
+    x: float
+    y: float
+    other: int = -1
+    detail: str = ""
+
+
+class ContactLog:
+    """Collects a collision sensor's messages, which arrive on a thread of the client."""
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._contacts: list[tuple[int, int, str]] = []
+
+    def add(self, event: Any) -> None:
+        """Takes one message of the sensor."""
+        other = event.other_actor
+        kind, number = (other.type_id, other.id) if other is not None else ("static", 0)
+        with self._condition:
+            self._contacts.append((event.frame, number, kind))
+            self._condition.notify_all()
+
+    def take(self, wait: bool) -> list[tuple[int, int, str]]:
+        """Returns and forgets (frame, actor id, type) of contacts so far.
+
+        Args:
+            wait: Wait a moment for a message that must be on its way.
+        """
+        deadline = time.monotonic() + CONTACT_WAIT_S
+        with self._condition:
+            while wait and not self._contacts and time.monotonic() < deadline:
+                self._condition.wait(deadline - time.monotonic())
+            contacts, self._contacts = sorted(self._contacts), []
+        return contacts
+
+
+def contact_cause(kind: str) -> str:
+    """Returns the cause of a contact with an actor of this type."""
+    if kind.startswith("vehicle."):
+        return "collision_vehicle"
+    return "collision_walker" if kind.startswith("walker.") else "collision_static"
+
+
+class ContactRule:
+    """Turns contacts into events: the same actor within 5 s counts once, standing never."""
+
+    def __init__(self, log: ContactLog, dt_s: float) -> None:
+        self._log = log
+        self._dt_s = dt_s
+        self._last: dict[int, float] = {}
+
+    def check(self, scene: Scene, before: Scene, start_frame: int) -> list[DrivingEvent]:
+        """Returns new contacts; waits for the sensor only where a contact is plausible."""
+        events = []
+        for contact_frame, other, kind in self._log.take(wait=self._is_plausible(scene, before)):
+            frame = contact_frame - start_frame
+            time_s = frame * PHYSICS_DT_S
+            last = self._last.get(other)
+            self._last[other] = time_s
+            moving = max(abs(scene.ego.speed_mps), abs(before.ego.speed_mps)) >= STANDING_MPS
+            if moving and (last is None or time_s - last > SAME_CONTACT_S):
+                events.append(
+                    DrivingEvent(
+                        cause=contact_cause(kind), frame=frame, time_s=time_s,
+                        x=scene.ego.x, y=scene.ego.y, other=other, detail=kind,
+                    )
+                )  # fmt: skip
+        return events
+
+    def _is_plausible(self, scene: Scene, before: Scene) -> bool:
+        lost_mps = abs(before.ego.speed_mps) - abs(scene.ego.speed_mps)
+        if lost_mps > HARDEST_BRAKE_MPS2 * self._dt_s:
+            return True
+        ego = scene.ego.box[0]
+        near = np.hypot(scene.boxes[:, 0] - ego[0], scene.boxes[:, 1] - ego[1]) < (
+            np.hypot(scene.boxes[:, 3], scene.boxes[:, 4]) + np.hypot(ego[3], ego[4])
+        )
+        return any(boxes_touch(ego, box, CONTACT_MARGIN_M) for box in scene.boxes[near])
+
+
+def boxes_touch(a: NDArray[np.float64], b: NDArray[np.float64], margin_m: float = 0.0) -> bool:
+    """Returns whether two boxes (x, y, yaw, half length, half width) come within a margin."""
+    offset = b[:2] - a[:2]
+    for axis_yaw in (a[2], a[2] + np.pi / 2, b[2], b[2] + np.pi / 2):
+        axis = np.array([np.cos(axis_yaw), np.sin(axis_yaw)])
+        reach = sum(
+            box[3] * abs(np.cos(box[2] - axis_yaw)) + box[4] * abs(np.sin(box[2] - axis_yaw))
+            for box in (a, b)
+        )
+        if abs(offset @ axis) > reach + margin_m:
+            return False
+    return True
+
+
+class StopLineRule:
+    """Says which stop lines the ego's front has just crossed.
+
+    Args:
+        lines: Boxes across lanes, with yaw in the direction of travel, shape (n, 5).
+    """
+
+    def __init__(self, lines: Boxes) -> None:
+        self._lines = lines
+        self._cos, self._sin = np.cos(lines[:, 2]), np.sin(lines[:, 2])
+        self._ahead: NDArray[np.float64] | None = None
+        self._stood = np.zeros(len(lines), bool)
+
+    def crossed(self, scene: Scene) -> NDArray[np.bool_]:
+        """Returns a mask of lines crossed since the last call, in their direction; shape (n,)."""
+        ego = scene.ego
+        front_x = ego.x + ego.half_length_m * np.cos(ego.yaw_rad)
+        front_y = ego.y + ego.half_length_m * np.sin(ego.yaw_rad)
+        dx, dy = front_x - self._lines[:, 0], front_y - self._lines[:, 1]
+        ahead = dx * self._cos + dy * self._sin
+        side = np.abs(dy * self._cos - dx * self._sin)
+        in_lane = side <= self._lines[:, 4]
+        before, self._ahead = self._ahead, ahead
+        in_area = in_lane & (ahead <= 0.0) & (ahead > -STOP_AREA_M)
+        self._stood &= in_area | (in_lane & (np.abs(ahead) < STOP_AREA_M))
+        self._stood |= in_area & (abs(ego.speed_mps) < STANDING_MPS)
+        if before is None:
+            return np.zeros(len(self._lines), bool)
+        return np.asarray((before < 0.0) & (ahead >= 0.0) & in_lane & (ahead < STOP_AREA_M))
+
+    @property
+    def stood(self) -> NDArray[np.bool_]:
+        """Where the ego has stood in the area before the line, shape (n,)."""
+        return self._stood

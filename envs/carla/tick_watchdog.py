@@ -1,0 +1,100 @@
+"""Frees a tick that the Traffic Manager has lost.
+
+In synchronous mode the client's `World.tick` hands over to the Traffic Manager's thread by condition
+variables that are notified without their lock. Once in some thousand ticks a notification falls
+between the other thread's check and its wait: both sides then wait for ever, and no deadline of the
+client covers it. Switching synchronous mode off and on again notifies the sleeping side once more.
+The lost tick holds the lock of the Python API's Traffic Manager, so the switch goes through its own
+RPC port, whose thread needs no lock.
+"""
+
+import contextlib
+import socket
+import threading
+import time
+from typing import Any
+
+import msgpack
+
+POLL_S = 0.05
+LOST_AFTER_S = 0.3
+"""Far longer than a step of the Traffic Manager takes."""
+
+RPC_DEADLINE_S = 2.0
+
+
+class TickWatchdog:
+    """Watches the ticks of one world from a thread of its own.
+
+    Args:
+        lost_after_s: A tick that goes on for so long after the server has answered is lost.
+    """
+
+    def __init__(self, lost_after_s: float = LOST_AFTER_S) -> None:
+        self.num_freed = 0
+        self._lost_after_s = lost_after_s
+        self._world: Any = None
+        self._port = 0
+        self._frame = 0
+        self._since = 0.0
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def begin(self, world: Any, manager_port: int, frame: int) -> None:
+        """Notes that a tick begins.
+
+        Args:
+            world: The world that ticks.
+            manager_port: The RPC port of its Traffic Manager, on this machine.
+            frame: The frame before the tick.
+        """
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._watch, daemon=True, name="tick-watchdog")
+            self._thread.start()
+        self._world, self._port, self._frame = world, manager_port, frame
+        self._since = time.monotonic()
+
+    def end(self) -> None:
+        """Notes that the tick is over."""
+        self._since = 0.0
+
+    def close(self) -> None:
+        """Stops watching."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        self._stop = threading.Event()
+
+    def _watch(self) -> None:
+        while not self._stop.wait(POLL_S):
+            since = self._since
+            if not since or time.monotonic() - since < self._lost_after_s:
+                continue
+            # A server that has not answered yet is merely slow, and has a deadline of its own.
+            if self._world.get_snapshot().frame <= self._frame:
+                continue
+            self._since = time.monotonic()
+            with contextlib.suppress(OSError):
+                switch_off_and_on(self._port)
+                self.num_freed += 1
+
+
+def switch_off_and_on(manager_port: int) -> None:
+    """Switches a Traffic Manager's synchronous mode off and on, by one message to its RPC port.
+
+    Raises:
+        OSError: If nothing answers there.
+    """
+    calls = [[0, number, "set_synchronous_mode", [mode]] for number, mode in enumerate((False, True))]
+    address = ("127.0.0.1", manager_port)
+    with socket.create_connection(address, timeout=RPC_DEADLINE_S) as connection:
+        connection.sendall(b"".join(msgpack.packb(call) for call in calls))
+        answers = msgpack.Unpacker()
+        num_answers = 0
+        while num_answers < len(calls):
+            data = connection.recv(4096)
+            if not data:
+                raise ConnectionError("the Traffic Manager closed the connection")
+            answers.feed(data)
+            num_answers += sum(1 for _ in answers)

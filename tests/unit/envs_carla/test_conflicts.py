@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+
+from dreamdrive.envs.carla.conflicts import Corridor
+from dreamdrive.envs.carla.routes import Route
+from dreamdrive.envs.carla.scene import VEHICLE, WALKER, EgoPose, Scene
+
+ARC = np.arange(0.0, 101.0)
+
+
+def route(junction=(30, 45)) -> Route:
+    n = len(ARC)
+    in_junction = np.zeros(n, bool)
+    in_junction[slice(*junction)] = True
+    return Route(
+        name="straight", town="Nowhere", xy=np.column_stack([ARC, np.zeros(n)]), z=np.zeros(n),
+        yaw=np.zeros(n), arc=ARC, lane_width=np.full(n, 3.5), in_junction=in_junction,
+        command=np.zeros(n, np.int8), lanes=((1, 0, -1),) * n, curvature=np.zeros(n),
+    )  # fmt: skip
+
+
+def obstacles(x, y, yaw, speed, *, kind=VEHICLE, ego_speed=8.0, yaw_rate=0.0):
+    ego = EgoPose(
+        x=10.0, y=0.0, yaw_rad=0.0, speed_mps=ego_speed, yaw_rate_radps=0.0,
+        half_length_m=2.5, half_width_m=1.0,
+    )  # fmt: skip
+    size = (2.5, 1.0) if kind == VEHICLE else (0.3, 0.3)
+    scene = Scene(
+        frame=0, time_s=0.0, ego=ego, ids=np.array([1]), kinds=np.array([kind], np.int8),
+        boxes=np.array([[x, y, yaw, *size]]),
+        velocity=speed * np.array([[np.cos(yaw), np.sin(yaw)]]), yaw_rate=np.array([yaw_rate]),
+    )  # fmt: skip
+    return Corridor(route(), 10.0, ego).obstacles(scene, headway_s=1.0, standstill_m=3.0)
+
+
+def test_a_vehicle_ahead_is_followed():
+    (lead,) = obstacles(30.0, 0.2, 0.0, 4.0)
+    assert lead.gap_m == pytest.approx(30.0 - 2.5 - 12.5, abs=0.6)
+    assert lead.speed_mps == pytest.approx(4.0)
+
+
+@pytest.mark.parametrize("y", [3.5, -3.5])
+def test_a_vehicle_in_the_next_lane_is_left_alone(y):
+    assert obstacles(25.0, y, 0.0, 4.0) == []
+    assert obstacles(25.0, y, np.pi, 8.0) == []
+
+
+def test_a_vehicle_behind_is_left_alone():
+    assert obstacles(2.0, 0.0, 0.0, 12.0) == []
+
+
+def test_a_vehicle_across_the_lane_blocks_it():
+    (block,) = obstacles(40.0, 2.5, np.pi / 2, 0.0)
+    assert block.gap_m == pytest.approx(39.0 - 12.5, abs=0.6)
+    assert block.speed_mps == 0.0
+
+
+def test_a_vehicle_that_will_cross_the_junction_is_yielded_to():
+    (crossing,) = obstacles(38.0, -18.0, np.pi / 2, 7.0)
+    assert 20.0 < crossing.gap_m < 26.0
+
+
+def test_crossing_traffic_that_stands_is_passed():
+    assert obstacles(38.0, -12.0, np.pi / 2, 0.0) == []
+
+
+def test_crossing_traffic_that_turns_away_is_passed():
+    assert obstacles(38.0, -18.0, np.pi / 2, 7.0, yaw_rate=-1.0) == []
+
+
+def test_crossing_traffic_that_is_gone_in_time_is_passed():
+    assert obstacles(38.0, -6.5, np.pi / 2, 12.0, ego_speed=1.0) == []
+
+
+def test_a_walker_who_will_cross_is_waited_for_anywhere():
+    (walker,) = obstacles(22.0, 4.0, -np.pi / 2, 1.5, kind=WALKER)
+    assert 7.0 < walker.gap_m < 10.0
+
+
+def test_a_walker_on_the_pavement_is_passed():
+    assert obstacles(22.0, 4.0, 0.0, 1.5, kind=WALKER) == []
