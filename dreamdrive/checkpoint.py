@@ -1,7 +1,6 @@
 """A checkpoint is a folder: `config.json` and safetensors, written aside and renamed."""
 
 import json
-import os
 import shutil
 import subprocess
 import uuid
@@ -10,34 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dreamdrive.errors import CheckpointError, StorageError
+from dreamdrive.files import write_atomically
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 SCHEMA = 1
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Writes a file under a temporary name in the same folder, then renames it.
-
-    Raises:
-        StorageError: If it could not be written, for example because the disk is full; the file
-            that stood there before is intact.
-    """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise StorageError(
-            f"Could not write: {error.strerror or error}", where=path,
-            do="Free some space or choose another folder, then run the same command again.",
-        ) from error  # fmt: skip
 
 
 def git_commit() -> str:
@@ -71,6 +48,7 @@ def save_checkpoint(
     Raises:
         StorageError: If it could not be written; an older checkpoint is intact.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     folder = Path(folder)
@@ -81,7 +59,7 @@ def save_checkpoint(
         for name, state in tensors.items():
             flat = {key: value.detach().cpu().contiguous() for key, value in state.items()}
             save_file(flat, str(temporary / f"{name}.safetensors"))
-        (temporary / "config.json").write_text(json.dumps(header, indent=2) + "\n")
+        write_atomically(temporary / "config.json", (json.dumps(header, indent=2) + "\n").encode())
         if folder.exists():
             old = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.old")
             folder.rename(old)
@@ -89,11 +67,13 @@ def save_checkpoint(
             shutil.rmtree(old)
         else:
             temporary.rename(folder)
-    except (OSError, RuntimeError) as error:
+    except (OSError, SafetensorError) as error:
         shutil.rmtree(temporary, ignore_errors=True)
-        if isinstance(error, RuntimeError) and "I/O" not in str(error):
-            raise
-        raise StorageError(f"Could not write the checkpoint: {error}", where=folder) from error
+        cause = error.what if isinstance(error, StorageError) else error
+        raise StorageError(
+            f"Could not write the checkpoint: {cause}", where=folder,
+            do="Free some space or choose another folder, then run the same command again.",
+        ) from error  # fmt: skip
 
 
 def load_header(folder: Path, kind: str) -> dict[str, Any]:

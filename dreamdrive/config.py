@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dreamdrive.errors import ConfigError
+from dreamdrive.files import write_atomically
 
 T = TypeVar("T")
 
@@ -76,8 +77,8 @@ def _value(hint: Any, value: Any, where: str) -> Any:
         if inner is None and len(args) != len(value):
             raise ConfigError(f"Expected {len(args)} values, got {len(value)}", where=where)
         kinds = args if inner is None else [inner] * len(value)
-        items = [_value(k, v, f"{where}[{i}]") for i, (k, v) in enumerate(zip(kinds, value, strict=True))]
-        return origin(items)
+        pairs = enumerate(zip(kinds, value, strict=True))
+        return origin([_value(kind, item, f"{where}[{i}]") for i, (kind, item) in pairs])
     if origin is dict:
         if not isinstance(value, dict):
             raise ConfigError(f"Expected a table, got {value!r}", where=where)
@@ -110,6 +111,4 @@ def load_json(cls: type[T], path: Path) -> T:
 
 def save_json(config: Any, path: Path) -> None:
     """Writes a dataclass as JSON, under a temporary name first."""
-    from dreamdrive.checkpoint import write_atomically
-
     write_atomically(Path(path), (json.dumps(to_dict(config), indent=2) + "\n").encode())

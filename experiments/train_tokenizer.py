@@ -1,6 +1,5 @@
 """Trains the tokenizer on stored episodes."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,13 +7,13 @@ import torch
 from torch import Tensor
 
 from dreamdrive.config import to_dict
+from dreamdrive.driving.causes import TERMINATION_CAUSES
+from dreamdrive.driving.state import STATE_FIELDS
+from dreamdrive.experiments.run import RunLog, begin_run
 from dreamdrive.experiments.training_state import TrainingState
 from dreamdrive.worldmodel.episodes import EpisodeStore, FrameTable
 from dreamdrive.worldmodel.model import WorldModel, WorldModelConfig
 from dreamdrive.worldmodel.tokenizer import TokenizerConfig
-
-Report = Callable[[int, dict[str, float]], None]
-"""Called with the step and its metrics."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,13 +51,26 @@ def images(table: FrameTable, rows_BT: Tensor) -> Tensor:
     return table.image_NHWC[rows_BT].movedim(-1, 2).float() / 255.0
 
 
-def train_tokenizer(
-    config: TrainTokenizerConfig, model_config: WorldModelConfig, report: Report
-) -> Path:
+def driving_model(tokenizer: TokenizerConfig) -> WorldModelConfig:
+    """Returns the configuration of a world model of `CarlaDrive-v0`."""
+    return WorldModelConfig(
+        vector_names=tuple(field.name for field in STATE_FIELDS), causes=TERMINATION_CAUSES,
+        tokenizer=tokenizer,
+    )  # fmt: skip
+
+
+def train_tokenizer(config: TrainTokenizerConfig) -> Path:
     """Trains and returns the folder of a world model with a trained tokenizer.
 
     Its dynamics are untrained. The run resumes from `out/training` where that stands.
+
+    Raises:
+        EpisodeError: If there are no episodes, or one is damaged.
+        DivergedError: If a loss is not finite; the last saved state is intact.
+        StorageError: If a checkpoint could not be written.
     """
+    begin_run(config.out, config)
+    model_config = driving_model(config.tokenizer)
     table = FrameTable.load(EpisodeStore(config.data), model_config.causes)
     torch.manual_seed(config.seed)
     model = WorldModel(model_config)
@@ -68,14 +80,16 @@ def train_tokenizer(
         tokenizer, learning_rate=config.learning_rate, steps=config.steps, seed=config.seed
     )
     state.restore(config.out / "training")
-    while state.step < config.steps:
-        rows = table.windows(config.batch_size, config.window, state.generator)
-        with torch.autocast("cpu", torch.bfloat16):
-            loss, parts = tokenizer.loss(images(table, rows), state.generator)
-        norm = state.update(loss)
-        report(state.step, {k: float(v.detach()) for k, v in parts.items()} | {"grad_norm": norm})
-        if state.step % config.save_every == 0 and state.step < config.steps:
-            state.save(config.out / "training", to_dict(config))
+    with RunLog(config.out, "train tokenizer", config.steps) as log:
+        while state.step < config.steps:
+            rows = table.windows(config.batch_size, config.window, state.generator)
+            with torch.autocast("cpu", torch.bfloat16):
+                loss, parts = tokenizer.loss(images(table, rows), state.generator)
+            norm = state.update(loss)
+            metrics = {name: float(value.detach()) for name, value in parts.items()}
+            log(state.step, metrics | {"grad_norm": norm})
+            if state.step % config.save_every == 0 and state.step < config.steps:
+                state.save(config.out / "training", to_dict(config))
     state.save(config.out / "training", to_dict(config))
     tokenizer.load_state_dict(state.ema)
     fit_statistics(model, table)

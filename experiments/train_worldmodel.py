@@ -3,27 +3,30 @@
 Two phases, one loop: flow matching on whole windows, then rollouts that feed predictions back.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 from dreamdrive.config import from_dict, to_dict
-from dreamdrive.experiments.train_tokenizer import Report, images
+from dreamdrive.experiments.run import RunLog, begin_run
+from dreamdrive.experiments.train_tokenizer import images
 from dreamdrive.experiments.training_state import TrainingState
 from dreamdrive.worldmodel.episodes import EpisodeStore, FrameTable
 from dreamdrive.worldmodel.losses import Batch, LossConfig, flow_loss, rollout_loss
 from dreamdrive.worldmodel.model import WorldModel, WorldModelConfig
+from dreamdrive.worldmodel.transformer import TransformerDynamics
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainWorldModelConfig:
     """How to train the dynamics."""
 
-    data: Path = Path("data/train")
-    """Folder of episodes."""
+    data: tuple[Path, ...] = (Path("data/train"),)
+    """Folders of episodes."""
     init: Path = Path("runs/tokenizer/model")
     """A world model whose tokenizer is trained; with `fine_tune`, one that is trained whole."""
     out: Path = Path("runs/worldmodel")
@@ -44,23 +47,41 @@ class TrainWorldModelConfig:
     ending: float = 0.2
     """Share of the windows that end where an episode was terminated."""
     learning_rate: float = 1e-3
+    compile: bool = False
+    """Compile the network first: some minutes and a C++ compiler, then several times faster."""
     seed: int = 0
     save_every: int = 500
     loss: LossConfig = field(default_factory=LossConfig)
 
 
 class LatentTable:
-    """The frames of a table as normalised latents and vectors, encoded episode by episode."""
+    """The frames of a table as normalised latents and vectors, encoded episode by episode.
 
-    def __init__(self, model: WorldModel, table: FrameTable) -> None:
+    Args:
+        model: Encodes them.
+        table: The frames.
+        episodes: Numbers of the episodes to encode; the latents of others stay zero.
+    """
+
+    def __init__(
+        self, model: WorldModel, table: FrameTable, episodes: Sequence[int] | None = None
+    ) -> None:
         self.table = table
-        latents = []
+        self.episodes = list(range(len(table.start_E))) if episodes is None else list(episodes)
+        self.latent_N = torch.zeros(len(table), *model.latent_shape, dtype=torch.float16)
         with torch.no_grad():
-            for start, length in zip(table.start_E.tolist(), table.length_E.tolist(), strict=True):
-                rows = torch.arange(start, start + length)[None]
-                latents.append(model.encode(images(table, rows))[0].half())
-        self.latent_N = torch.cat(latents)
+            for episode in self.episodes:
+                start, length = int(table.start_E[episode]), int(table.length_E[episode])
+                rows = torch.arange(start, start + length)
+                self.latent_N[rows] = model.encode(images(table, rows[None]))[0].half()
         self.vector_N = model.normalise_vector(table.vector_NK)
+
+    def decision_rows(self) -> torch.Tensor:
+        """Returns the rows of the encoded frames on which a decision was taken."""
+        ends = self.table.start_E + self.table.length_E - 1
+        return torch.cat(
+            [torch.arange(int(self.table.start_E[e]), int(ends[e])) for e in self.episodes]
+        )
 
     def batch(self, rows_BT: torch.Tensor, *, with_images: bool = False) -> Batch:
         """Returns the windows whose rows are given."""
@@ -83,18 +104,18 @@ def new_dynamics(init: WorldModel, config: WorldModelConfig, seed: int) -> World
     return model
 
 
-def train_worldmodel(
-    config: TrainWorldModelConfig,
-    report: Report,
-    evaluate: Callable[[WorldModel, int], None] | None = None,
-) -> Path:
+def train_worldmodel(config: TrainWorldModelConfig) -> Path:
     """Trains and returns the folder of the trained world model.
 
-    Args:
-        config: How.
-        report: Called after each step.
-        evaluate: Called with the averaged model each time the run is saved.
+    The run resumes from `out/training` where that stands.
+
+    Raises:
+        CheckpointError: If `init` is missing, damaged or of another shape.
+        EpisodeError: If there are no episodes, or one is damaged.
+        DivergedError: If a loss is not finite; the last saved state is intact.
+        StorageError: If a checkpoint could not be written.
     """
+    begin_run(config.out, config)
     init = WorldModel.from_pretrained(config.init)
     model = init
     if not config.fine_tune:
@@ -102,41 +123,50 @@ def train_worldmodel(
         model = new_dynamics(init, from_dict(WorldModelConfig, fields), config.seed)
     model.requires_grad_(True)
     model.tokenizer.requires_grad_(False)
-    data = LatentTable(model, FrameTable.load(EpisodeStore(config.data), model.config.causes))
+    data = LatentTable(model, FrameTable.load(EpisodeStore(*config.data), model.config.causes))
     trained = torch.nn.ModuleDict({"dynamics": model.dynamics, "heads": model.heads})
     state = TrainingState(
         trained, learning_rate=config.learning_rate, steps=config.steps, seed=config.seed
     )
     state.restore(config.out / "training")
-    flow_steps = 0 if model.config.kind == "recurrent" else round(
-        config.steps * (1.0 - config.rollout_share))  # fmt: skip
-    while state.step < config.steps:
-        if state.step < flow_steps:
-            rows = data.table.windows(
-                config.batch_size, config.window, state.generator, ending=config.ending
-            )
-            loss, parts = flow_loss(model, data.batch(rows), config.loss, state.generator)
-        else:
-            done = (state.step - flow_steps) / max(1, config.steps - flow_steps)
-            horizon = 3 + round((config.horizon - 3) * min(1.0, 2.0 * done))
-            rows = data.table.windows(
-                config.batch_size, config.context + horizon, state.generator, ending=config.ending
-            )
-            batch = data.batch(rows, with_images=config.loss.reconstruction > 0)
-            loss, parts = rollout_loss(
-                model, batch, config.loss, state.generator,
-                context=config.context, teacher_forcing=max(0.0, 0.5 - 2.0 * done),
-            )  # fmt: skip
-        norm = state.update(loss)
-        report(state.step, {k: float(v.detach()) for k, v in parts.items()} | {"grad_norm": norm})
-        if state.step % config.save_every == 0 or state.step == config.steps:
-            state.save(config.out / "training", to_dict(config))
-            if evaluate is not None:
-                evaluate(averaged(model, state), state.step)
+    if config.compile and isinstance(model.dynamics, TransformerDynamics):
+        network = model.dynamics.network
+        network.forward = torch.compile(network.forward, dynamic=False)  # type: ignore[method-assign]
+    with RunLog(config.out, "train worldmodel", config.steps) as log:
+        while state.step < config.steps:
+            loss, parts = window_loss(model, data, config, state)
+            norm = state.update(loss)
+            metrics = {name: float(value.detach()) for name, value in parts.items()}
+            log(state.step, metrics | {"grad_norm": norm})
+            if state.step % config.save_every == 0 or state.step == config.steps:
+                state.save(config.out / "training", to_dict(config))
     averaged(model, state).save_pretrained(
         config.out / "model", step=state.step, frames=len(data.table)
     )
     return config.out / "model"
+
+
+def window_loss(
+    model: WorldModel, data: LatentTable, config: TrainWorldModelConfig, state: TrainingState
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Returns the loss of the phase that a step belongs to, on fresh windows, and its parts."""
+    is_recurrent = model.config.kind == "recurrent"
+    flow_steps = 0 if is_recurrent else round(config.steps * (1.0 - config.rollout_share))
+    if state.step < flow_steps:
+        rows = data.table.windows(
+            config.batch_size, config.window, state.generator, ending=config.ending
+        )
+        return flow_loss(model, data.batch(rows), config.loss, state.generator)
+    done = (state.step - flow_steps) / max(1, config.steps - flow_steps)
+    horizon = 3 + round((config.horizon - 3) * min(1.0, 2.0 * done))
+    rows = data.table.windows(
+        config.batch_size, config.context + horizon, state.generator, ending=config.ending
+    )
+    batch = data.batch(rows, with_images=config.loss.reconstruction > 0)
+    return rollout_loss(
+        model, batch, config.loss, state.generator,
+        context=config.context, teacher_forcing=max(0.0, 0.5 - 2.0 * done),
+    )  # fmt: skip
 
 
 def averaged(model: WorldModel, state: TrainingState) -> WorldModel:

@@ -1,250 +1,94 @@
-"""Does the dream tell the truth? Open-loop measures on episodes that no model has trained on.
+"""Measures several world models on the same unseen episodes, controls beside them."""
 
-Every model sees the same context frames and is then given the true actions. Beside the trained
-model stand a copy of the last frame and models whose dynamics are untrained.
-"""
+import json
+import platform
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from rich.table import Table
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
-
-from dreamdrive.driving.palette import CLASS_INDEX, classify
-from dreamdrive.driving.state import STATE_INDEX
-from dreamdrive.experiments.train_tokenizer import images
-from dreamdrive.worldmodel.episodes import EpisodeStore, FrameTable
-from dreamdrive.worldmodel.model import WorldModel
-from dreamdrive.worldmodel.state import RolloutState
-
-HORIZONS = (1, 5, 15, 30)
+from dreamdrive.checkpoint import git_commit
+from dreamdrive.errors import ConfigError
+from dreamdrive.experiments.run import begin_run, console
+from dreamdrive.experiments.truth_measures import MeasureConfig, measure
+from dreamdrive.experiments.untrained import randomised_dynamics, untrained_dynamics
+from dreamdrive.files import write_atomically
+from dreamdrive.worldmodel.episodes import EpisodeStore
+from dreamdrive.worldmodel.model import DEFAULT, WorldModel
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TruthConfig:
-    """What is measured."""
+    """What to measure, and on which episodes."""
 
-    context: int = 8
-    num_windows: int = 192
-    num_event_windows: int = 2000
-    event_horizon: int = 10
-    num_steps: int = 1
-    """Euler steps of the sampler."""
-    seed: int = 0
+    model: tuple[str, ...] = (f"dream={DEFAULT}",)
+    """World models as NAME=CHECKPOINT; the first is the one that the controls are made of."""
+    data: tuple[Path, ...] = (Path("data/test"),)
+    """Folders of episodes that no model was trained on."""
+    controls: bool = True
+    """Measure untrained and randomised dynamics beside them, and four steps beside one."""
+    out: Path = Path("runs/truth")
+    measure: MeasureConfig = field(default_factory=MeasureConfig)
 
 
-@dataclass(frozen=True)
-class Rollout:
-    """A dream beside the truth, both over H steps after the context.
+def truth(config: TruthConfig) -> Path:
+    """Measures, prints a table, and returns the folder that holds `truth.json`.
 
-    Attributes:
-        image: uint8, shape (B, H, H, W, 3).
-        vector: Shape (B, H, K).
-        reward: Shape (B, H).
-        survival: Chance to be still driving after each step, shape (B, H).
+    Raises:
+        ConfigError: If two models have one name.
+        CheckpointError: If a model is missing or broken.
+        EpisodeError: If there are no episodes, or one is damaged.
+        StorageError: If the result could not be written.
     """
-
-    image: NDArray[np.uint8]
-    vector: Tensor
-    reward: Tensor
-    survival: Tensor
-
-
-def psnr(error: NDArray[np.float64]) -> float:
-    """Returns the peak signal-to-noise ratio in dB of squared errors of values in [0, 1]."""
-    return float(-10.0 * np.log10(max(float(error.mean()), 1e-10)))
-
-
-def auc(score: NDArray[Any], label: NDArray[np.bool_]) -> float:
-    """Returns the area under the ROC curve; ties count half; NaN without both classes."""
-    positive, negative = int(label.sum()), int((~label).sum())
-    if not positive or not negative:
-        return float("nan")
-    rank = _ranks(np.asarray(score, np.float64))
-    return float((rank[label].sum() - positive * (positive + 1) / 2) / (positive * negative))
-
-
-def rank_correlation(a: NDArray[Any], b: NDArray[Any]) -> float:
-    """Returns Spearman's correlation."""
-    return float(np.corrcoef(_ranks(np.asarray(a)), _ranks(np.asarray(b)))[0, 1])
-
-
-def _ranks(x: NDArray[Any]) -> NDArray[np.float64]:
-    _, inverse, counts = np.unique(x, return_inverse=True, return_counts=True)
-    last = counts.cumsum()
-    mean: NDArray[np.float64] = last - (counts - 1) / 2.0
-    return mean[inverse]
+    begin_run(config.out, config)
+    store = EpisodeStore(*config.data)
+    rows: dict[str, dict[str, float]] = {}
+    first = None
+    for number, text in enumerate(config.model):
+        name, _, path = text.rpartition("=")
+        name = name or (f"model {number}" if number else "dream")
+        if name in rows:
+            raise ConfigError(f"Two models are called {name!r}", where="model")
+        model = WorldModel.from_pretrained(path)
+        first = first or model
+        rows[name] = _timed(name, model, store, config.measure)
+        if number == 0 and config.controls and model.config.kind == "transformer":
+            four = MeasureConfig(**{**_fields(config.measure), "num_steps": 4})
+            rows[f"{name}, 4 steps"] = _timed(f"{name}, 4 steps", model, store, four)
+    if config.controls and first is not None:
+        for name, control in (
+            ("untrained", untrained_dynamics(first)), ("randomised", randomised_dynamics(first)),
+        ):  # fmt: skip
+            rows[name] = _timed(name, control, store, config.measure)
+    content = {
+        "models": rows, "episodes": len(store), "git": git_commit(),
+        "date": time.strftime("%Y-%m-%d"), "machine": platform.processor() or platform.machine(),
+    }  # fmt: skip
+    write_atomically(config.out / "truth.json", (json.dumps(content, indent=1) + "\n").encode())
+    console.print(table_of(rows))
+    return config.out
 
 
-def f1(predicted: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
-    """Returns the F1 score of a class mask; NaN where neither has a pixel."""
-    both = int((predicted & truth).sum())
-    total = int(predicted.sum()) + int(truth.sum())
-    return 2.0 * both / total if total else float("nan")
+def _fields(config: MeasureConfig) -> dict[str, int]:
+    return {name: getattr(config, name) for name in MeasureConfig.__dataclass_fields__}
 
 
-@torch.no_grad()
-def warm_up(model: WorldModel, table: FrameTable, rows_BT: Tensor) -> RolloutState:
-    """Returns the states after the real frames of each window."""
-    state = model.init_state(len(rows_BT))
-    frames = images(table, rows_BT)
-    for t in range(rows_BT.shape[1]):
-        action = table.action_NA[rows_BT[:, t]] if t else None
-        state = model.observe(state, frames[:, t], table.vector_NK[rows_BT[:, t]], action)
-    return state
-
-
-@torch.no_grad()
-def dream(
-    model: WorldModel, table: FrameTable, rows_BT: Tensor, actions_BHA: Tensor,
-    config: TruthConfig, *, decode: bool = True,
-) -> Rollout:  # fmt: skip
-    """Returns the dream after the context frames `rows_BT` under the given actions."""
-    state = warm_up(model, table, rows_BT)
-    generator = torch.Generator().manual_seed(config.seed)
-    shown, vectors, rewards, survivals = [], [], [], []
-    survival = torch.ones(len(rows_BT))
-    for t in range(actions_BHA.shape[1]):
-        state, seen = model.imagine_step(
-            state, actions_BHA[:, t], generator=generator, num_steps=config.num_steps
-        )
-        if decode:
-            image, state = model.decode_step(state)
-            shown.append((image * 255.0).round().byte().movedim(1, -1).numpy())
-        survival = survival * (1.0 - seen.termination_BC.sum(1)).clamp(0.0, 1.0)
-        vectors.append(seen.vector_BK)
-        rewards.append(seen.reward_B)
-        survivals.append(survival)
-    size = model.config.image_size
-    image = np.stack(shown, 1) if decode else np.zeros((len(rows_BT), 0, size, size, 3), np.uint8)
-    return Rollout(
-        image, torch.stack(vectors, 1), torch.stack(rewards, 1), torch.stack(survivals, 1)
-    )
-
-
-def picture_truth(model: WorldModel, table: FrameTable, config: TruthConfig) -> dict[str, float]:
-    """Returns what the dream's pictures are worth: PSNR gains over a copy, vehicles, actions."""
-    H = max(HORIZONS)
-    generator = torch.Generator().manual_seed(config.seed)
-    rows = table.windows(config.num_windows, config.context + H, generator)
-    past, future = rows[:, : config.context], rows[:, config.context :]
-    actions = table.action_NA[future]
-    result = dream(model, table, past, actions, config)
-    shuffled = dream(
-        model, table, past, actions[torch.randperm(len(actions), generator=generator)], config
-    )
-    truth = table.image_NHWC[future].numpy()
-    copy = table.image_NHWC[past[:, -1]].numpy()
-    vehicle = CLASS_INDEX["vehicle"]
-    measures: dict[str, float] = {}
-    for h in HORIZONS:
-        real = truth[:, h - 1] / 255.0
-        ours = (result.image[:, h - 1] / 255.0 - real) ** 2
-        copied = (copy / 255.0 - real) ** 2
-        measures[f"psnr_{h}"] = psnr(ours)
-        measures[f"psnr_copy_{h}"] = psnr(copied)
-        measures[f"psnr_gain_{h}"] = measures[f"psnr_{h}"] - measures[f"psnr_copy_{h}"]
-        mask = classify(truth[:, h - 1]) == vehicle
-        if mask.any():
-            measures[f"vehicle_psnr_{h}"] = psnr(ours[mask])
-            measures[f"vehicle_psnr_copy_{h}"] = psnr(copied[mask])
-        wrong = (shuffled.image[:, h - 1] / 255.0 - real) ** 2
-        measures[f"shuffled_ratio_{h}"] = float(wrong.mean() / ours.mean())
-    at = 19
-    predicted, real_class = classify(result.image[:, at]), classify(truth[:, at])
-    measures["vehicle_f1_20"] = f1(predicted == vehicle, real_class == vehicle)
-    measures["vehicle_f1_copy_20"] = f1(classify(copy) == vehicle, real_class == vehicle)
-    measures["vehicle_pixels_ratio_20"] = float(
-        (predicted == vehicle).sum() / max(1, (real_class == vehicle).sum())
-    )
-    return measures | _motion_truth(result, table, past, future, actions)
-
-
-def _motion_truth(
-    result: Rollout, table: FrameTable, past: Tensor, future: Tensor, actions: Tensor
+def _timed(
+    name: str, model: WorldModel, store: EpisodeStore, config: MeasureConfig
 ) -> dict[str, float]:
-    """Returns how steering, pedals and progress show in the dreamed vectors."""
-    speed, yaw = STATE_INDEX["speed"], STATE_INDEX["yaw_rate"]
-    start = table.vector_NK[past[:, -1], speed]
-    moving = start > 2.0
-    steer = actions[moving, :5, 0].mean(1).numpy()
-    turned = result.vector[moving, :5, yaw].mean(1).numpy()
-    pedal = actions[:, :5, 1].mean(1).numpy()
-    gained = (result.vector[:, 4, speed] - start).numpy()
-    true_progress = table.vector_NK[future[:, :15], speed].sum(1).numpy() * 0.1
-    dreamed = result.vector[:, :15, speed].sum(1).numpy() * 0.1
-    constant = start.numpy() * 1.5
-    error = np.abs(dreamed - true_progress).mean()
-    return {
-        "steer_yaw_rank": rank_correlation(steer, turned),
-        "pedal_speed_rank": rank_correlation(pedal, gained),
-        "progress_pearson": float(np.corrcoef(dreamed, true_progress)[0, 1]),
-        "progress_pearson_constant": float(np.corrcoef(constant, true_progress)[0, 1]),
-        "progress_skill": float(1.0 - error / np.abs(constant - true_progress).mean()),
-    }
+    begin = time.monotonic()
+    row = measure(model, store, config)
+    console.print(f"measured {name} in {time.monotonic() - begin:.0f} s")
+    return row
 
 
-def event_truth(
-    model: WorldModel, table: FrameTable, config: TruthConfig, causes: Sequence[str], name: str
-) -> dict[str, float]:
-    """Returns how well a kind of termination is foreseen, with its control.
-
-    Windows end at the event or after `event_horizon` steps; no action is made up. An event is
-    foreseen by 1 minus the dreamed survival up to there.
-
-    Args:
-        model: The model.
-        table: Unseen episodes.
-        config: What is measured.
-        causes: Names of the causes that count.
-        name: Prefix of the measures.
-    """
-    H, C = config.event_horizon, config.context
-    wanted = torch.tensor([model.config.causes.index(c) + 1 for c in causes])
-    last = table.start_E + table.length_E - 1
-    fatal = torch.isin(table.cause_N[last], wanted) & (table.length_E > C + 1)
-    generator = torch.Generator().manual_seed(config.seed + 1)
-    rows, steps, labels = [], [], []
-    for episode in torch.nonzero(fatal).squeeze(1).tolist():
-        for lead in (2, 4, 7, 10):
-            if lead + C <= int(table.length_E[episode]):
-                rows.append(last[episode] - lead - C + 1 + torch.arange(C + H))
-                steps.append(lead)
-                labels.append(True)
-    negative = table.windows(config.num_event_windows, C + H, generator)
-    negative = negative[~(table.cause_N[negative] > 0).any(1)]
-    rows += list(negative)
-    steps += [H] * len(negative)
-    labels += [False] * len(negative)
-    label = np.array(labels)
-    window = torch.stack(rows).clamp_max(len(table) - 1)
-    result = dream(
-        model, table, window[:, :C], table.action_NA[window[:, C:]], config, decode=False
-    )
-    index = torch.tensor(steps) - 1
-    chance = 1.0 - result.survival[torch.arange(len(index)), index].numpy()
-    start = table.vector_NK[window[:, C - 1]]
-    offset = start[:, STATE_INDEX["lateral_offset"]].abs().numpy()
-    rate = label.mean()
-    brier, base = ((chance - label) ** 2).mean(), rate * (1.0 - rate)
-    return {
-        f"{name}_auc": auc(chance, label),
-        f"{name}_auc_speed": auc(start[:, STATE_INDEX["speed"]].numpy(), label),
-        f"{name}_auc_offset": auc(offset, label),
-        f"{name}_brier_skill": float(1.0 - brier / base) if base else float("nan"),
-        f"{name}_positives": float(label.sum()),
-    }
-
-
-def measure(model: WorldModel, store: EpisodeStore, config: TruthConfig) -> dict[str, float]:
-    """Returns all measures of one model on unseen episodes."""
-    table = FrameTable.load(store, model.config.causes)
-    collisions = [c for c in model.config.causes if c.startswith("collision")]
-    return {
-        **picture_truth(model, table, config),
-        **event_truth(model, table, config, collisions, "collision"),
-        **event_truth(model, table, config, ["off_road"], "off_road"),
-    }
+def table_of(rows: dict[str, dict[str, float]]) -> Table:
+    """Returns the measures as a table, a column for each model."""
+    table = Table(title="Is the dream true? Episodes of towns that no model has seen")
+    table.add_column("measure")
+    for name in rows:
+        table.add_column(name, justify="right")
+    for key in next(iter(rows.values())):
+        table.add_row(key, *(f"{row.get(key, float('nan')):.3f}" for row in rows.values()))
+    return table

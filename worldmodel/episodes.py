@@ -179,22 +179,25 @@ def _check_sizes(folder: Path) -> None:
 
 
 class EpisodeStore:
-    """All episodes below a folder, in the order of their names."""
+    """All episodes below some folders, folder by folder in the order of their names."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, *folders: Path) -> None:
         """Lists the episodes.
 
         Raises:
-            EpisodeError: If there is none.
+            EpisodeError: If a folder has none.
         """
-        self.folder = Path(folder)
-        self.paths = sorted(path.parent for path in self.folder.rglob("episode.json")
-                            if not path.parent.name.startswith("."))  # fmt: skip
-        if not self.paths:
-            raise EpisodeError(
-                "There are no episodes here", where=folder,
-                do="Collect some with: dreamdrive collect --out FOLDER",
-            )  # fmt: skip
+        self.folders = tuple(Path(folder) for folder in folders)
+        self.paths: list[Path] = []
+        for folder in self.folders:
+            found = sorted(path.parent for path in folder.rglob("episode.json")
+                           if not path.parent.name.startswith("."))  # fmt: skip
+            if not found:
+                raise EpisodeError(
+                    "There are no episodes here", where=folder,
+                    do="Collect some with: dreamdrive collect --out FOLDER",
+                )  # fmt: skip
+            self.paths += found
 
     def __len__(self) -> int:
         """Returns the number of episodes."""

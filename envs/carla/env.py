@@ -8,9 +8,8 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from dreamdrive.driving.actions import ACTION_SIZE, DECISION_DT_S, PHYSICS_DT_S, checked_action
+from dreamdrive.driving.actions import DECISION_DT_S, PHYSICS_DT_S, checked_action
 from dreamdrive.driving.rewards import REWARDS, StepFacts
-from dreamdrive.driving.state import IMAGE_SIZE, STATE_HIGH, STATE_LOW
 from dreamdrive.envs.carla.bev import Overlay
 from dreamdrive.envs.carla.client import carla, to_carla_transform
 from dreamdrive.envs.carla.comfort import (
@@ -20,6 +19,7 @@ from dreamdrive.envs.carla.comfort import (
     progress_cost,
     speeding_cost,
 )
+from dreamdrive.envs.carla.deadlock import DeadlockBreaker
 from dreamdrive.envs.carla.episode import DecisionOutcome, Drive, EpisodeRules
 from dreamdrive.envs.carla.events import ContactLog
 from dreamdrive.envs.carla.expert import Expert
@@ -29,7 +29,8 @@ from dreamdrive.envs.carla.session import Session, SessionConfig
 from dreamdrive.envs.carla.supervisor import ServerSupervisor, SupervisorConfig
 from dreamdrive.envs.carla.town_map import GREEN, RED, TownMap
 from dreamdrive.envs.carla.tracker import ego_state
-from dreamdrive.envs.carla.traffic import Walkers, set_weather, spawn_vehicles
+from dreamdrive.envs.carla.traffic import Walkers, deadlock_breaker, set_weather, spawn_vehicles
+from dreamdrive.envs.spaces import driving_action_space, driving_observation_space
 from dreamdrive.errors import ConfigError, ServerError
 from dreamdrive.seeding import numpy_generator
 
@@ -125,13 +126,8 @@ class CarlaDriveEnv(gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]]):
         if num_vehicles < 0 or num_walkers < 0 or max_steps < 1:
             raise ConfigError("Counts of vehicles, walkers and steps cannot be negative")
         self.render_mode = render_mode
-        self.observation_space = gym.spaces.Dict(
-            {
-                "image": gym.spaces.Box(0, 255, (IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8),
-                "state": gym.spaces.Box(STATE_LOW, STATE_HIGH, dtype=np.float32),
-            }
-        )
-        self.action_space = gym.spaces.Box(-1.0, 1.0, (ACTION_SIZE,), np.float32)
+        self.observation_space = driving_observation_space()
+        self.action_space = driving_action_space()
         self.route: Route | None = None
         self.drive: Drive | None = None
         self.scene: Scene | None = None
@@ -155,6 +151,7 @@ class CarlaDriveEnv(gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]]):
         self._ego: Any = None
         self._steer_limit_rad = 0.0
         self._walkers: Walkers | None = None
+        self._deadlocks = DeadlockBreaker([], lambda *_: None)
         self._expert = Expert()
         self._comfort = ComfortMeter()
         self._past: list[dict[int, NDArray[np.float64]]] = []
@@ -249,6 +246,7 @@ class CarlaDriveEnv(gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]]):
         sensor.listen(contacts.add)
         ids = spawn_vehicles(session, self.route, self._num_vehicles, seed)
         self._walkers = Walkers(session, self.route, self._num_walkers, seed)
+        self._deadlocks = deadlock_breaker(session, ids)
         snapshot = session.tick()
         others = [
             actor
@@ -323,6 +321,7 @@ class CarlaDriveEnv(gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]]):
                 )
             )
             self._walkers.step(self.scene)
+            self._deadlocks.step(self.scene)
         except RuntimeError as error:
             raise ServerError(f"The server is gone: {error}") from error
         for _ in range(TICKS_PER_DECISION):
@@ -444,6 +443,15 @@ class CarlaDriveEnv(gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]]):
             "outside_m": self.drive.outside_m,
             "sim_error": sim_error,
         }
+
+    def set_traffic(self, num_vehicles: int, num_walkers: int) -> None:
+        """Sets how many vehicles and walkers the next episodes have."""
+        self._num_vehicles, self._num_walkers = num_vehicles, num_walkers
+
+    @property
+    def observation(self) -> dict[str, NDArray[Any]]:
+        """The observation of the present scene, as `reset` or `step` returned it last."""
+        return self._last_observation
 
     def expert_action(self) -> NDArray[np.float32]:
         """Returns the rule-based expert's action for the present scene, shape (2,)."""

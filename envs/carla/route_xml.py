@@ -8,10 +8,10 @@ from xml.etree import ElementTree
 import defusedxml.ElementTree
 import numpy as np
 
-from dreamdrive.files import write_atomically
 from dreamdrive.envs.carla.client import carla
 from dreamdrive.envs.carla.routes import Route, connect, town_name
 from dreamdrive.errors import RouteError
+from dreamdrive.files import write_atomically
 
 POSITION_EVERY_M = 20.0
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dreamdrive.envs.carla.client import carla, iso_pose, to_carla_transform
+from dreamdrive.envs.carla.deadlock import DeadlockBreaker
 from dreamdrive.envs.carla.placement import Place, Placement
 from dreamdrive.envs.carla.routes import Route
 from dreamdrive.envs.carla.scene import Scene
@@ -53,6 +54,18 @@ def spawn_vehicles(session: Session, route: Route, count: int, seed: int) -> lis
         if place.path:
             manager.set_path(actor, list(place.path))
     return list(places)
+
+
+def deadlock_breaker(session: Session, ids: list[int]) -> DeadlockBreaker:
+    """Returns what frees these Traffic Manager vehicles when they wait for each other."""
+    actors = {actor.id: actor for actor in session.world.get_actors(ids)} if ids else {}
+
+    def set_bold(bold: int, is_bold: bool) -> None:
+        for other, actor in actors.items():
+            if other != bold:
+                session.traffic_manager.collision_detection(actors[bold], actor, not is_bold)
+
+    return DeadlockBreaker(ids, set_bold)
 
 
 def _raised(transform: Any) -> Any:

@@ -1,0 +1,206 @@
+"""Trains an agent in the dream: cloning first if wanted, then actor-critic on imagined rollouts."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from dreamdrive.agents.actor_critic import ActorCritic, ActorCriticConfig
+from dreamdrive.agents.artefact import load_critic, load_policy, save_policy
+from dreamdrive.agents.cloning import BehaviourCloning, CloningConfig
+from dreamdrive.agents.networks import Actor, Critic
+from dreamdrive.checkpoint import load_header, load_tensors, save_checkpoint
+from dreamdrive.config import to_dict
+from dreamdrive.experiments.run import RunLog, begin_run
+from dreamdrive.experiments.start_states import StartStates
+from dreamdrive.experiments.train_worldmodel import LatentTable
+from dreamdrive.worldmodel.episodes import EpisodeStore, FrameTable
+from dreamdrive.worldmodel.model import DEFAULT, WorldModel
+from dreamdrive.worldmodel.transformer import TransformerDynamics
+
+GOOD_DRIVERS = ("expert",)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainAgentConfig:
+    """How to train an agent."""
+
+    model: str = DEFAULT
+    """A shipped world model's name, or a checkpoint's folder."""
+    data: tuple[Path, ...] = (Path("data/train"),)
+    """Folders of episodes, for the frames that dreams begin with and for cloning."""
+    out: Path = Path("runs/agent")
+    """Run folder; the policy goes to `out/policy`."""
+    init: Path | None = None
+    """A policy's folder to go on from."""
+    clone: Literal["none", "expert", "all"] = "none"
+    """Whose stored decisions the actor imitates before it dreams."""
+    clone_steps: int = 1500
+    clone_batch_size: int = 256
+    updates: int = 600
+    """Updates in the dream; 0 leaves the actor as it starts."""
+    batch_size: int = 64
+    """Dreams of an update."""
+    num_starts: int = 4096
+    """Windows that dreams begin with."""
+    context: int = 6
+    """Frames that the model sees before a dream."""
+    busy: float = 0.7
+    """Least share of dreams with traffic in view."""
+    compile: bool = False
+    """Compile the world model first: some minutes and a C++ compiler, then much faster."""
+    seed: int = 0
+    save_every: int = 50
+    agent: ActorCriticConfig = field(default_factory=ActorCriticConfig)
+    cloning: CloningConfig = field(default_factory=CloningConfig)
+
+
+def train_agent(config: TrainAgentConfig) -> Path:
+    """Trains and returns the folder of the policy.
+
+    The run resumes from `out/training`; `out/before` keeps the policy as it was before the first
+    dream.
+
+    Raises:
+        CheckpointError: If the world model or the policy to go on from is missing or broken.
+        EpisodeError: If there are no episodes, or one is damaged.
+        DivergedError: If a loss is not finite; the last saved state is intact.
+        StorageError: If a checkpoint could not be written.
+    """
+    begin_run(config.out, config)
+    model = WorldModel.from_pretrained(config.model)
+    table = FrameTable.load(EpisodeStore(*config.data), model.config.causes)
+    actor, critic = _start(config, model, table)
+    if not (config.out / "before" / "config.json").is_file():
+        save_policy(config.out / "before", actor, model, step=0)
+    learner = ActorCritic(model, config.agent, seed=config.seed, actor=actor, critic=critic)
+    generator = torch.Generator().manual_seed(config.seed)
+    starts = StartStates.encode(
+        model, table, count=config.num_starts, context=config.context, busy=config.busy,
+        generator=generator,
+    )  # fmt: skip
+    step = _restore(config.out / "training", learner, generator)
+    if config.compile and isinstance(model.dynamics, TransformerDynamics):
+        network = model.dynamics.network
+        network.forward = torch.compile(network.forward, dynamic=False)  # type: ignore[method-assign]
+    with RunLog(config.out, "train agent", config.updates, "update") as log:
+        while step < config.updates:
+            metrics = learner.update(starts.sample(config.batch_size, generator))
+            step += 1
+            log(step, metrics)
+            if step % config.save_every == 0 or step == config.updates:
+                _save(config.out / "training", learner, generator, step, config)
+                save_policy(
+                    config.out / "policy", learner.actor, model, learner.critic, step=step,
+                    **{name: metrics[name] for name in ("return", "survival")},
+                )  # fmt: skip
+    if config.updates == 0:
+        save_policy(config.out / "policy", learner.actor, model, learner.critic, step=0)
+    return config.out / "policy"
+
+
+def _start(
+    config: TrainAgentConfig, model: WorldModel, table: FrameTable
+) -> tuple[Actor | None, Critic | None]:
+    """Returns the actor and critic to begin with; None leaves the learner to make a new one."""
+    before = config.out / "before"
+    if config.init is not None:
+        actor, _ = load_policy(config.init)
+        critic = load_critic(config.init, model)
+        return actor.train().requires_grad_(True), critic.train().requires_grad_(True)
+    if (before / "config.json").is_file():
+        actor, _ = load_policy(before)
+        return actor.train().requires_grad_(True), None
+    if config.clone == "none":
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            return Actor.for_model(model, config.agent.network), None
+    return clone(config, model, table), None
+
+
+def clone(config: TrainAgentConfig, model: WorldModel, table: FrameTable) -> Actor:
+    """Returns an actor that imitates stored decisions."""
+    cloning = CloningConfig(
+        network=config.agent.network, rate=config.cloning.rate,
+        weight_decay=config.cloning.weight_decay, clip=config.cloning.clip,
+    )  # fmt: skip
+    learner = BehaviourCloning(model, cloning, seed=config.seed)
+    chosen = [
+        episode
+        for episode, driver in enumerate(table.drivers)
+        if config.clone == "all" or driver in GOOD_DRIVERS
+    ]
+    data = LatentTable(model, table, episodes=chosen)
+    # The decision on a frame stands at the frame that it led to.
+    before = data.decision_rows()
+    generator = torch.Generator().manual_seed(config.seed)
+    with RunLog(config.out / "cloning", "clone", config.clone_steps) as log:
+        for step in range(1, config.clone_steps + 1):
+            pick = torch.randint(len(before), (config.clone_batch_size,), generator=generator)
+            row = before[pick]
+            metrics = learner.update(
+                data.latent_N[row].float(), data.table.vector_NK[row], data.table.action_NA[row + 1]
+            )
+            log(step, metrics)
+    return learner.actor
+
+
+def _save(
+    folder: Path, learner: ActorCritic, generator: torch.Generator, step: int,
+    config: TrainAgentConfig,
+) -> None:  # fmt: skip
+    tensors: dict[str, dict[str, Tensor]] = {}
+    facts: dict[str, Any] = {}
+    for name, part in learner.state().items():
+        flat = dict(_flatten(part if isinstance(part, Mapping) else {"value": part}))
+        tensors[name] = {key: v for key, v in flat.items() if isinstance(v, Tensor)}
+        facts[name] = {key: v for key, v in flat.items() if not isinstance(v, Tensor)}
+    tensors["starts_generator"] = {"value": generator.get_state()}
+    tensors = {name: part for name, part in tensors.items() if part}
+    save_checkpoint(
+        folder, "AgentTraining", to_dict(config), tensors, step=step, facts=json.dumps(facts)
+    )
+
+
+def _restore(folder: Path, learner: ActorCritic, generator: torch.Generator) -> int:
+    """Goes on from a folder that `_save` wrote; returns the step, 0 where there is none."""
+    if not (folder / "config.json").is_file():
+        return 0
+    header = load_header(folder, "AgentTraining")
+    facts = json.loads(header["facts"])
+    state = {}
+    for name, part in learner.state().items():
+        flat = dict(facts[name])
+        if (folder / f"{name}.safetensors").is_file():
+            flat |= load_tensors(folder, name)
+        state[name] = _fill(part, flat) if isinstance(part, Mapping) else flat["value"]
+    learner.load_state(state)
+    generator.set_state(load_tensors(folder, "starts_generator")["value"])
+    return int(header["step"])
+
+
+def _flatten(part: Any, prefix: str = "") -> Any:
+    """Yields (path, leaf) of nested dicts and lists."""
+    items = part.items() if isinstance(part, Mapping) else enumerate(part)
+    for key, value in items:
+        path = f"{prefix}{key}"
+        if isinstance(value, Mapping | list | tuple):
+            yield from _flatten(value, f"{path}/")
+        else:
+            yield path, value
+
+
+def _fill(like: Mapping[str, Any], flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns an optimiser's or module's state from its flat form."""
+    if "param_groups" not in like:
+        return dict(flat)
+    moments: dict[int, dict[str, Any]] = {}
+    for path, value in flat.items():
+        if path.startswith("state/"):
+            _, index, name = path.split("/", 2)
+            moments.setdefault(int(index), {})[name] = value
+    return {"state": moments, "param_groups": like["param_groups"]}

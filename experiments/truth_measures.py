@@ -1,0 +1,258 @@
+"""Does the dream tell the truth? Open-loop measures on episodes that no model has trained on.
+
+Every model sees the same context frames and is then given the true actions. Beside the trained
+model stand a copy of the last frame and models whose dynamics are untrained.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dreamdrive.driving.palette import CLASS_INDEX, classify
+from dreamdrive.driving.state import STATE_INDEX
+from dreamdrive.experiments.train_tokenizer import images
+from dreamdrive.worldmodel.episodes import EpisodeStore, FrameTable
+from dreamdrive.worldmodel.model import WorldModel
+from dreamdrive.worldmodel.state import RolloutState
+
+HORIZONS = (1, 5, 15, 30)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MeasureConfig:
+    """What is measured."""
+
+    context: int = 8
+    num_windows: int = 192
+    num_event_windows: int = 2000
+    event_horizon: int = 10
+    num_steps: int = 1
+    """Euler steps of the sampler."""
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """A dream beside the truth, both over H steps after the context.
+
+    Attributes:
+        image: uint8, shape (B, H, H, W, 3).
+        vector: Shape (B, H, K).
+        reward: Shape (B, H).
+        survival: Chance to be still driving after each step, shape (B, H).
+    """
+
+    image: NDArray[np.uint8]
+    vector: Tensor
+    reward: Tensor
+    survival: Tensor
+
+
+def psnr(error: NDArray[np.float64]) -> float:
+    """Returns the peak signal-to-noise ratio in dB of squared errors of values in [0, 1]."""
+    return float(-10.0 * np.log10(max(float(error.mean()), 1e-10)))
+
+
+def auc(score: NDArray[Any], label: NDArray[np.bool_]) -> float:
+    """Returns the area under the ROC curve; ties count half; NaN without both classes."""
+    positive, negative = int(label.sum()), int((~label).sum())
+    if not positive or not negative:
+        return float("nan")
+    rank = _ranks(np.asarray(score, np.float64))
+    return float((rank[label].sum() - positive * (positive + 1) / 2) / (positive * negative))
+
+
+def rank_correlation(a: NDArray[Any], b: NDArray[Any]) -> float:
+    """Returns Spearman's correlation; NaN where one side is constant."""
+    return correlation(_ranks(np.asarray(a)), _ranks(np.asarray(b)))
+
+
+def correlation(a: NDArray[Any], b: NDArray[Any]) -> float:
+    """Returns Pearson's correlation; NaN where one side is constant."""
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    if len(a) < 2 or not a.std() or not b.std():
+        return float("nan")
+    return float(np.corrcoef(a, b)[0, 1])
+
+
+def _ranks(x: NDArray[Any]) -> NDArray[np.float64]:
+    _, inverse, counts = np.unique(x, return_inverse=True, return_counts=True)
+    last = counts.cumsum()
+    mean: NDArray[np.float64] = last - (counts - 1) / 2.0
+    return mean[inverse]
+
+
+def f1(predicted: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
+    """Returns the F1 score of a class mask; NaN where neither has a pixel."""
+    both = int((predicted & truth).sum())
+    total = int(predicted.sum()) + int(truth.sum())
+    return 2.0 * both / total if total else float("nan")
+
+
+@torch.no_grad()
+def warm_up(model: WorldModel, table: FrameTable, rows_BT: Tensor) -> RolloutState:
+    """Returns the states after the real frames of each window."""
+    state = model.init_state(len(rows_BT))
+    frames = images(table, rows_BT)
+    for t in range(rows_BT.shape[1]):
+        action = table.action_NA[rows_BT[:, t]] if t else None
+        state = model.observe(state, frames[:, t], table.vector_NK[rows_BT[:, t]], action)
+    return state
+
+
+@torch.no_grad()
+def dream(
+    model: WorldModel, table: FrameTable, rows_BT: Tensor, actions_BHA: Tensor,
+    config: MeasureConfig, *, decode: bool = True,
+) -> Rollout:  # fmt: skip
+    """Returns the dream after the context frames `rows_BT` under the given actions."""
+    state = warm_up(model, table, rows_BT)
+    generator = torch.Generator().manual_seed(config.seed)
+    shown, vectors, rewards, survivals = [], [], [], []
+    survival = torch.ones(len(rows_BT))
+    for t in range(actions_BHA.shape[1]):
+        state, seen = model.imagine_step(
+            state, actions_BHA[:, t], generator=generator, num_steps=config.num_steps
+        )
+        if decode:
+            image, state = model.decode_step(state)
+            shown.append((image * 255.0).round().byte().movedim(1, -1).numpy())
+        survival = survival * (1.0 - seen.termination_BC.sum(1)).clamp(0.0, 1.0)
+        vectors.append(seen.vector_BK)
+        rewards.append(seen.reward_B)
+        survivals.append(survival)
+    size = model.config.image_size
+    image = np.stack(shown, 1) if decode else np.zeros((len(rows_BT), 0, size, size, 3), np.uint8)
+    return Rollout(
+        image, torch.stack(vectors, 1), torch.stack(rewards, 1), torch.stack(survivals, 1)
+    )
+
+
+def picture_truth(model: WorldModel, table: FrameTable, config: MeasureConfig) -> dict[str, float]:
+    """Returns what the dream's pictures are worth: PSNR gains over a copy, vehicles, actions."""
+    H = max(HORIZONS)
+    generator = torch.Generator().manual_seed(config.seed)
+    rows = table.windows(config.num_windows, config.context + H, generator)
+    past, future = rows[:, : config.context], rows[:, config.context :]
+    actions = table.action_NA[future]
+    result = dream(model, table, past, actions, config)
+    shuffled = dream(
+        model, table, past, actions[torch.randperm(len(actions), generator=generator)], config
+    )
+    truth = table.image_NHWC[future].numpy()
+    copy = table.image_NHWC[past[:, -1]].numpy()
+    vehicle = CLASS_INDEX["vehicle"]
+    measures: dict[str, float] = {}
+    for h in HORIZONS:
+        real = truth[:, h - 1] / 255.0
+        ours = (result.image[:, h - 1] / 255.0 - real) ** 2
+        copied = (copy / 255.0 - real) ** 2
+        measures[f"psnr_{h}"] = psnr(ours)
+        measures[f"psnr_copy_{h}"] = psnr(copied)
+        measures[f"psnr_gain_{h}"] = measures[f"psnr_{h}"] - measures[f"psnr_copy_{h}"]
+        mask = classify(truth[:, h - 1]) == vehicle
+        if mask.any():
+            measures[f"vehicle_psnr_{h}"] = psnr(ours[mask])
+            measures[f"vehicle_psnr_copy_{h}"] = psnr(copied[mask])
+        wrong = (shuffled.image[:, h - 1] / 255.0 - real) ** 2
+        measures[f"shuffled_ratio_{h}"] = float(wrong.mean() / ours.mean())
+    at = 19
+    predicted, real_class = classify(result.image[:, at]), classify(truth[:, at])
+    measures["vehicle_f1_20"] = f1(predicted == vehicle, real_class == vehicle)
+    measures["vehicle_f1_copy_20"] = f1(classify(copy) == vehicle, real_class == vehicle)
+    measures["vehicle_pixels_ratio_20"] = float(
+        (predicted == vehicle).sum() / max(1, (real_class == vehicle).sum())
+    )
+    return measures | _motion_truth(result, table, past, future, actions)
+
+
+def _motion_truth(
+    result: Rollout, table: FrameTable, past: Tensor, future: Tensor, actions: Tensor
+) -> dict[str, float]:
+    """Returns how steering, pedals and progress show in the dreamed vectors."""
+    speed, yaw = STATE_INDEX["speed"], STATE_INDEX["yaw_rate"]
+    start = table.vector_NK[past[:, -1], speed]
+    moving = start > 2.0
+    steer = actions[moving, :5, 0].mean(1).numpy()
+    turned = result.vector[moving, :5, yaw].mean(1).numpy()
+    pedal = actions[:, :5, 1].mean(1).numpy()
+    gained = (result.vector[:, 4, speed] - start).numpy()
+    true_progress = table.vector_NK[future[:, :15], speed].sum(1).numpy() * 0.1
+    dreamed = result.vector[:, :15, speed].sum(1).numpy() * 0.1
+    constant = start.numpy() * 1.5
+    error = np.abs(dreamed - true_progress).mean()
+    return {
+        "steer_yaw_rank": rank_correlation(steer, turned),
+        "pedal_speed_rank": rank_correlation(pedal, gained),
+        "progress_pearson": correlation(dreamed, true_progress),
+        "progress_pearson_constant": correlation(constant, true_progress),
+        "progress_skill": float(1.0 - error / np.abs(constant - true_progress).mean()),
+    }
+
+
+def event_truth(
+    model: WorldModel, table: FrameTable, config: MeasureConfig, causes: Sequence[str], name: str
+) -> dict[str, float]:
+    """Returns how well a kind of termination is foreseen, with its control.
+
+    Windows end at the event or after `event_horizon` steps; no action is made up. An event is
+    foreseen by 1 minus the dreamed survival up to there.
+
+    Args:
+        model: The model.
+        table: Unseen episodes.
+        config: What is measured.
+        causes: Names of the causes that count.
+        name: Prefix of the measures.
+    """
+    H, C = config.event_horizon, config.context
+    wanted = torch.tensor([model.config.causes.index(c) + 1 for c in causes])
+    last = table.start_E + table.length_E - 1
+    fatal = torch.isin(table.cause_N[last], wanted) & (table.length_E > C + 1)
+    generator = torch.Generator().manual_seed(config.seed + 1)
+    rows, steps, labels = [], [], []
+    for episode in torch.nonzero(fatal).squeeze(1).tolist():
+        for lead in (2, 4, 7, 10):
+            if lead + C <= int(table.length_E[episode]):
+                rows.append(last[episode] - lead - C + 1 + torch.arange(C + H))
+                steps.append(lead)
+                labels.append(True)
+    negative = table.windows(config.num_event_windows, C + H, generator)
+    negative = negative[~(table.cause_N[negative] > 0).any(1)]
+    rows += list(negative)
+    steps += [H] * len(negative)
+    labels += [False] * len(negative)
+    label = np.array(labels)
+    window = torch.stack(rows).clamp_max(len(table) - 1)
+    result = dream(
+        model, table, window[:, :C], table.action_NA[window[:, C:]], config, decode=False
+    )
+    index = torch.tensor(steps) - 1
+    chance = 1.0 - result.survival[torch.arange(len(index)), index].numpy()
+    start = table.vector_NK[window[:, C - 1]]
+    offset = start[:, STATE_INDEX["lateral_offset"]].abs().numpy()
+    rate = label.mean()
+    brier, base = ((chance - label) ** 2).mean(), rate * (1.0 - rate)
+    return {
+        f"{name}_auc": auc(chance, label),
+        f"{name}_auc_speed": auc(start[:, STATE_INDEX["speed"]].numpy(), label),
+        f"{name}_auc_offset": auc(offset, label),
+        f"{name}_brier_skill": float(1.0 - brier / base) if base else float("nan"),
+        f"{name}_positives": float(label.sum()),
+    }
+
+
+def measure(model: WorldModel, store: EpisodeStore, config: MeasureConfig) -> dict[str, float]:
+    """Returns all measures of one model on unseen episodes."""
+    table = FrameTable.load(store, model.config.causes)
+    collisions = [c for c in model.config.causes if c.startswith("collision")]
+    return {
+        **picture_truth(model, table, config),
+        **event_truth(model, table, config, collisions, "collision"),
+        **event_truth(model, table, config, ["off_road"], "off_road"),
+    }

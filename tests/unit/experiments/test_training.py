@@ -1,0 +1,193 @@
+"""The training commands: they learn, they resume exactly, and they stop before damage is done."""
+
+import json
+
+import pytest
+import torch
+
+from dreamdrive.agents.actor_critic import ActorCriticConfig
+from dreamdrive.agents.artefact import load_policy
+from dreamdrive.agents.networks import NetworkConfig
+from dreamdrive.errors import CheckpointError, EpisodeError
+from dreamdrive.experiments.start_states import StartStates, traffic_pixels
+from dreamdrive.experiments.train_agent import TrainAgentConfig, train_agent
+from dreamdrive.experiments.train_tokenizer import TrainTokenizerConfig, train_tokenizer
+from dreamdrive.experiments.train_worldmodel import TrainWorldModelConfig, train_worldmodel
+from dreamdrive.experiments.training_state import DivergedError, TrainingState
+from dreamdrive.experiments.truth import TruthConfig, truth
+from dreamdrive.experiments.truth_measures import MeasureConfig
+from dreamdrive.experiments.untrained import randomised_dynamics, untrained_dynamics
+from dreamdrive.worldmodel.episodes import EpisodeStore, FrameTable
+from dreamdrive.worldmodel.model import WorldModel
+from dreamdrive.worldmodel.tokenizer import TokenizerConfig
+from support.tiny_episodes import save_tiny_episodes
+from support.tiny_world import tiny_model
+
+SMALL = NetworkConfig(width=16, num_layers=1, channels=2)
+
+
+@pytest.fixture(scope="module")
+def episodes(tmp_path_factory):
+    return save_tiny_episodes(tmp_path_factory.mktemp("episodes"))
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("world") / "model"
+    tiny_model(lively=False).save_pretrained(folder)
+    return folder
+
+
+def tensors_of(folder):
+    return WorldModel.from_pretrained(folder).state_dict()
+
+
+def metrics_of(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_the_tokenizer_learns_and_leaves_statistics(tmp_path, episodes):
+    config = TrainTokenizerConfig(
+        data=episodes, out=tmp_path, steps=40, batch_size=4, window=2,
+        tokenizer=TokenizerConfig(latent_channels=4, width=8, coarse_width=8),
+    )  # fmt: skip
+    model = WorldModel.from_pretrained(train_tokenizer(config))
+    metrics = metrics_of(tmp_path)
+    assert metrics[-1]["step"] == 40
+    assert metrics[-1]["psnr"] > metrics[0]["psnr"] + 5.0
+    assert float(model.vector_std[0]) > 0.5
+    assert not torch.equal(model.latent_std, torch.ones(4))
+
+
+def world_config(out, world, episodes, **fields):
+    settings = {
+        "data": (episodes,), "init": world, "out": out, "steps": 4, "batch_size": 4, "window": 5,
+        "context": 2, "horizon": 3, "save_every": 2, "fine_tune": True,
+    }  # fmt: skip
+    return TrainWorldModelConfig(**(settings | fields))
+
+
+def test_a_killed_world_model_run_ends_as_an_unbroken_one(tmp_path, world, episodes, monkeypatch):
+    whole = train_worldmodel(world_config(tmp_path / "a", world, episodes))
+    update = TrainingState.update
+
+    def dies(self, *args, **kwargs):
+        if self.step == 3:
+            raise KeyboardInterrupt
+        return update(self, *args, **kwargs)
+
+    monkeypatch.setattr(TrainingState, "update", dies)
+    with pytest.raises(KeyboardInterrupt):
+        train_worldmodel(world_config(tmp_path / "b", world, episodes))
+    monkeypatch.undo()
+    resumed = train_worldmodel(world_config(tmp_path / "b", world, episodes))
+    expected, found = tensors_of(whole), tensors_of(resumed)
+    assert any(not torch.equal(v, tensors_of(world)[k]) for k, v in expected.items())
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, rtol=0, atol=0, msg=name)
+
+
+@pytest.mark.parametrize("kind", ["transformer", "recurrent"])
+def test_new_dynamics_keep_the_tokenizer(tmp_path, world, episodes, kind):
+    folder = train_worldmodel(
+        world_config(tmp_path, world, episodes, fine_tune=False, kind=kind, steps=2)
+    )
+    model = WorldModel.from_pretrained(folder)
+    assert model.config.kind == kind
+    for name, value in tensors_of(world).items():
+        if name.startswith("tokenizer."):
+            torch.testing.assert_close(model.state_dict()[name], value)
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_weights_change():
+    module = torch.nn.Linear(2, 2)
+    state = TrainingState(module, learning_rate=1.0, steps=10, seed=0)
+    before = module.weight.detach().clone()
+    with pytest.raises(DivergedError, match="nan"):
+        state.update(module(torch.ones(1, 2)).sum() * float("nan"))
+    assert torch.equal(module.weight, before)
+    assert state.step == 0
+
+
+def agent_config(out, world, episodes, **fields):
+    settings = {
+        "model": str(world), "data": (episodes,), "out": out, "updates": 4, "batch_size": 4,
+        "num_starts": 16, "context": 2, "save_every": 2, "clone_steps": 5, "clone_batch_size": 8,
+        "agent": ActorCriticConfig(horizon=3, network=SMALL),
+    }  # fmt: skip
+    return TrainAgentConfig(**(settings | fields))
+
+
+@pytest.mark.parametrize("clone", ["none", "expert"])
+def test_a_killed_agent_run_ends_as_an_unbroken_one(tmp_path, world, episodes, clone):
+    whole = train_agent(agent_config(tmp_path / "a", world, episodes, clone=clone))
+    train_agent(agent_config(tmp_path / "b", world, episodes, clone=clone, updates=2))
+    resumed = train_agent(agent_config(tmp_path / "b", world, episodes, clone=clone))
+    expected, found = load_policy(whole)[0].state_dict(), load_policy(resumed)[0].state_dict()
+    before = load_policy(tmp_path / "a" / "before")[0].state_dict()
+    assert any(not torch.equal(value, before[name]) for name, value in expected.items())
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, rtol=0, atol=0, msg=name)
+
+
+def test_an_agent_goes_on_from_another(tmp_path, world, episodes):
+    first = train_agent(agent_config(tmp_path / "a", world, episodes))
+    train_agent(agent_config(tmp_path / "b", world, episodes, init=first, updates=0))
+    a, b = (
+        load_policy(first)[0].state_dict(),
+        load_policy(tmp_path / "b" / "policy")[0].state_dict(),
+    )
+    assert all(torch.equal(value, b[name]) for name, value in a.items())
+
+
+def test_an_agent_without_a_world_or_episodes_is_refused(tmp_path, world, episodes):
+    with pytest.raises(CheckpointError, match="no such checkpoint"):
+        train_agent(agent_config(tmp_path, tmp_path / "nowhere", episodes))
+    with pytest.raises(EpisodeError, match="no episodes"):
+        train_agent(agent_config(tmp_path, world, tmp_path / "empty"))
+
+
+def test_start_states_show_traffic_and_are_seeded(world, episodes):
+    model = WorldModel.from_pretrained(world)
+    table = FrameTable.load(EpisodeStore(episodes), model.config.causes)
+    image = table.image_NHWC[:2].clone()
+    image[1] = 0
+    assert traffic_pixels(image).tolist() == [18, 0]
+    states = []
+    for _ in range(2):
+        generator = torch.Generator().manual_seed(3)
+        starts = StartStates.encode(
+            model, table, count=10, context=3, busy=1.0, generator=generator
+        )
+        assert len(starts) == 10
+        states.append(starts.sample(4, generator))
+    assert torch.equal(states[0].latent_BCHW, states[1].latent_BCHW)
+    assert states[0].vector_BK.shape == (4, 14)
+
+
+def test_controls_know_nothing_of_the_dynamics(world, episodes):
+    model = tiny_model(1)
+    random, plain = randomised_dynamics(model), untrained_dynamics(model)
+    state = model.init_state(2)._replace(latent_BCHW=torch.randn(2, 4, 8, 8))
+    noise = (torch.zeros(2, 4, 8, 8), torch.zeros(2, 14))
+    action = torch.full((2, 2), 0.5)
+    _, repeated = plain.imagine_step(state, action, noise=noise)
+    torch.testing.assert_close(repeated.latent_BCHW, state.latent_BCHW)
+    _, shuffled = random.imagine_step(state, action, noise=noise)
+    _, trained = model.imagine_step(state, action, noise=noise)
+    assert not torch.allclose(shuffled.latent_BCHW, trained.latent_BCHW)
+    for name, value in model.state_dict().items():
+        torch.testing.assert_close(
+            random.state_dict()[name].flatten().sort()[0], value.flatten().sort()[0]
+        )
+
+
+def test_the_truth_table_has_its_controls(tmp_path, world, tmp_path_factory):
+    episodes = save_tiny_episodes(tmp_path_factory.mktemp("long"), count=4, steps=60)
+    measures = MeasureConfig(num_windows=6, num_event_windows=8, context=4)
+    config = TruthConfig(model=(f"ours={world}",), data=(episodes,), out=tmp_path, measure=measures)
+    content = json.loads((truth(config) / "truth.json").read_text())
+    assert list(content["models"]) == ["ours", "ours, 4 steps", "untrained", "randomised"]
+    row = content["models"]["untrained"]
+    assert row["shuffled_ratio_5"] == pytest.approx(1.0, abs=1e-6)
+    assert row["psnr_5"] == pytest.approx(row["psnr_copy_5"] + row["psnr_gain_5"])
