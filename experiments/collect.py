@@ -143,7 +143,8 @@ def drive_episode(env: CarlaDriveEnv, driver: Driver, plan: EpisodePlan) -> Epis
     driver.reset(numpy_generator(plan.seed, "driver"))
     env.set_traffic(plan.num_vehicles, plan.num_walkers)
     observation, _ = env.reset(seed=plan.seed, options={"town": plan.town})
-    frames, rows = [observation], []
+    frames = [observation]
+    rows: list[dict[str, Any]] = []
     while True:
         action = driver.act(env)
         observation, reward, terminated, truncated, info = env.step(action)

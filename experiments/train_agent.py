@@ -105,8 +105,8 @@ def train_agent(config: TrainAgentConfig) -> Path:
 
 def _start(
     config: TrainAgentConfig, model: WorldModel, table: FrameTable
-) -> tuple[Actor | None, Critic | None]:
-    """Returns the actor and critic to begin with; None leaves the learner to make a new one."""
+) -> tuple[Actor, Critic | None]:
+    """Returns the actor and critic to begin with; without a critic the learner makes a new one."""
     before = config.out / "before"
     if config.init is not None:
         actor, _ = load_policy(config.init)

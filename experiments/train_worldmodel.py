@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from dreamdrive.config import from_dict, to_dict
@@ -69,11 +70,15 @@ class LatentTable:
         self.table = table
         self.episodes = list(range(len(table.start_E))) if episodes is None else list(episodes)
         self.latent_N = torch.zeros(len(table), *model.latent_shape, dtype=torch.float16)
+        self.weight_N = torch.ones(len(table), *model.latent_shape[1:], dtype=torch.float16)
         with torch.no_grad():
             for episode in self.episodes:
                 start, length = int(table.start_E[episode]), int(table.length_E[episode])
                 rows = torch.arange(start, start + length)
-                self.latent_N[rows] = model.encode(images(table, rows[None]))[0].half()
+                image = images(table, rows[None])
+                self.latent_N[rows] = model.encode(image)[0].half()
+                weight = model.tokenizer.pixel_weight(image)[0]
+                self.weight_N[rows] = F.avg_pool2d(weight, 8)[:, 0].half()
         self.vector_N = model.normalise_vector(table.vector_NK)
 
     def decision_rows(self) -> torch.Tensor:
@@ -89,7 +94,7 @@ class LatentTable:
         return Batch(
             self.latent_N[rows_BT].float(), self.vector_N[rows_BT], table.action_NA[rows_BT],
             table.reward_N[rows_BT], table.cause_N[rows_BT],
-            images(table, rows_BT) if with_images else None,
+            images(table, rows_BT) if with_images else None, self.weight_N[rows_BT].float(),
         )  # fmt: skip
 
 

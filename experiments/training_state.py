@@ -72,7 +72,7 @@ class TrainingState:
 
     def save(self, folder: Path, config: Mapping[str, Any]) -> None:
         """Writes everything as a checkpoint folder."""
-        moments = {}
+        moments: dict[str, Tensor] = {}
         for index, state in self.optimizer.state_dict()["state"].items():
             moments |= {f"{index}.{name}": value for name, value in state.items()}
         save_checkpoint(

@@ -120,8 +120,8 @@ def dream(
             state, actions_BHA[:, t], generator=generator, num_steps=config.num_steps
         )
         if decode:
-            image, state = model.decode_step(state)
-            shown.append((image * 255.0).round().byte().movedim(1, -1).numpy())
+            decoded, state = model.decode_step(state)
+            shown.append((decoded * 255.0).round().byte().movedim(1, -1).numpy())
         survival = survival * (1.0 - seen.termination_BC.sum(1)).clamp(0.0, 1.0)
         vectors.append(seen.vector_BK)
         rewards.append(seen.reward_B)

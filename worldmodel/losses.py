@@ -13,7 +13,7 @@ Reference:
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -35,6 +35,7 @@ class Batch(NamedTuple):
         reward: Shape (B, T).
         cause: 0 for none, else 1 + the number of the cause, shape (B, T).
         image: RGB in [0, 1], shape (B, T, 3, H, W), or None.
+        weight: Weight of each latent position, mean about 1, shape (B, T, H, W), or None.
     """
 
     latent: Tensor
@@ -43,6 +44,7 @@ class Batch(NamedTuple):
     reward: Tensor
     cause: Tensor
     image: Tensor | None = None
+    weight: Tensor | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,7 +96,7 @@ def flow_loss(
     )  # fmt: skip
     predicted, _ = model.dynamics.network(frames)
     parts = {
-        "flow": (predicted.latent - target).square().mean(),
+        "flow": _weighted(predicted.latent - target, batch.weight),
         "vector": (predicted.vector - target_vector).square().mean(),
     }
     parts["reward"], parts["cause"] = model.heads.loss(
@@ -124,7 +126,7 @@ def rollout_loss(
             sampling, max(0, 1 - t / T_max).
     """
     B, T = batch.latent.shape[:2]
-    memory = model.dynamics.init_memory(B, batch.latent.device)
+    memory: Any = model.dynamics.init_memory(B, batch.latent.device)
     latent, vector = batch.latent[:, 0], batch.vector[:, 0]
     latents, vectors, agents = [], [], []
     for t in range(1, T):
@@ -144,7 +146,7 @@ def rollout_loss(
         vector = torch.where(truth[:, None], batch.vector[:, t], step.vector)
     predicted = torch.stack(latents, 1)
     parts = {
-        "flow": (predicted - batch.latent[:, 1:]).square().mean(),
+        "flow": _weighted(predicted - batch.latent[:, 1:], batch.weight),
         "vector": (torch.stack(vectors, 1) - batch.vector[:, 1:]).square().mean(),
     }
     parts["reward"], parts["cause"] = model.heads.loss(
@@ -159,6 +161,12 @@ def rollout_loss(
             image[:, -1:], batch.image[:, last : last + 1]
         )
     return _total(parts, config), parts
+
+
+def _weighted(error_BTCHW: Tensor, weight_BTHW: Tensor | None) -> Tensor:
+    """Returns the mean squared error of all frames but the first, rare content weighing more."""
+    square = error_BTCHW.square()
+    return (square if weight_BTHW is None else square * weight_BTHW[:, 1:, None]).mean()
 
 
 def _total(parts: dict[str, Tensor], config: LossConfig) -> Tensor:

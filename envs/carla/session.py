@@ -52,9 +52,17 @@ class Session:
         self._manager_port = 0
         self._watchdog = TickWatchdog()
         self._frame = 0
-        _check_listening(config.host, config.port)
+        self._line = _open_line(config.host, config.port)
         self.client = carla.Client(config.host, config.port, WORKER_THREADS)
         self.client.set_timeout(config.tick_deadline_s)
+        try:
+            self._open()
+        except BaseException:
+            self._line.close()
+            raise
+
+    def _open(self) -> None:
+        config = self.config
         version = self._call(self.client.get_server_version)
         if version != CLIENT_VERSION:
             raise ServerError(
@@ -77,9 +85,7 @@ class Session:
         """The Traffic Manager of this session, started on first use."""
         if self._traffic_manager is None:
             self._manager_port = any_free_port()
-            self._traffic_manager = self._call(
-                self.client.get_trafficmanager, self._manager_port
-            )
+            self._traffic_manager = self._call(self.client.get_trafficmanager, self._manager_port)
             self._traffic_manager.set_synchronous_mode(True)
         return self._traffic_manager
 
@@ -123,6 +129,7 @@ class Session:
         Raises:
             ServerError: If the server does not answer within the tick deadline.
         """
+        self._check_alive()
         if self._traffic_manager is not None:
             self._watchdog.begin(self.world, self._manager_port, self._frame)
         try:
@@ -132,6 +139,25 @@ class Session:
         snapshot = self.world.get_snapshot()
         self._frame = snapshot.frame
         return snapshot
+
+    def _check_alive(self) -> None:
+        """Raises a ServerError if the server has closed the idle connection to it.
+
+        The Traffic Manager's thread calls the server on its own, and a call of that thread that
+        fails ends the whole process: it must not be woken for a server that is gone.
+        """
+        try:
+            if self._line.recv(1):
+                return
+        except BlockingIOError:
+            return
+        except OSError:
+            pass
+        raise ServerError(
+            "The CARLA server has closed the connection",
+            where=f"{self.config.host}:{self.config.port}",
+            do="See the server's own log; if it has died, start it again.",
+        )
 
     def spawn(self, blueprint: Any, transform: Any, attach_to: Any = None) -> Any:
         """Returns a new actor that this session owns.
@@ -175,11 +201,18 @@ class Session:
             self.destroy_all()
             self._stop_traffic_manager()
             self._call(self.world.apply_settings, self._original_settings)
+        self._line.close()
 
     def abandon(self) -> None:
-        """Drops everything without talking to the server, which no longer answers."""
+        """Drops everything without talking to the server, which no longer answers.
+
+        The Traffic Manager's thread is left asleep: it calls the server when it is shut down, and
+        where that call fails it ends the whole process.
+        """
         self._sensors, self._owned = [], []
-        self._stop_traffic_manager()
+        self._watchdog.close()
+        self._traffic_manager = None
+        self._line.close()
 
     def _stop_traffic_manager(self) -> None:
         self._watchdog.close()
@@ -199,14 +232,15 @@ class Session:
             ) from error
 
 
-def _check_listening(host: str, port: int) -> None:
-    """Raises a ServerError within seconds where no server listens."""
+def _open_line(host: str, port: int) -> socket.socket:
+    """Returns an idle connection, or raises a ServerError within seconds where nobody listens."""
     try:
-        with socket.create_connection((host, port), timeout=CONNECT_DEADLINE_S):
-            pass
+        line = socket.create_connection((host, port), timeout=CONNECT_DEADLINE_S)
     except OSError as error:
         raise ServerError(
             "No CARLA server answers", where=f"{host}:{port}",
             do=f"Start one with: dreamdrive serve --port {port}; or leave the port out, and the "
             "environment starts its own.",
         ) from error  # fmt: skip
+    line.setblocking(False)
+    return line

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from dreamdrive.errors import CheckpointError
+from dreamdrive.worldmodel import losses
 from dreamdrive.worldmodel.dynamics import DynamicsConfig
 from dreamdrive.worldmodel.losses import Batch, LossConfig, flow_loss, rollout_loss
 from dreamdrive.worldmodel.model import WorldModel, WorldModelConfig
@@ -164,3 +165,12 @@ def test_a_fork_and_a_masked_reset_touch_only_their_rows() -> None:
     assert float(mixed.latent_BCHW[0].abs().sum()) == 0.0
     assert torch.equal(mixed.latent_BCHW[1], state.latent_BCHW[1])
     assert mixed.memory.count_B.tolist() == [0, 1]
+
+
+def test_rare_content_weighs_more_in_the_flow_loss() -> None:
+    error = torch.zeros(1, 2, 3, 2, 2)
+    error[0, 1, :, 0, 0] = 2.0
+    weight = torch.ones(1, 3, 2, 2)
+    weight[0, 2, 0, 0] = 5.0
+    assert losses._weighted(error, None).item() == pytest.approx(0.5)
+    assert losses._weighted(error, weight).item() == pytest.approx(2.5)
