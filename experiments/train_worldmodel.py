@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dreamdrive.config import from_dict, to_dict
+from dreamdrive.envs.dream.contexts import Contexts
 from dreamdrive.experiments.run import RunLog, begin_run
 from dreamdrive.experiments.train_tokenizer import images
 from dreamdrive.experiments.training_state import TrainingState
@@ -148,6 +149,7 @@ def train_worldmodel(config: TrainWorldModelConfig) -> Path:
     averaged(model, state).save_pretrained(
         config.out / "model", step=state.step, frames=len(data.table)
     )
+    Contexts.choose(data.table, seed=config.seed).save(config.out / "model")
     return config.out / "model"
 
 

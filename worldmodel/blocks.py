@@ -23,24 +23,70 @@ TIME_BASE = 1000.0
 
 
 class Ring(NamedTuple):
-    """Keys before RoPE and values of the last W frames, for all time layers of a model.
+    """Keys and values of the last W frames, for all time layers of a model.
+
+    A key is rotated by the number of its frame when it is written: products with queries then
+    depend on the distance alone, and a step rotates one key instead of W.
 
     Attributes:
-        key_BLNWGP: Shape (B, L, N, W, G, P).
-        value_BLNWGP: Likewise.
+        key_BLNGWP: Shape (B, L, N, G, W, P).
+        value_BLNGWP: Likewise.
         count_B: Frames written so far; the next goes to slot `count % W`.
     """
 
-    key_BLNWGP: Tensor
-    value_BLNWGP: Tensor
+    key_BLNGWP: Tensor
+    value_BLNGWP: Tensor
     count_B: Tensor
 
-    def ages(self) -> tuple[Tensor, Tensor]:
-        """Returns the age of each slot after the next write (0 is the newest) and its validity."""
-        W = self.key_BLNWGP.shape[3]
-        slot = torch.arange(W, device=self.count_B.device)
-        age_BW = (self.count_B[:, None] - slot) % W
-        return age_BW, age_BW <= self.count_B[:, None]
+
+class RingWriter:
+    """Writes one frame to a ring, layer by layer, and leaves the ring that it was given intact."""
+
+    def __init__(self, ring: Ring) -> None:
+        W, P = ring.key_BLNGWP.shape[-2:]
+        count_B, device = ring.count_B, ring.count_B.device
+        self._row_B = torch.arange(len(count_B), device=device)
+        self._slot_B = count_B % W
+        slot_W = torch.arange(W, device=device)
+        self.valid_BW = slot_W <= count_B[:, None]
+        """Slots that hold a frame once this one is written."""
+        # Frame numbers grow for ever; in double precision their angles stay exact.
+        frequency = TIME_BASE ** (-torch.arange(P // 2, device=device).double() / (P // 2))
+        self.angle = (count_B[:, None] * frequency)[:, None, None]
+        """Angles of this frame, shape (B, 1, 1, P/2)."""
+        self._count_B = count_B + 1
+        self._in_place = not torch.is_grad_enabled()
+        if self._in_place:
+            self._key, self._value = ring.key_BLNGWP.clone(), ring.value_BLNGWP.clone()
+        else:
+            newest = slot_W == self._slot_B[:, None]
+            self._newest = newest[:, None, None, :, None]
+            self._keys = list(ring.key_BLNGWP.unbind(1))
+            self._values = list(ring.value_BLNGWP.unbind(1))
+
+    def write(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns all keys and values of a layer, (B, N, G, W, P), this frame's included.
+
+        Args:
+            layer: Which of the time layers.
+            key: This frame's rotated key, shape (B, N, G, P).
+            value: Likewise.
+        """
+        if self._in_place:
+            keys, values = self._key[:, layer], self._value[:, layer]
+            for store, new in ((keys, key), (values, value)):
+                store[self._row_B, :, :, self._slot_B] = new.to(store.dtype)
+            return keys, values
+        for stores, new in ((self._keys, key), (self._values, value)):
+            store = stores[layer]
+            stores[layer] = torch.where(self._newest, new.to(store.dtype)[:, :, :, None], store)
+        return self._keys[layer], self._values[layer]
+
+    def finish(self) -> Ring:
+        """Returns the ring with this frame in it."""
+        if self._in_place:
+            return Ring(self._key, self._value, self._count_B)
+        return Ring(torch.stack(self._keys, 1), torch.stack(self._values, 1), self._count_B)
 
 
 class Attention(nn.Module):
@@ -50,6 +96,7 @@ class Attention(nn.Module):
         super().__init__()
         self.head_size = width // num_heads
         self.num_heads, self.num_key_heads = num_heads, num_key_heads
+        self.repeat = num_heads // num_key_heads
         self.to_query = nn.Linear(width, width, bias=False)
         self.to_key_value = nn.Linear(width, 2 * num_key_heads * self.head_size, bias=False)
         self.query_scale = nn.Parameter(torch.ones(self.head_size))
@@ -73,9 +120,9 @@ class Attention(nn.Module):
             value: Values.
             mask: True where a query may read, broadcastable to (R, 1, Q, S).
         """
-        repeat = self.num_heads // self.num_key_heads
-        key = key.transpose(1, 2).repeat_interleave(repeat, 1)
-        value = value.transpose(1, 2).repeat_interleave(repeat, 1)
+        key, value = key.transpose(1, 2), value.transpose(1, 2)
+        key = key.repeat_interleave(self.repeat, 1)
+        value = value.repeat_interleave(self.repeat, 1)
         out = F.scaled_dot_product_attention(query.transpose(1, 2), key, value, attn_mask=mask)
         return self.out(out.transpose(1, 2).flatten(2))
 
@@ -103,9 +150,10 @@ class Block(nn.Module):
         space_angle: Tensor,
         space_mask: Tensor,
         window: int,
-        ring: tuple[Tensor, Tensor, Tensor, Tensor] | None = None,
-    ) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
-        """Returns the tokens and, for a time layer with a ring, its updated keys and values.
+        ring: RingWriter | None = None,
+        layer: int = 0,
+    ) -> Tensor:
+        """Returns the tokens.
 
         Args:
             x_BTND: Tokens.
@@ -114,19 +162,19 @@ class Block(nn.Module):
             space_angle: Angles of the tokens of one frame, (N, P/2).
             space_mask: True where a token (row) may read another of its frame (column), (N, N).
             window: Frames that a time layer sees, the current one included.
-            ring: Keys and values of this layer, both (B, N, W, G, P), ages (B, W) after the write
-                and their validity; then T is 1.
+            ring: What a time layer reads and writes instead of the window; then T is 1.
+            layer: Number of this layer among the time layers, for the ring.
         """
         modulation = (modulation_BTE + self.modulation_bias)[:, :, None]
         shift1, scale1, gate1, shift2, scale2, gate2 = modulation.chunk(6, -1)
         hidden = adaln_modulate(x_BTND, shift1, scale1)
         if self.over_time:
-            attended, written = self._over_time(hidden, window, ring)
+            attended = self._over_time(hidden, window, ring, layer)
         else:
-            attended, written = self._over_space(hidden, space_angle, space_mask), None
+            attended = self._over_space(hidden, space_angle, space_mask)
         x_BTND = x_BTND + gate1 * attended
         gate, up = self.gate_up(adaln_modulate(x_BTND, shift2, scale2)).chunk(2, -1)
-        return x_BTND + gate2 * self.down(F.silu(gate) * up), written
+        return x_BTND + gate2 * self.down(F.silu(gate) * up)
 
     def _over_space(self, x_BTND: Tensor, angle: Tensor, mask: Tensor) -> Tensor:
         query, key, value = self.attention.project(x_BTND.flatten(0, 1))
@@ -135,28 +183,32 @@ class Block(nn.Module):
         return out.unflatten(0, x_BTND.shape[:2])
 
     def _over_time(
-        self, x_BTND: Tensor, window: int, ring: tuple[Tensor, Tensor, Tensor, Tensor] | None
-    ) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
+        self, x_BTND: Tensor, window: int, ring: RingWriter | None, layer: int
+    ) -> Tensor:
+        if ring is not None:
+            return self._over_ring(x_BTND[:, 0], ring, layer)[:, None]
         B, T, N, _ = x_BTND.shape
-        bands = self.attention.head_size // 2
         query, key, value = self.attention.project(x_BTND.transpose(1, 2))
-        if ring is None:
-            time = torch.arange(T, device=x_BTND.device)
-            angle = angles(time, bands, TIME_BASE)[:, None]
-            distance = time[:, None] - time
-            mask = (distance >= 0) & (distance < window)
-            query, key = rotate(query, angle), rotate(key, angle)
-            parts = (query.flatten(0, 1), key.flatten(0, 1), value.flatten(0, 1))
-            out = self.attention.attend(*parts, mask)
-            return out.unflatten(0, (B, N)).transpose(1, 2), None
-        keys, values, age_BW, valid_BW = ring
-        newest = (age_BW == 0)[:, None, :, None, None]
-        keys = torch.where(newest, key.to(keys.dtype), keys)
-        values = torch.where(newest, value.to(values.dtype), values)
-        angle = angles(-age_BW, bands, TIME_BASE)[:, None, :, None]
-        rotated = rotate(keys, angle).flatten(0, 1).to(query.dtype)
-        mask = valid_BW[:, None, None, None].expand(B, N, 1, 1, -1).flatten(0, 1)
+        time = torch.arange(T, device=x_BTND.device)
+        angle = angles(time, self.attention.head_size // 2, TIME_BASE)[:, None]
+        distance = time[:, None] - time
+        mask = (distance >= 0) & (distance < window)
+        query, key = rotate(query, angle), rotate(key, angle)
         out = self.attention.attend(
-            query.flatten(0, 1), rotated, values.flatten(0, 1).to(query.dtype), mask
+            query.flatten(0, 1), key.flatten(0, 1), value.flatten(0, 1), mask
         )
-        return out.unflatten(0, (B, N)).transpose(1, 2), (keys, values)
+        return out.unflatten(0, (B, N)).transpose(1, 2)
+
+    def _over_ring(self, x_BND: Tensor, ring: RingWriter, layer: int) -> Tensor:
+        query, key, value = self.attention.project(x_BND)
+        keys, values = ring.write(layer, rotate(key, ring.angle), value)
+        # The query heads of a group are queries to its one key head: nothing is repeated.
+        out = F.scaled_dot_product_attention(
+            rotate(query, ring.angle).reshape(
+                len(query), -1, self.attention.repeat, keys.shape[-1]
+            ),
+            keys.flatten(1, 2).to(query.dtype),
+            values.flatten(1, 2).to(query.dtype),
+            attn_mask=ring.valid_BW[:, None, None],
+        )
+        return self.attention.out(out.reshape(x_BND.shape))

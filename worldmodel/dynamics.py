@@ -19,7 +19,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from dreamdrive.worldmodel.blocks import Block, Ring
+from dreamdrive.worldmodel.blocks import Block, Ring, RingWriter
 from dreamdrive.worldmodel.rope import space_angles
 
 
@@ -137,8 +137,8 @@ class Dynamics(nn.Module):
     def init_ring(self, batch_size: int, device: torch.device) -> Ring:
         """Returns an empty ring cache."""
         config = self.config
-        shape = (batch_size, config.num_time_layers, self.num_tokens, config.window,
-                 config.num_key_heads, config.width // config.num_heads)  # fmt: skip
+        shape = (batch_size, config.num_time_layers, self.num_tokens, config.num_key_heads,
+                 config.window, config.width // config.num_heads)  # fmt: skip
         empty = torch.zeros(shape, device=device)
         return Ring(empty, empty.clone(), torch.zeros(batch_size, dtype=torch.long, device=device))
 
@@ -154,25 +154,19 @@ class Dynamics(nn.Module):
             frames.action
         )
         modulation = self.modulation(condition)
-        rings = None if ring is None else ring.ages()
-        keys, values, layer = [], [], 0
+        writer = None if ring is None else RingWriter(ring)
+        time_layer = 0
         for block in self.blocks:
-            slots = None
-            if rings is not None and ring is not None and block.over_time:
-                slots = (ring.key_BLNWGP[:, layer], ring.value_BLNWGP[:, layer], *rings)
-                layer += 1
-            x, written = block(
-                x, modulation, self.space_angle, self.space_mask, self.config.window, slots
-            )
-            if written is not None:
-                keys.append(written[0])
-                values.append(written[1])
-        if ring is not None:
-            ring = Ring(torch.stack(keys, 1), torch.stack(values, 1), ring.count_B + 1)
+            x = block(
+                x, modulation, self.space_angle, self.space_mask, self.config.window, writer,
+                time_layer,
+            )  # fmt: skip
+            time_layer += bool(block.over_time)
+        written = None if writer is None else writer.finish()
         x = self.norm(x)
         latent = frames.previous_latent + self._unpatch(self.to_patch(x[:, :, : self.num_patches]))
         vector = frames.previous_vector + self.to_vector(x[:, :, -2]).float()
-        return Predicted(latent, vector, x[:, :, -1]), ring
+        return Predicted(latent, vector, x[:, :, -1]), written
 
     def _embed(self, frames: Frames) -> Tensor:
         pair = torch.cat([frames.latent, frames.previous_latent], 2)

@@ -51,6 +51,15 @@ class RolloutState(NamedTuple):
         chosen: RolloutState = tree_map(choose, self, other)
         return chosen
 
+    def put(self, index: Tensor, other: "RolloutState") -> "RolloutState":
+        """Returns this state with the rows of `other` at the indices; both are left intact."""
+
+        def place(mine: Tensor, theirs: Tensor) -> Tensor:
+            return mine.index_copy(0, index, theirs)
+
+        placed: RolloutState = tree_map(place, self, other)
+        return placed
+
     @staticmethod
     def concatenate(states: list["RolloutState"]) -> "RolloutState":
         """Returns the rows of several states end to end."""

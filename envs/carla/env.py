@@ -226,10 +226,9 @@ class CarlaDriveEnv(gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]]):
         return self._observe(), self._info((), "", 0.0, {}, None)
 
     def _begin(self, seed: int, options: dict[str, Any]) -> None:
-        session = self.session
-        session.destroy_all()
+        self.session.destroy_all()
         route: Route | None = options.get("route")
-        session.open_town(options.get("town") or (route.town if route else self._town))
+        session = self._open_town(options.get("town") or (route.town if route else self._town))
         if session.town not in self._towns:
             self._towns = {session.town: TownMap(session.world, session.map)}
         self.route = route or random_route(session.map, seed, length_m=self._route_length_m)
@@ -265,6 +264,22 @@ class CarlaDriveEnv(gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]]):
         self._comfort.update(self.scene.ego)
         self._past = []
         self._last_steer = 0.0
+
+    def _open_town(self, town: str) -> Session:
+        """Returns a session in a town; a server of our own is replaced by one that opens with it.
+
+        Loading a world makes the client restart every Traffic Manager of the process, which waits
+        for ever for one whose server has died and crashes beside one that is at work.
+        """
+        if town != self.session.town and self._supervisor is not None:
+            self.session.map_of(town)
+            self.session.close()
+            self._session = None
+            self._supervisor.town = town
+            self._supervisor.restart()
+            self._connect()
+        self.session.open_town(town)
+        return self.session
 
     def _spawn_ego(self, route: Route, speed_mps: float) -> Any:
         blueprint = self.session.world.get_blueprint_library().find(EGO_BLUEPRINT)

@@ -63,7 +63,7 @@ def test_a_reset_row_forgets_and_the_others_do_not(network: Dynamics) -> None:
     for t in range(5):
         _, ring = network(at(frames, t), ring)
     assert ring is not None
-    fresh = Ring(ring.key_BLNWGP, ring.value_BLNWGP, torch.tensor([0, 5]))
+    fresh = Ring(ring.key_BLNGWP, ring.value_BLNGWP, torch.tensor([0, 5]))
     reset, _ = network(at(frames, 5), fresh)
     kept, _ = network(at(frames, 5), ring)
     alone, _ = network(at(frames, 5))

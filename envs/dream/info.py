@@ -1,0 +1,112 @@
+"""What `info` of a dream holds, in the form of Gymnasium's vector environments."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dreamdrive.envs.dream.costs import COST_NAMES
+
+TIME_LIMIT = "time_limit"
+UNCERTAIN = "uncertain"
+"""Truncated since the model does not know how it goes on."""
+
+
+class DreamInfo:
+    """Turns numbers of causes and tensors into an info dictionary with a mask for every key.
+
+    Inside, `cause` is a number: 0 for none, then the model's causes, then the truncations. It
+    stays one, under the name `cause_index`, where tensors are given out.
+
+    Args:
+        causes: Names of the causes that the model predicts.
+        num_envs: B.
+        as_torch: Give out tensors.
+    """
+
+    def __init__(self, causes: tuple[str, ...], num_envs: int, *, as_torch: bool) -> None:
+        self.names: tuple[str, ...] = ("", *causes, TIME_LIMIT, UNCERTAIN)
+        """Names of the causes by their number."""
+        self.time_limit = self.names.index(TIME_LIMIT)
+        self.uncertain = self.names.index(UNCERTAIN)
+        self._array = np.array(self.names, dtype=object)
+        self._num_envs, self._as_torch = num_envs, as_torch
+
+    def values_at_start(self, start_B: Tensor) -> dict[str, Any]:
+        """Returns the values of environments that stand at a start."""
+        zero = torch.zeros(len(start_B), device=start_B.device)
+        return {
+            "cause": torch.zeros_like(start_B),
+            "uncertainty": zero,
+            "context": start_B,
+            "cost": dict.fromkeys(COST_NAMES, zero),
+        }
+
+    def reset(self, start_B: Tensor, mask_B: Tensor) -> dict[str, Any]:
+        """Returns the info of a reset of the environments of a mask."""
+        return self.shown(self.values_at_start(start_B), mask_B)
+
+    def shown(self, values: Mapping[str, Any], mask_B: Tensor | None = None) -> dict[str, Any]:
+        """Returns values as they are given out, each key with its mask.
+
+        Args:
+            values: Tensors of shape (B,), and dictionaries of such.
+            mask_B: Which environments the values are of; all by default.
+        """
+        mask: Any
+        if self._as_torch:
+            first = values["cause"]
+            mask = torch.ones_like(first, dtype=torch.bool) if mask_B is None else mask_B
+        else:
+            mask = np.ones(self._num_envs, bool) if mask_B is None else mask_B.cpu().numpy()
+        return self._masked(values, mask)
+
+    def final(
+        self, observation: Mapping[str, Any], values: Mapping[str, Any], mask_B: Tensor
+    ) -> dict[str, Any]:
+        """Returns `final_obs` and `final_info` of the environments whose episode has ended.
+
+        NumPy's `final_obs` is an array of dictionaries, None elsewhere, as Gymnasium wants it;
+        tensors stay one batch.
+        """
+        if self._as_torch:
+            return {
+                "final_obs": dict(observation), "_final_obs": mask_B,
+                "final_info": self.shown(values, mask_B), "_final_info": mask_B,
+            }  # fmt: skip
+        mask = mask_B.cpu().numpy()
+        each = np.full(self._num_envs, None, dtype=object)
+        for i in np.flatnonzero(mask):
+            each[i] = {name: value[i] for name, value in observation.items()}
+        return {
+            "final_obs": each, "_final_obs": mask,
+            "final_info": self.shown(values, mask_B), "_final_info": mask,
+        }  # fmt: skip
+
+    def _masked(self, values: Mapping[str, Any], mask: Any) -> dict[str, Any]:
+        out: dict[str, Any] = {}
+        for name, value in values.items():
+            if isinstance(value, Mapping):
+                given: Any = self._masked(value, mask)
+            elif self._as_torch:
+                name, given = ("cause_index" if name == "cause" else name), value
+            elif name == "cause":
+                given = self._array[value.cpu().numpy()]
+            else:
+                given = value.cpu().numpy()
+            out[name], out[f"_{name}"] = given, mask
+        return out
+
+
+def merged_infos(
+    mask_B: Tensor, inside: Mapping[str, Any], outside: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Returns the values of `inside` for the environments of the mask, of `outside` elsewhere."""
+    return {
+        name: merged_infos(mask_B, inside[name], value)
+        if isinstance(value, Mapping)
+        else torch.where(mask_B, inside[name], value)
+        for name, value in outside.items()
+    }

@@ -1,0 +1,379 @@
+"""`WorldModelDream-v0`: many dreams at once, in one batch of a world model."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import gymnasium as gym
+import numpy as np
+import torch
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dreamdrive.driving.actions import ACTION_SIZE, checked_action
+from dreamdrive.driving.state import STATE_FIELDS, STATE_HIGH, STATE_LOW
+from dreamdrive.envs.dream.contexts import Contexts
+from dreamdrive.envs.dream.costs import CostMeter
+from dreamdrive.envs.dream.info import DreamInfo, merged_infos
+from dreamdrive.envs.dream.noise import NoiseStreams
+from dreamdrive.envs.dream.starts import Starts
+from dreamdrive.envs.dream.window import Window
+from dreamdrive.envs.spaces import (
+    driving_action_space,
+    driving_observation_space,
+    driving_state_space,
+)
+from dreamdrive.errors import ActionError, ConfigError
+from dreamdrive.seeding import derive_seed
+from dreamdrive.worldmodel.model import DEFAULT, WorldModel, find_checkpoint
+from dreamdrive.worldmodel.state import RolloutState
+
+LATENT_LIMIT = 20.0
+"""Bound of latent observations, in standard deviations; latents beyond it are clipped."""
+RENDER_SCALE = 8
+RESET_OPTIONS = ("reset_mask", "context", "clip", "image", "state")
+
+
+class DreamVectorEnv(VectorEnv[Any, Any, Any]):
+    """Drives in a learned world model; `DreamEnv` documents one of these environments.
+
+    All arrays have the environments in front. `reset(seed=s)` gives environment i the seed s + i,
+    `reset(seed=[...])` one each; the dream of a seed does not depend on the batch that it is in,
+    but for rounding. `reset(options={"reset_mask": mask})` resets some. `metadata` names the
+    autoreset mode.
+
+    Args:
+        num_envs: How many.
+        model: A shipped world model's name, a checkpoint folder, or a `WorldModel`.
+        contexts: Start contexts or the folder that holds them; those of the checkpoint by default.
+        num_steps: Euler steps of the sampler: 1 gives the mean of what may follow, 4 a sample.
+        max_steps: Decisions until the time limit.
+        observations: `pixels`, or `latent` for `Dict(latent, state)`, which saves the decoder.
+        termination: `sampled` ends with the predicted probability, `threshold` above one half.
+        uncertainty_limit: Truncates where the model's uncertainty exceeds it; None never does.
+        as_torch: Takes and gives tensors on `device` instead of NumPy arrays.
+        device: Where the model runs.
+        autoreset_mode: One of Gymnasium's.
+        render_mode: `rgb_array`, `human`, or None.
+
+    Raises:
+        CheckpointError: If the world model is missing or damaged.
+        ConfigError: If an argument is impossible.
+        MissingExtraError: If `human` is asked for and pygame is not installed.
+    """
+
+    def __init__(
+        self,
+        num_envs: int = 1,
+        model: str | Path | WorldModel = DEFAULT,
+        contexts: str | Path | Contexts | None = None,
+        num_steps: int = 1,
+        max_steps: int = 200,
+        observations: Literal["pixels", "latent"] = "pixels",
+        termination: Literal["sampled", "threshold"] = "sampled",
+        uncertainty_limit: float | None = None,
+        as_torch: bool = False,
+        device: str = "cpu",
+        autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
+        render_mode: str | None = None,
+    ) -> None:
+        self.metadata = {"render_modes": ["rgb_array", "human"], "render_fps": 10}
+        if num_envs < 1 or num_steps < 1 or max_steps < 1:
+            raise ConfigError("num_envs, num_steps and max_steps must be at least 1")
+        for name, value, known in (
+            ("observations", observations, ("pixels", "latent")),
+            ("termination", termination, ("sampled", "threshold")),
+            ("render_mode", render_mode, (None, "rgb_array", "human")),
+        ):
+            if value not in known:
+                text = ", ".join(repr(choice) for choice in known)
+                raise ConfigError(f"{name} cannot be {value!r}", do=f"Known: {text}.")
+        try:
+            self.autoreset_mode = AutoresetMode(autoreset_mode)
+        except ValueError as error:
+            modes = ", ".join(repr(mode.value) for mode in AutoresetMode)
+            raise ConfigError(
+                f"autoreset_mode cannot be {autoreset_mode!r}", do=f"Known: {modes}."
+            ) from error
+        self.metadata["autoreset_mode"] = self.autoreset_mode
+        if isinstance(model, WorldModel):
+            self.model = model.to(device).eval()
+        else:
+            self.model = WorldModel.from_pretrained(model, device)
+            contexts = find_checkpoint(model) if contexts is None else contexts
+        config = self.model.config
+        if config.vector_names != tuple(field.name for field in STATE_FIELDS):
+            raise ConfigError(
+                "The world model was not learned from driving states",
+                do="Train it on episodes of CarlaDrive-v0 or of the same state vector.",
+            )
+        self.num_envs, self.render_mode, self.as_torch = num_envs, render_mode, as_torch
+        self.device = self.model.device
+        self.num_steps, self.max_steps = num_steps, max_steps
+        self.uncertainty_limit = uncertainty_limit
+        self._is_sampled, self._is_latent = termination == "sampled", observations == "latent"
+        self._has_pixels = not self._is_latent or render_mode is not None
+        self.single_observation_space = self._observation_space()
+        self.single_action_space = driving_action_space()
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+
+        C, H, W = config.latent_shape
+        self._noise_sizes = (C * H * W, config.vector_size)
+        self._noise = NoiseStreams(num_envs, sum(self._noise_sizes), self.device)
+        self._starts = Starts(self.model, contexts)
+        self._costs = CostMeter(config.causes, num_envs, self.device)
+        self._info = DreamInfo(config.causes, num_envs, as_torch=as_torch)
+        self._low = torch.from_numpy(STATE_LOW).to(self.device)
+        self._high = torch.from_numpy(STATE_HIGH).to(self.device)
+        self._state = self.model.init_state(num_envs)
+        self._image_BHWC = torch.zeros(
+            num_envs, config.image_size, config.image_size, 3, dtype=torch.uint8, device=self.device
+        )
+        self._step_B = torch.zeros(num_envs, dtype=torch.long, device=self.device)
+        self._start_B = torch.full_like(self._step_B, -1)
+        self._over_B = torch.ones(num_envs, dtype=torch.bool, device=self.device)
+        self.is_seeded = False
+        self._window = Window(self.metadata["render_fps"]) if render_mode == "human" else None
+
+    def _observation_space(self) -> gym.spaces.Dict:
+        if not self._is_latent:
+            return driving_observation_space()
+        shape = self.model.config.latent_shape
+        latent = gym.spaces.Box(-LATENT_LIMIT, LATENT_LIMIT, shape, np.float32)
+        return gym.spaces.Dict({"latent": latent, "state": driving_state_space()})
+
+    @property
+    def state(self) -> RolloutState:
+        """The world model's state of all environments; the next step or reset replaces it."""
+        return self._state
+
+    # --- reset -----------------------------------------------------------------------------------
+
+    def reset(
+        self,
+        *,
+        seed: int | Sequence[int | None] | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> tuple[Any, dict[str, Any]]:
+        """Starts episodes.
+
+        Args:
+            seed: Fixes the start contexts and all noise; None goes on with the seeds given before.
+            options: `reset_mask`: bool (num_envs,), the environments to reset, all by default.
+                `context`: number of a start context, or one for each environment.
+                `clip`: a mapping with `image` uint8 (T, H, W, 3), `state` float32 (T, 14) and
+                `action` float32 (T, 2), where action t led to frame t.
+                `image`, `state`: a single frame.
+
+        Raises:
+            CheckpointError: If there are no start contexts and no clip is given.
+            ConfigError: If an option is unknown or does not fit.
+        """
+        options = dict(options or {})
+        unknown = sorted(set(options) - set(RESET_OPTIONS))
+        if unknown:
+            raise ConfigError(
+                f"Unknown reset option {unknown[0]!r}", do=f"Known: {', '.join(RESET_OPTIONS)}."
+            )
+        mask = _reset_mask(options.pop("reset_mask", None), self.num_envs)
+        mask_B = torch.from_numpy(mask).to(self.device)
+        with self._guard():
+            self._seed(seed, mask)
+            self._begin(mask_B, options)
+            info = self._info.reset(self._start_B, mask_B)
+            observation = self._observe()
+        self._show()
+        return observation, info
+
+    def _seed(self, seed: int | Sequence[int | None] | None, mask: NDArray[np.bool_]) -> None:
+        """Gives the environments of the mask their seeds, or the next episode of the old ones."""
+        if isinstance(seed, int | np.integer):
+            super().reset(seed=int(seed))
+            seeds: list[int | None] = [int(seed) + i for i in range(self.num_envs)]
+        elif seed is None:
+            seeds = [None] * self.num_envs
+            if not self.is_seeded:
+                drawn = self.np_random.integers(2**31, size=self.num_envs)
+                seeds = [int(value) for value in drawn]
+        else:
+            seeds = list(seed)
+            if len(seeds) != self.num_envs:
+                raise ConfigError(f"There are {len(seeds)} seeds for {self.num_envs} environments")
+        self.is_seeded = True
+        for i in np.flatnonzero(mask):
+            value = seeds[i]
+            if value is None:
+                self._noise.episode_B[i] += 1
+            else:
+                self._noise.seed_B[i] = derive_seed(value, "dream")
+                self._noise.episode_B[i] = 0
+
+    def _begin(self, mask_B: Tensor, options: Mapping[str, Any]) -> None:
+        """Puts the environments of the mask at a start."""
+        start_B, bank, index_B = self._starts.pick(self._noise, options)
+        if mask_B.device.type == "cpu":
+            # Copies the few rows that start, where the masks below would copy all of them twice.
+            row = mask_B.nonzero()[:, 0]
+            picked = bank.select(index_B[row])
+            self._state = self._state.put(row, picked.state)
+            self._image_BHWC = self._image_BHWC.index_copy(0, row, picked.image_BHWC)
+        else:
+            picked = bank.select(index_B)
+            self._state = self._state.where(mask_B, picked.state)
+            rows = mask_B[:, None, None, None]
+            self._image_BHWC = torch.where(rows, picked.image_BHWC, self._image_BHWC)
+        self._start_B = torch.where(mask_B, start_B, self._start_B)
+        self._step_B = self._step_B.masked_fill(mask_B, 0)
+        self._over_B = self._over_B & ~mask_B
+        self._costs.restart(mask_B, self._state.vector_BK)
+
+    # --- step ------------------------------------------------------------------------------------
+
+    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        """Takes one decision in each environment.
+
+        Raises:
+            ActionError: If an action has a wrong shape, is not finite or is out of bounds. Tensors
+                on another device than the CPU are clipped instead: a check would wait for them.
+            gymnasium.error.ResetNeeded: With autoreset disabled, if an episode is over.
+        """
+        action_BA = self._checked(actions)
+        if self.autoreset_mode is AutoresetMode.DISABLED and self._knows(self._over_B):
+            raise gym.error.ResetNeeded("An episode is over: reset it first.")
+        over_B = self._over_B
+        with self._guard():
+            reward, terminated, truncated, info = self._imagine(action_BA)
+            done_B = terminated | truncated
+            if self.autoreset_mode is AutoresetMode.NEXT_STEP:
+                self._over_B = done_B & ~over_B
+                if self._any(over_B):
+                    self._restart(over_B)
+                    reward = reward.masked_fill(over_B, 0.0)
+                    terminated, truncated = terminated & ~over_B, truncated & ~over_B
+                    info = merged_infos(over_B, self._info.values_at_start(self._start_B), info)
+            else:
+                self._over_B = done_B
+            shown = self._info.shown(info)
+            if self.autoreset_mode is AutoresetMode.SAME_STEP and self._any(done_B):
+                final = self._observe()
+                self._restart(done_B)
+                fresh = merged_infos(done_B, self._info.values_at_start(self._start_B), info)
+                shown = self._info.shown(fresh) | self._info.final(final, info, done_B)
+            observation = self._observe()
+        self._show()
+        if self.as_torch:
+            return observation, reward, terminated, truncated, shown
+        return (
+            observation, reward.double().cpu().numpy(), terminated.cpu().numpy(),
+            truncated.cpu().numpy(), shown,
+        )  # fmt: skip
+
+    def _imagine(self, action_BA: Tensor) -> tuple[Tensor, Tensor, Tensor, dict[str, Any]]:
+        """Returns reward, terminated, truncated and the values of `info`."""
+        size, C = self._noise_sizes, self.model.config.latent_shape
+        noise = self._noise.normals(self._step_B, sum(size))
+        latent_noise, vector_noise = noise.split(size, 1)
+        self._state, seen = self.model.imagine_step(
+            self._state, action_BA, noise=(latent_noise.unflatten(1, C), vector_noise),
+            num_steps=self.num_steps,
+        )  # fmt: skip
+        total_BJ = seen.termination_BC.cumsum(1)
+        if self._is_sampled:
+            draw_B = self._noise.uniforms(self._step_B)
+            terminated = draw_B < total_BJ[:, -1]
+            cause_B = 1 + (total_BJ <= draw_B[:, None]).sum(1)
+        else:
+            terminated = total_BJ[:, -1] > 0.5
+            cause_B = 1 + seen.termination_BC.argmax(1)
+        self._step_B = self._step_B + 1
+        late_B = self._step_B >= self.max_steps
+        cause_B = torch.where(terminated, cause_B, late_B * self._info.time_limit)
+        truncated = late_B & ~terminated
+        if self.uncertainty_limit is not None:
+            lost_B = (seen.uncertainty_B > self.uncertainty_limit) & ~terminated
+            cause_B = torch.where(lost_B, self._info.uncertain, cause_B)
+            truncated = truncated | lost_B
+        if self._has_pixels:
+            image_BCHW, self._state = self.model.decode_step(self._state)
+            pixels = (image_BCHW * 255.0).round_().to(torch.uint8)
+            self._image_BHWC = pixels.permute(0, 2, 3, 1).contiguous()
+        info = {
+            "cause": cause_B,
+            "uncertainty": seen.uncertainty_B,
+            "context": self._start_B,
+            "cost": self._costs.update(seen.vector_BK, seen.termination_BC),
+        }
+        return seen.reward_B, terminated, truncated, info
+
+    def _restart(self, mask_B: Tensor) -> None:
+        self._noise.episode_B += mask_B
+        self._begin(mask_B, {})
+
+    def _observe(self) -> dict[str, Any]:
+        vector_BK = self._state.vector_BK.clamp(self._low, self._high)
+        if self._is_latent:
+            latent = self._state.latent_BCHW.clamp(-LATENT_LIMIT, LATENT_LIMIT)
+            observation = {"latent": latent, "state": vector_BK}
+        else:
+            observation = {"image": self._image_BHWC, "state": vector_BK}
+        if self.as_torch:
+            return observation
+        # Every step makes new tensors, so that their arrays are the caller's to keep.
+        return {name: value.cpu().numpy() for name, value in observation.items()}
+
+    def _checked(self, actions: Any) -> Tensor:
+        if isinstance(actions, Tensor) and actions.device.type != "cpu":
+            if actions.shape != (self.num_envs, ACTION_SIZE):
+                raise ActionError(
+                    f"The action has shape {tuple(actions.shape)}, "
+                    f"expected {(self.num_envs, ACTION_SIZE)}"
+                )
+            return actions.detach().to(self.device).float().clamp(-1.0, 1.0)
+        if isinstance(actions, Tensor):
+            actions = actions.detach()
+        return torch.from_numpy(checked_action(actions, self.num_envs)).to(self.device)
+
+    def _guard(self) -> Any:
+        """Tensors that go out must not be inference tensors: a policy may learn from them."""
+        return torch.no_grad() if self.as_torch else torch.inference_mode()
+
+    def _any(self, mask_B: Tensor) -> bool:
+        """Returns False where it is known without waiting that the mask is empty."""
+        return mask_B.device.type != "cpu" or bool(mask_B.any())
+
+    def _knows(self, mask_B: Tensor) -> bool:
+        return mask_B.device.type == "cpu" and bool(mask_B.any())
+
+    # --- render ----------------------------------------------------------------------------------
+
+    def _show(self) -> None:
+        if self._window is not None:
+            self._window.show(self._frames())
+
+    def _frames(self) -> NDArray[np.uint8]:
+        frames: NDArray[np.uint8] = self._image_BHWC.cpu().numpy()
+        return frames.repeat(RENDER_SCALE, axis=1).repeat(RENDER_SCALE, axis=2)
+
+    def render(self) -> tuple[NDArray[np.uint8], ...] | None:  # type: ignore[override]
+        """Returns the frame of each environment, eight times enlarged, (512, 512, 3) each."""
+        return tuple(self._frames()) if self.render_mode == "rgb_array" else None
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Closes the window."""
+        if self._window is not None:
+            self._window.close()
+
+
+def _reset_mask(mask: Any, num_envs: int) -> NDArray[np.bool_]:
+    if mask is None:
+        return np.ones(num_envs, bool)
+    array = np.asarray(mask.cpu() if isinstance(mask, Tensor) else mask)
+    if array.dtype != np.bool_ or array.shape != (num_envs,) or not array.any():
+        raise ConfigError(
+            f"reset_mask must be bool of shape ({num_envs},) with a True in it, "
+            f"got {array.dtype} {array.shape}"
+        )
+    return array
