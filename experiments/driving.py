@@ -1,0 +1,297 @@
+"""Drives one policy along one frozen route, and survives the server's death."""
+
+import contextlib
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dreamdrive.config import to_dict
+from dreamdrive.driving.actions import DECISION_DT_S
+from dreamdrive.driving.state import STATE_INDEX
+from dreamdrive.errors import ServerError
+from dreamdrive.experiments.drives import SIM_ERROR, DriveEvent, DriveResult
+from dreamdrive.experiments.policies import NamedPolicy, Privileged, make_policy
+from dreamdrive.experiments.video import STRIDE, Caption, Film, compose
+from dreamdrive.seeding import derive_seed
+
+if TYPE_CHECKING:
+    from dreamdrive.envs.carla.env import CarlaDriveEnv
+    from dreamdrive.envs.carla.routes import Route
+
+ALIVE_EVERY_S = 2.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Conditions:
+    """What every policy meets alike; results under other conditions are not comparable.
+
+    Attributes:
+        route_seed: Seed of the frozen routes, and of traffic, walkers and weather on them.
+        route_length_m: Bounds of a route's length.
+        num_vehicles: Traffic Manager vehicles around a route.
+        num_walkers: Walkers beside and across a route.
+        time_limit_s: Time limit of a route of no length.
+        time_limit_s_per_m: What each metre adds to it.
+        blocked_s: Time standing that ends a drive.
+        deviation_m: Offset from the route that ends a drive.
+    """
+
+    route_seed: int = 1
+    route_length_m: tuple[float, float] = (150.0, 400.0)
+    num_vehicles: int = 8
+    num_walkers: int = 0
+    time_limit_s: float = 60.0
+    time_limit_s_per_m: float = 0.4
+    blocked_s: float = 60.0
+    deviation_m: float = 30.0
+
+    @property
+    def digest(self) -> str:
+        """A short name of exactly these conditions."""
+        text = json.dumps(to_dict(self), sort_keys=True)
+        return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+
+    def max_decisions(self, length_m: float) -> int:
+        """Returns the decisions until the time limit of a route."""
+        return round((self.time_limit_s + self.time_limit_s_per_m * length_m) / DECISION_DT_S)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DriveJob:
+    """One drive to be made: a policy, a route by town and number, a traffic seed."""
+
+    policy: NamedPolicy
+    fingerprint: str
+    town: str
+    index: int
+    seed: int
+    route: str
+    video: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DriverSettings:
+    """Where and how drives are made.
+
+    Attributes:
+        conditions: What every policy meets.
+        num_routes: How many routes each town has.
+        host: Where the server is.
+        port: Its RPC port; None starts an embedded server.
+        tick_deadline_s: A server that takes longer for a step counts as dead.
+        retries: How often a drive is repeated after a death of the server.
+        device: Where networks run.
+        planner: JSON file of the planners' configuration.
+    """
+
+    conditions: Conditions
+    num_routes: int
+    host: str = "127.0.0.1"
+    port: int | None = None
+    tick_deadline_s: float = 10.0
+    retries: int = 2
+    device: str = "cpu"
+    planner: Path | None = None
+
+
+class RouteDriver:
+    """One environment that all policies drive in, one after the other; a context manager.
+
+    Args:
+        settings: Where and how.
+        alive: Called every few seconds of a drive.
+    """
+
+    def __init__(self, settings: DriverSettings, alive: Callable[[], None] | None = None) -> None:
+        self.settings = settings
+        self._alive = alive or (lambda: None)
+        self._seen = time.monotonic()
+        self._env: CarlaDriveEnv | None = None
+        self._routes: dict[str, list[Route]] = {}
+        self._loaded: dict[str, Any] = {}
+
+    @property
+    def server_pid(self) -> int | None:
+        """The process id of the server that was started here, if there is one."""
+        supervisor = self._env.supervisor if self._env is not None else None
+        return supervisor.pid if supervisor is not None else None
+
+    def drive(self, job: DriveJob) -> DriveResult:
+        """Returns the result of a drive; `sim_error` if the server died in every attempt.
+
+        Raises:
+            ServerError: If a server that is not ours is gone.
+            DreamdriveError: If the policy or the route does not exist.
+        """
+        errors: list[str] = []
+        for _ in range(self.settings.retries + 1):
+            try:
+                result = self._attempt(job)
+            except ServerError as error:
+                if self.settings.port is not None and len(errors) == self.settings.retries:
+                    raise
+                errors.append(str(error))
+                self.close()
+                continue
+            if result.is_valid:
+                return replace(result, sim_errors=(*errors,))
+            errors += result.sim_errors
+        return blank_result(job, self.settings, errors)
+
+    def _attempt(self, job: DriveJob) -> DriveResult:
+        env = self._environment(job.town)
+        route = self._route(env, job)
+        conditions = self.settings.conditions
+        env.rules = replace(env.rules, max_steps=conditions.max_decisions(route.length_m))
+        policy = make_policy(
+            job.policy.spec, seed=derive_seed(0, job.route, job.seed), device=self.settings.device,
+            planner=self.settings.planner, loaded=self._loaded,
+        )  # fmt: skip
+        _use_one_thread()
+        if isinstance(policy, Privileged):
+            policy.attach(env)
+        seed = derive_seed(conditions.route_seed, job.route, job.seed) % 2**31
+        with contextlib.ExitStack() as stack:
+            film = stack.enter_context(Film(job.video)) if job.video is not None else None
+            observation, info = env.reset(seed=seed, options={"route": route})
+            policy.reset()
+            log = _Log(job, route.length_m, observation)
+            while not info["cause"]:
+                start = time.perf_counter()
+                action = policy.act(observation)
+                log.thought_s += time.perf_counter() - start
+                observation, _, _, _, info = env.step(action)
+                log.add(observation, info)
+                if film is not None and (log.decisions % STRIDE == 0 or info["cause"]):
+                    film.add(compose(observation["image"], log.caption(action)))
+                self._show_life()
+            if film is not None and info["cause"] != SIM_ERROR:
+                film.keep()
+            return log.result(self.settings)
+
+    def _environment(self, town: str) -> "CarlaDriveEnv":
+        if self._env is None:
+            from dreamdrive.envs.carla.env import CarlaDriveEnv
+
+            settings, conditions = self.settings, self.settings.conditions
+            self._env = CarlaDriveEnv(
+                host=settings.host, port=settings.port, town=town,
+                num_vehicles=conditions.num_vehicles, num_walkers=conditions.num_walkers,
+                infractions_end_episode=False, deviation_m=conditions.deviation_m,
+                blocked_s=conditions.blocked_s, start_speed_mps=(0.0, 0.0),
+                tick_deadline_s=settings.tick_deadline_s,
+            )  # fmt: skip
+            self._alive()
+        return self._env
+
+    def _route(self, env: "CarlaDriveEnv", job: DriveJob) -> "Route":
+        from dreamdrive.envs.carla.routes import fixed_routes
+
+        if job.town not in self._routes:
+            env.session.open_town(job.town)
+            conditions = self.settings.conditions
+            self._routes[job.town] = fixed_routes(
+                env.session.map, conditions.route_seed, self.settings.num_routes,
+                length_m=conditions.route_length_m,
+            )  # fmt: skip
+            self._alive()
+        route = self._routes[job.town][job.index]
+        assert route.name == job.route
+        return route
+
+    def _show_life(self) -> None:
+        if time.monotonic() - self._seen > ALIVE_EVERY_S:
+            self._seen = time.monotonic()
+            self._alive()
+
+    def close(self) -> None:
+        """Closes the environment, and stops the server where it was started here."""
+        env, self._env = self._env, None
+        if env is not None:
+            env.close()
+
+    def __enter__(self) -> "RouteDriver":
+        """Starts nothing yet: the first drive does."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Closes the environment."""
+        self.close()
+
+
+def route_name(town: str, route_seed: int, index: int) -> str:
+    """Returns the name that `fixed_routes` gives to a town's route number `index`."""
+    return f"{town}-{route_seed}-{index:03d}"
+
+
+def blank_result(job: DriveJob, settings: DriverSettings, errors: list[str]) -> DriveResult:
+    """Returns the result of a drive that no server lived through."""
+    return DriveResult(
+        policy=job.policy.name, spec=job.policy.spec, fingerprint=job.fingerprint,
+        conditions=settings.conditions.digest, town=job.town, route=job.route, seed=job.seed,
+        length_m=0.0, progress_m=0.0, outside_m=0.0, outside_route_m=0.0, cause=SIM_ERROR,
+        sim_errors=tuple(errors),
+    )  # fmt: skip
+
+
+class _Log:
+    """Sums up a drive as it goes."""
+
+    def __init__(self, job: DriveJob, length_m: float, observation: dict[str, Any]) -> None:
+        self.job, self.length_m = job, length_m
+        self.decisions, self.thought_s = 0, 0.0
+        self._speed_sum = self._outside_m = self._outside_route_m = 0.0
+        self._speed = float(observation["state"][STATE_INDEX["speed"]])
+        self._events: list[DriveEvent] = []
+        self._info: dict[str, Any] = {}
+
+    def add(self, observation: dict[str, Any], info: dict[str, Any]) -> None:
+        self.decisions += 1
+        self._info = info
+        self._speed = float(observation["state"][STATE_INDEX["speed"]])
+        self._speed_sum += abs(self._speed)
+        if info["outside_m"] > self._outside_m:
+            self._outside_route_m += info["progress_gained_m"]
+        self._outside_m = info["outside_m"]
+        self._events += [
+            DriveEvent(
+                cause=event["cause"], time_s=round(event["time_s"], 3), x=round(event["x"], 3),
+                y=round(event["y"], 3), detail=event["detail"],
+            )
+            for event in info["events"]
+        ]  # fmt: skip
+
+    def caption(self, action: Any) -> Caption:
+        return Caption(
+            policy=self.job.policy.name, route=f"{self.job.route}, seed {self.job.seed}",
+            time_s=self.decisions * DECISION_DT_S, speed_mps=self._speed,
+            progress=self._info["progress_m"] / self.length_m,
+            action=(float(action[0]), float(action[1])),
+            events=[(event.time_s, event.cause) for event in self._events],
+            cause=self._info["cause"],
+        )  # fmt: skip
+
+    def result(self, settings: DriverSettings) -> DriveResult:
+        cause = self._info["cause"]
+        return replace(
+            blank_result(self.job, settings, []),
+            length_m=round(self.length_m, 3), progress_m=round(self._info["progress_m"], 3),
+            outside_m=round(self._outside_m, 3), outside_route_m=round(self._outside_route_m, 3),
+            cause=cause, events=tuple(self._events), decisions=self.decisions,
+            time_s=round(self.decisions * DECISION_DT_S, 3),
+            mean_speed_mps=round(self._speed_sum / self.decisions, 4),
+            ms_per_decision=round(1000.0 * self.thought_s / self.decisions, 4),
+            sim_errors=(str(self._info["sim_error"]),) if cause == SIM_ERROR else (),
+        )  # fmt: skip
+
+
+def _use_one_thread() -> None:
+    """Keeps networks to one core: workers and servers share the others."""
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(1)

@@ -1,0 +1,174 @@
+"""Drives policies closed loop on the same frozen routes in the same traffic, and scores them."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dreamdrive.envs.embedded.towns import TEST_TOWNS
+from dreamdrive.errors import ConfigError
+from dreamdrive.experiments.drive_pool import DrivePool
+from dreamdrive.experiments.drives import DriveResult, drive_path, load_drive, save_drive
+from dreamdrive.experiments.driving import Conditions, DriveJob, DriverSettings, route_name
+from dreamdrive.experiments.policies import NamedPolicy, fingerprint, parse_policy
+from dreamdrive.experiments.run import RunLog, begin_run, console
+from dreamdrive.experiments.scores import score
+from dreamdrive.experiments.summary import groups_of, summarise, table_of
+from dreamdrive.files import write_atomically
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvaluateConfig:
+    """What is evaluated, where, and how often."""
+
+    policies: tuple[str, ...] = ("standing", "random", "straight", "expert")
+    """Each is SPEC or NAME=SPEC: standing, random, straight, expert, driver:NAME, planner,
+    planner:FOLDER, a policy's folder, a Stable-Baselines3 .zip, or module:factory."""
+    towns: tuple[str, ...] = TEST_TOWNS
+    routes_per_town: int = 15
+    seeds: tuple[int, ...] = (0,)
+    """Traffic seeds; every policy drives every route with each."""
+    conditions: Conditions = field(default_factory=Conditions)
+    videos: int = 1
+    """The first drives of each policy that are filmed."""
+    workers: int = 2
+    """Processes that drive, each with a server of its own; 0 drives in this process."""
+    host: str = "127.0.0.1"
+    port: int | None = None
+    """RPC port of a running server, which one process drives on; without it embedded servers are
+    started."""
+    retries: int = 2
+    """How often a drive is repeated after its server died."""
+    tick_deadline_s: float = 10.0
+    device: str = "cpu"
+    planner: Path | None = None
+    """JSON file of a PlannerConfig, for the policies that plan."""
+    bootstrap_samples: int = 2000
+    out: Path = Path("runs/evaluate")
+
+    def __post_init__(self) -> None:
+        """Checks the values.
+
+        Raises:
+            ConfigError: If one is impossible.
+        """
+        if not (self.policies and self.towns and self.seeds) or self.routes_per_town < 1:
+            raise ConfigError("There is nothing to evaluate: policy, town, route and seed needed")
+        names = [policy.name for policy in self.named]
+        names += [group for group, runs in groups_of(self.named).items() if group not in runs]
+        for name in names:
+            if names.count(name) > 1:
+                raise ConfigError(
+                    f"Two policies are called {name!r}", where="policies",
+                    do="Give them names: NAME=SPEC.",
+                )  # fmt: skip
+        if len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
+            raise ConfigError("Seeds must differ from each other and not be negative")
+        if min(self.workers, self.retries, self.videos) < 0 or self.bootstrap_samples < 100:
+            raise ConfigError("Counts cannot be negative, and bootstrap_samples is at least 100")
+
+    @property
+    def named(self) -> tuple[NamedPolicy, ...]:
+        """The policies by name."""
+        return tuple(parse_policy(text) for text in self.policies)
+
+
+def evaluate(config: EvaluateConfig) -> Path:
+    """Drives what has not been driven yet and returns the folder of the evaluation.
+
+    It holds `drives/POLICY/ROUTE-SEED.json`, `videos/` and `summary.json`. An evaluation that was
+    interrupted goes on where it was; drives of a policy whose files have changed are made again.
+
+    Raises:
+        ConfigError: If a policy does not exist, or `out` holds results under other conditions.
+        CheckpointError: If the files of a policy are broken.
+        ServerError: If the given server is gone.
+        StorageError: If a result could not be written.
+    """
+    settings = DriverSettings(
+        conditions=config.conditions, num_routes=config.routes_per_town, host=config.host,
+        port=config.port, tick_deadline_s=config.tick_deadline_s, retries=config.retries,
+        device=config.device, planner=config.planner,
+    )  # fmt: skip
+    _check_policies(config)
+    jobs = plan(config)
+    standing, missing = {}, []
+    for job in jobs:
+        result = _standing(config, job)
+        if result is None:
+            missing.append(job)
+        else:
+            standing[job] = result
+    begin_run(config.out, config)
+    for leftover in (config.out / "videos").rglob(".*.tmp.mp4"):
+        leftover.unlink(missing_ok=True)
+    with RunLog(config.out, "evaluate", len(jobs), "drive") as log:
+        done = len(standing)
+        workers = config.workers if config.port is None else min(1, config.workers)
+        for result in DrivePool(settings, workers).drive(missing):
+            save_drive(config.out, result)
+            done += 1
+            log(done, {"score": score(result).driving_score, "completion": result.completion_pct})
+    summary = summarise(config, read_drives(config))
+    path = config.out / "summary.json"
+    write_atomically(path, (json.dumps(summary, indent=1) + "\n").encode())
+    console.print(table_of(summary))
+    return config.out
+
+
+def plan(config: EvaluateConfig) -> list[DriveJob]:
+    """Returns all drives of an evaluation, town by town and route by route.
+
+    All policies meet a route one after the other, so that what an interrupted evaluation holds is
+    comparable, and a server changes towns as rarely as possible.
+    """
+    prints = {named: fingerprint(named.spec, config.planner) for named in config.named}
+    jobs, films = [], 0
+    for town in config.towns:
+        for index in range(config.routes_per_town):
+            for seed in config.seeds:
+                route = route_name(town, config.conditions.route_seed, index)
+                for named in config.named:
+                    video = config.out / "videos" / named.name / f"{route}-{seed}.mp4"
+                    jobs.append(
+                        DriveJob(
+                            policy=named, fingerprint=prints[named], town=town, index=index,
+                            seed=seed, route=route, video=video if films < config.videos else None,
+                        )
+                    )  # fmt: skip
+                films += 1
+    return jobs
+
+
+def read_drives(config: EvaluateConfig) -> dict[str, list[DriveResult]]:
+    """Returns the results that stand, by policy, in the order of the plan."""
+    found: dict[str, list[DriveResult]] = {named.name: [] for named in config.named}
+    for job in plan(config):
+        result = load_drive(drive_path(config.out, job.policy.name, job.route, job.seed))
+        if result is not None:
+            found[job.policy.name].append(result)
+    return found
+
+
+def _check_policies(config: EvaluateConfig) -> None:
+    """Makes every policy once, so that a wrong name is said before the first drive."""
+    from dreamdrive.experiments.policies import make_policy
+
+    for named in config.named:
+        make_policy(named.spec, device=config.device, planner=config.planner)
+
+
+def _standing(config: EvaluateConfig, job: DriveJob) -> DriveResult | None:
+    """Returns the result of a drive that need not be made again.
+
+    Raises:
+        ConfigError: If a result stands there that was made under other conditions.
+    """
+    result = load_drive(drive_path(config.out, job.policy.name, job.route, job.seed))
+    if result is None or not result.is_valid or result.fingerprint != job.fingerprint:
+        return None
+    if result.conditions != config.conditions.digest:
+        raise ConfigError(
+            "Results under other conditions stand here", where=config.out,
+            do="Choose another --out, or the same traffic, routes and limits.",
+        )  # fmt: skip
+    return None if job.video is not None and not job.video.is_file() else result

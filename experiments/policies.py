@@ -1,0 +1,264 @@
+"""Policies by name: yardsticks, trained agents, planners, and anybody's own."""
+
+import hashlib
+import importlib
+import json
+import re
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dreamdrive.errors import CheckpointError, ConfigError, MissingExtraError
+from dreamdrive.seeding import numpy_generator
+
+if TYPE_CHECKING:
+    from dreamdrive.agents.policy import Observation, Policy
+    from dreamdrive.envs.carla.drivers import Driver
+    from dreamdrive.envs.carla.env import CarlaDriveEnv
+    from dreamdrive.planners.policy import PlannerPolicy
+
+POSSIBLE = (
+    "Possible are: standing, random, straight, expert, driver:NAME, planner, planner:FOLDER "
+    "(of a world model or a policy), a policy's folder, a Stable-Baselines3 .zip, "
+    "or module:factory; NAME= before it gives it a name, and NAME#0=, NAME#1=, … are runs of one."
+)
+NAMED = re.compile(r"([A-Za-z0-9][A-Za-z0-9 ._+#-]*)=(.+)")
+UNFIT_FOR_FILES = re.compile(r"[^A-Za-z0-9._+-]+")
+
+
+@runtime_checkable
+class Privileged(Protocol):
+    """A policy that may look at the whole environment; told once which, before its resets."""
+
+    def attach(self, env: "CarlaDriveEnv") -> None:
+        """Takes the environment that it will drive in."""
+
+
+class DriverPolicy:
+    """A driver of the mixture, as a policy: it reads the environment, not the observation.
+
+    Args:
+        driver: Who drives.
+        seed: Fixes its chance, together with the number of the episode.
+    """
+
+    def __init__(self, driver: "Driver", seed: int = 0) -> None:
+        self._driver, self._seed, self._episode = driver, seed, 0
+        self._env: CarlaDriveEnv | None = None
+
+    def attach(self, env: "CarlaDriveEnv") -> None:
+        """Takes the environment that the driver looks at."""
+        self._env = env
+
+    def reset(self) -> None:
+        """Begins an episode."""
+        self._episode += 1
+        self._driver.reset(numpy_generator(self._seed, "driver", self._episode))
+
+    def act(self, observation: "Observation") -> NDArray[np.float32]:
+        """Returns the driver's action, shape (2,), whatever is in the observation."""
+        assert self._env is not None, "attach() comes before the first drive"
+        return self._driver.act(self._env)
+
+
+class BaselinesPolicy:
+    """The mode of a Stable-Baselines3 algorithm.
+
+    Args:
+        algorithm: A loaded algorithm, for example `PPO.load(path)`.
+    """
+
+    def __init__(self, algorithm: Any) -> None:
+        self.algorithm = algorithm
+        self._state: Any = None
+        self._is_start = np.ones(1, bool)
+
+    def reset(self) -> None:
+        """Forgets the episode before."""
+        self._state, self._is_start = None, np.ones(1, bool)
+
+    def act(self, observation: "Observation") -> NDArray[np.float32]:
+        """Returns the action (steer, acceleration), shape (2,), in [-1, 1]."""
+        action, self._state = self.algorithm.predict(
+            observation, state=self._state, episode_start=self._is_start, deterministic=True
+        )
+        self._is_start = np.zeros(1, bool)
+        return np.asarray(action, np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class NamedPolicy:
+    """What is evaluated: a display name, which is also a folder's name, and the policy's spec.
+
+    `agent#0`, `agent#1`, … are training runs of one policy, `agent`, and are also scored together.
+    """
+
+    name: str
+    spec: str
+
+    @property
+    def group(self) -> str:
+        """The name without the number of the run."""
+        return self.name.partition("#")[0].strip()
+
+
+def parse_policy(text: str) -> NamedPolicy:
+    """Returns name and spec of `SPEC` or `NAME=SPEC`; unnamed, a path goes by its last part."""
+    match = NAMED.fullmatch(text)
+    if match:
+        return NamedPolicy(match[1].strip(), match[2])
+    is_path = "/" in text or text.endswith(".zip")
+    name = Path(text).name.removesuffix(".zip") if is_path else text
+    return NamedPolicy(UNFIT_FOR_FILES.sub("-", name).strip("-.") or "policy", text)
+
+
+def make_policy(
+    spec: str,
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+    planner: Path | None = None,
+    loaded: dict[str, Any] | None = None,
+) -> "Policy":
+    """Returns a fresh policy.
+
+    Args:
+        spec: Which, as `POSSIBLE` says.
+        seed: Fixes its draws.
+        device: Where its networks run.
+        planner: JSON file of a `PlannerConfig`; the default configuration without it.
+        loaded: Networks by file, which the caller keeps so that they are loaded once.
+
+    Raises:
+        ConfigError: If no policy of this spec exists.
+        CheckpointError: If its files are missing, truncated or do not fit.
+        MissingExtraError: If it needs a package that is not installed.
+    """
+    spec = parse_policy(spec).spec
+    loaded = {} if loaded is None else loaded
+    kind, _, rest = spec.partition(":")
+    if spec in ("standing", "random", "straight"):
+        from dreamdrive.agents import policy
+
+        if spec == "random":
+            return policy.RandomPolicy(seed)
+        return policy.standing() if spec == "standing" else policy.straight()
+    if spec == "expert" or (kind == "driver" and rest):
+        from dreamdrive.envs.carla.drivers import make_driver
+
+        return DriverPolicy(make_driver(rest or "expert"), seed)
+    if kind == "planner":
+        return _planner(rest, seed, device, planner, loaded)
+    if spec.endswith(".zip"):
+        return BaselinesPolicy(_once(loaded, spec, lambda: _load_baselines(Path(spec), device)))
+    if spec and Path(spec).is_dir():
+        from dreamdrive.agents.artefact import DreamPolicy, load_policy
+
+        return DreamPolicy(*_once(loaded, spec, lambda: load_policy(spec, device)), seed=seed)
+    if rest and "/" not in spec:
+        return _from_factory(kind, rest)
+    raise ConfigError(f"There is no policy {spec!r}", do=POSSIBLE)
+
+
+def fingerprint(spec: str, planner: Path | None = None) -> str:
+    """Returns a digest that changes when a policy's files do, so that stale results are noticed."""
+    spec = parse_policy(spec).spec
+    kind, _, rest = spec.partition(":")
+    digest = hashlib.blake2b(spec.encode(), digest_size=8)
+    source = Path(rest if kind == "planner" else spec)
+    if kind == "planner":
+        if planner is not None and planner.is_file():
+            digest.update(planner.read_bytes())
+        if not source.is_dir() or not rest:
+            from dreamdrive.worldmodel.model import DEFAULT, find_checkpoint
+
+            source = find_checkpoint(rest or DEFAULT)
+    files = sorted(p for p in source.rglob("*") if p.is_file()) if source.is_dir() else [source]
+    for file in files:
+        if file.is_file():
+            digest.update(file.relative_to(source).as_posix().encode())
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _once(loaded: dict[str, Any], key: str, load: Callable[[], Any]) -> Any:
+    if key not in loaded:
+        loaded[key] = load()
+    return loaded[key]
+
+
+def _planner(
+    folder: str, seed: int, device: str, file: Path | None, loaded: dict[str, Any]
+) -> "PlannerPolicy":
+    """Returns a planner; in a policy's folder its actor proposes and its critic ends the plans."""
+    from dreamdrive.config import load_json
+    from dreamdrive.planners.policy import PlannerConfig, PlannerPolicy
+    from dreamdrive.worldmodel.model import DEFAULT, WorldModel
+
+    config = PlannerConfig() if file is None else load_json(PlannerConfig, file)
+    if folder and _checkpoint_class(Path(folder)) == "DreamPolicy":
+        from dreamdrive.agents.artefact import load_critic, load_policy
+
+        actor, model = _once(loaded, folder, lambda: load_policy(folder, device))
+        value = None
+        if config.objective.weights.value > 0.0:
+            critic = _once(loaded, f"critic:{folder}", lambda: load_critic(folder, model))
+            value = critic.value
+        return PlannerPolicy(
+            model, config, seed=seed, proposal=lambda *seen: actor(*seen).mode, value=value
+        )
+    source = folder or str(DEFAULT)
+    model = _once(
+        loaded, f"worldmodel:{source}", lambda: WorldModel.from_pretrained(source, device)
+    )
+    return PlannerPolicy(model, config, seed=seed)
+
+
+def _checkpoint_class(folder: Path) -> str:
+    try:
+        return str(json.loads((folder / "config.json").read_text())["class"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def _load_baselines(path: Path, device: str) -> Any:
+    """Returns a Stable-Baselines3 algorithm from its archive, which may run code when loaded."""
+    if not path.is_file():
+        raise CheckpointError("There is no such file", where=path)
+    try:
+        import stable_baselines3
+    except ImportError as error:
+        raise MissingExtraError("stable-baselines3", "sb3") from error
+    try:
+        with zipfile.ZipFile(path) as archive:
+            fields = json.loads(archive.read("data"))
+        kind = "PPO" if "n_epochs" in fields else "SAC" if "target_entropy" in fields else ""
+        if not kind:
+            raise CheckpointError(
+                "This is neither a PPO nor a SAC of Stable-Baselines3", where=path,
+                do="Give it as module:factory instead.",
+            )  # fmt: skip
+        return getattr(stable_baselines3, kind).load(path, device=device)
+    except (zipfile.BadZipFile, KeyError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise CheckpointError(
+            f"This is no archive of Stable-Baselines3: {error}", where=path
+        ) from error
+
+
+def _from_factory(module: str, factory: str) -> "Policy":
+    try:
+        make = getattr(importlib.import_module(module), factory)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"There is no policy {module}:{factory}: {error}", do=POSSIBLE) from error
+    policy = make()
+    if not callable(getattr(policy, "reset", None)) or not callable(getattr(policy, "act", None)):
+        raise ConfigError(
+            f"{module}:{factory} made a {type(policy).__name__}, which has no reset() and act()",
+            do="A policy has reset() and act(observation) -> action of shape (2,).",
+        )
+    return cast("Policy", policy)

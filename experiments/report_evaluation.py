@@ -1,0 +1,240 @@
+"""The part of a report that shows an evaluation."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dreamdrive.experiments.report_html import Cell, Media, plot, table, text, whisker
+from dreamdrive.experiments.report_plots import completion_and_collisions
+from dreamdrive.experiments.scores import MEASURE, RATES, Interval
+from dreamdrive.experiments.summary import NOTHING, PAIRED
+
+SHOWN_ALWAYS = ("collision", "red_light", "off_road")
+RULES = (
+    "The driving score of a route is its completion in percent times a penalty, "
+    "(1 - share outside the lanes) / (1 + sum of coefficients): walker hit 1.0, vehicle 0.7, thing "
+    "0.6, red light 0.4, stop sign 0.25; the mean over all drives is shown. Routes hold no "
+    "scripted scenarios, so that minimum speed, scenario time-outs and yielding to emergency "
+    "vehicles do not occur. Brackets are 95 % bootstrap intervals: routes are drawn first, then "
+    "seeds within them, then training runs; a rate of which no event was seen has its exact "
+    "Poisson bound."
+)
+
+
+def evaluation_section(path: Path, summary: Mapping[str, Any], folder: Path, media: Media) -> str:
+    """Returns an evaluation: headline, plot, pairs, films and routes.
+
+    Args:
+        path: Where `summary.json` stands.
+        summary: What it holds.
+        folder: The run folder that is reported.
+        media: Puts films into the page.
+    """
+    place = path.parent.relative_to(folder).as_posix()
+    name = "" if place == "." else f": {place}"
+    heads = {
+        policy: facts["measures"]
+        for policy, facts in summary["policies"].items()
+        if "run_of" not in facts
+    }
+    parts = [
+        f"<h2>Closed loop{text(name)}</h2>",
+        _where(summary),
+        headline(summary),
+        f'<p class="note">Scorer {text(summary["scorer"])}. {text(RULES)}</p>',
+        plot(completion_and_collisions(heads), "Up and to the left is better; 95 % intervals"),
+        "<h3>Infractions per kilometre</h3>",
+        infractions(summary),
+        "<h3>Paired differences on the same routes and seeds</h3>",
+        pairs(summary),
+        _films(path.parent / "videos", summary, media),
+        "<h3>Every route</h3>",
+        routes(summary),
+    ]
+    return "\n".join(parts)
+
+
+def _where(summary: Mapping[str, Any]) -> str:
+    conditions, facts = summary["conditions"], summary["facts"]
+    low, high = conditions["route_length_m"]
+    drives = max(policy["num_drives"] for policy in summary["policies"].values())
+    return (
+        f"<p>{summary['num_routes']} frozen routes of {low:g} to {high:g} m in "
+        f"{text(', '.join(summary['towns']))}, {len(summary['seeds'])} traffic "
+        f"seed{'s' * (len(summary['seeds']) != 1)} each, {conditions['num_vehicles']} vehicles and "
+        f"{conditions['num_walkers']} walkers around each route; up to {drives} drives a policy, "
+        "the same for all.</p>"
+        f'<p class="meta">{text(facts["machine"])} · {text(facts["date"])} · '
+        f"commit {text(facts['git'] or 'unknown')}</p>"
+    )
+
+
+def number(interval: Interval, digits: int, *, signed: bool = False, drawn: bool = False) -> Cell:
+    """Returns an estimate with its interval below it."""
+    if interval.value is None:
+        return Cell(NOTHING)
+    sign = "+" if signed else ""
+    content = f"{interval.value:{sign}.{digits}f}"
+    if interval.low is not None and interval.high is not None:
+        low, high = f"{interval.low:{sign}.{digits}f}", f"{interval.high:{sign}.{digits}f}"
+        content += f"<small>[{low}, {high}]</small>"
+    if drawn:
+        content += whisker(interval.value, interval.low, interval.high)
+    return Cell(content)
+
+
+def headline(summary: Mapping[str, Any]) -> str:
+    """Returns the table that is read first."""
+    names = (
+        "driving_score", "completion_pct", "collision_per_km", "clean_pct", "mean_speed_mps",
+        "ms_per_decision",
+    )  # fmt: skip
+    head = ["Policy", *(_heading(name) for name in names), "Drives", "Ended as"]
+    return table(head, _rows(summary, names, with_drives=True))
+
+
+def infractions(summary: Mapping[str, Any]) -> str:
+    """Returns the table of infractions by type; types that nobody committed are left out."""
+    names = [
+        f"{cause}_per_km"
+        for cause in RATES
+        if cause in SHOWN_ALWAYS
+        or any(
+            facts["measures"][f"{cause}_per_km"]["value"] for facts in summary["policies"].values()
+        )
+    ]
+    names = [*names, "outside_pct"]
+    head = ["Policy", *(MEASURE[name].label for name in names[:-1]), "Outside, %", "km driven"]
+    rows = _rows(summary, names)
+    kms = [f"{facts['km']:.2f}" for facts in _ordered(summary).values()]
+    return table(head, [(kind, [*row, km]) for (kind, row), km in zip(rows, kms, strict=True)])
+
+
+def _heading(name: str) -> str:
+    measure = MEASURE[name]
+    return f"{measure.label}, {measure.unit}" if measure.unit else measure.label
+
+
+def _ordered(summary: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Returns policies in order, each followed by its single training runs."""
+    policies: Mapping[str, Mapping[str, Any]] = summary["policies"]
+    ordered = {}
+    for name, facts in policies.items():
+        if "run_of" not in facts:
+            ordered[name] = facts
+            ordered |= {run: f for run, f in policies.items() if f.get("run_of") == name}
+    return ordered
+
+
+def _rows(
+    summary: Mapping[str, Any], names: tuple[str, ...] | list[str], *, with_drives: bool = False
+) -> list[tuple[str, list[Cell | str]]]:
+    rows = []
+    for policy, facts in _ordered(summary).items():
+        label = text(policy)
+        if facts["num_runs"] > 1:
+            label += f"<small>{facts['num_runs']} training runs</small>"
+        cells: list[Cell | str] = [Cell(label)]
+        for name in names:
+            interval = Interval(**facts["measures"][name])
+            is_scale = name in ("driving_score", "completion_pct")
+            cells.append(number(interval, MEASURE[name].digits, drawn=is_scale))
+        if with_drives:
+            drives = str(facts["num_drives"])
+            if facts["num_sim_errors"]:
+                drives += f"<small>{facts['num_sim_errors']} lost to the server</small>"
+            ends = facts["causes"].items()
+            shown = "<br>".join(f"{text(_words(cause))} {count}" for cause, count in ends)
+            cells += [Cell(drives), Cell(f"<small>{shown}</small>")]
+        rows.append(("part" if "run_of" in facts else "", cells))
+    return rows
+
+
+def pairs(summary: Mapping[str, Any]) -> str:
+    """Returns the table of paired differences; intervals without zero are coloured."""
+    head = ["Policy", "less", *(_heading(name) for name in PAIRED), "Pairs"]
+    rows: list[tuple[str, list[Cell | str]]] = []
+    for pair in summary["pairs"]:
+        cells: list[Cell | str] = [Cell(text(pair["a"])), Cell(text(pair["b"]))]
+        for name in PAIRED:
+            measure = MEASURE[name]
+            interval = Interval(**pair["measures"][name])
+            cell = number(interval, measure.digits, signed=True)
+            kind = ""
+            if interval.excludes_zero and interval.value is not None:
+                kind = "good" if (interval.value > 0.0) == (measure.better == "high") else "bad"
+            cells.append(Cell(cell.content, kind))
+        rows.append(("", [*cells, str(pair["num_pairs"])]))
+    return table(head, rows, left=2)
+
+
+def routes(summary: Mapping[str, Any]) -> str:
+    """Returns a row for each route and seed: score and completion of every policy."""
+    names = [name for name in _ordered(summary) if "spec" in summary["policies"][name]]
+    head = ["Route", "Seed", "m", *names]
+    rows: list[tuple[str, list[Cell | str]]] = []
+    for row in summary["routes"]:
+        cells: list[Cell | str] = [row["route"], str(row["seed"]), f"{row['length_m']:.0f}"]
+        for name in names:
+            drive = row["policies"].get(name)
+            cells.append(Cell(NOTHING) if drive is None else _drive(drive))
+        rows.append(("", cells))
+    note = "Driving score; below it the completion, and what was done wrong."
+    return f'<p class="note">{note}</p>{table(head, rows)}'
+
+
+def _drive(drive: Mapping[str, Any]) -> Cell:
+    causes = [cause for _, cause in drive["events"]]
+    if drive["cause"] not in ("route_finished", *causes):
+        causes.append(drive["cause"])
+    counted = {cause: causes.count(cause) for cause in dict.fromkeys(causes)}
+    lines = [f"{drive['completion_pct']:.0f} %"]
+    lines += [
+        _words(cause) + (f" ×{count}" if count > 1 else "")  # noqa: RUF001
+        for cause, count in counted.items()
+    ]
+    content = f"{drive['driving_score']:.0f}<small>{'<br>'.join(map(text, lines))}</small>"
+    return Cell(content)
+
+
+def _words(cause: str) -> str:
+    return cause.replace("_", " ")
+
+
+def _films(folder: Path, summary: Mapping[str, Any], media: Media) -> str:
+    """Returns the films, the same route of every policy side by side."""
+    films = [
+        (film, policy)
+        for policy in summary["policies"]
+        for film in sorted((folder / policy).glob("*.mp4"))
+        if not film.name.startswith(".")
+    ]
+    if not films:
+        return ""
+    films.sort(key=lambda item: item[0].name)
+    figures = [media.figure(film, f"{policy}, {film.stem}") for film, policy in films]
+    return f'<h3>Films, at twice the speed of life</h3><div class="grid">{"".join(figures)}</div>'
+
+
+def progress_section(evaluations: Mapping[Path, Mapping[str, Any]], folder: Path) -> str:
+    """Returns the driving scores of several evaluations beside each other."""
+    names = list(
+        dict.fromkeys(
+            name
+            for summary in evaluations.values()
+            for name, facts in summary["policies"].items()
+            if "run_of" not in facts
+        )
+    )
+    rows: list[tuple[str, list[Cell | str]]] = []
+    for path, summary in evaluations.items():
+        cells: list[Cell | str] = [path.parent.relative_to(folder).as_posix()]
+        for name in names:
+            facts = summary["policies"].get(name)
+            cells.append(
+                Cell(NOTHING)
+                if facts is None
+                else number(Interval(**facts["measures"]["driving_score"]), 1)
+            )
+        rows.append(("", cells))
+    return f"<h2>Driving score in each evaluation</h2>{table(['Evaluation', *names], rows)}"

@@ -1,0 +1,291 @@
+"""Scores of drives: the leaderboard's driving score, rates per kilometre, and their intervals.
+
+Everything here is a pure function of results on disk.
+
+Shapes: R routes, S seeds of a route, K training runs of a policy, B bootstrap samples.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dreamdrive.experiments.drives import DriveResult
+
+SCORER = "leaderboard-2.1"
+"""Name and version of the driving score, which stands beside every number made with it."""
+
+COEFFICIENTS: dict[str, float] = {
+    "collision_walker": 1.00,
+    "collision_vehicle": 0.70,
+    "collision_static": 0.60,
+    "red_light": 0.40,
+    "stop_sign": 0.25,
+    "scenario_timeout": 0.40,
+    "yield_emergency": 0.40,
+}
+MIN_SPEED_COEFFICIENT = 0.40
+UNSEEN_EVENTS = float(-np.log(0.025))
+"""With this mean or more, no event at all is seen in at most 2.5 % of all cases."""
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """The driving score of one route, 0 to 100, and the penalty in it, 1 for a clean drive."""
+
+    driving_score: float
+    penalty: float
+
+
+def leaderboard_2_1(
+    completion_pct: float,
+    counts: Mapping[str, int],
+    *,
+    outside_pct: float = 0.0,
+    min_speed_pct: Sequence[float] = (),
+) -> Score:
+    """Returns the score of one route as the CARLA Leaderboard 2.1 defines it.
+
+    `penalty = (1 - outside/100) / (1 + Σ c)`, `score = completion · penalty`. What is not in
+    `COEFFICIENTS` costs nothing by itself: leaving the lanes counts by its length, and deviation,
+    blocking and time-outs by the rest of the route that is not driven.
+
+    Args:
+        completion_pct: Route completion, 0 to 100.
+        counts: Events by cause.
+        outside_pct: Share of the completed route driven outside its lanes, 0 to 100.
+        min_speed_pct: Mean speed over that of the traffic around, in percent, for each check-point
+            that was missed.
+    """
+    total = sum(COEFFICIENTS.get(cause, 0.0) * count for cause, count in counts.items())
+    total += sum(MIN_SPEED_COEFFICIENT * (1.0 - pct / 100.0) for pct in min_speed_pct)
+    penalty = (1.0 - outside_pct / 100.0) / (1.0 + total)
+    return Score(max(0.0, completion_pct * penalty), penalty)
+
+
+def score(drive: DriveResult) -> Score:
+    """Returns the leaderboard 2.1 score of a drive."""
+    counts = {cause: drive.count(cause) for cause in COEFFICIENTS}
+    return leaderboard_2_1(drive.completion_pct, counts, outside_pct=drive.outside_pct)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measure:
+    """A ratio of sums over drives: a mean where the denominator is 1, a rate where it is km.
+
+    Attributes:
+        name: Key in `summary.json`.
+        label: Heading of a table's column.
+        unit: Unit, may be empty.
+        numerator: Of one drive.
+        denominator: Of one drive.
+        digits: Decimals to show.
+        better: `high`, `low`, or empty where neither is better.
+    """
+
+    name: str
+    label: str
+    unit: str
+    numerator: Callable[[DriveResult], float]
+    denominator: Callable[[DriveResult], float]
+    digits: int = 2
+    better: str = "low"
+
+
+def driven_km(drive: DriveResult) -> float:
+    """Returns the kilometres of the route that were driven, as the leaderboard divides by."""
+    return drive.length_m * drive.completion_pct / 1e5
+
+
+def _one(drive: DriveResult) -> float:
+    return 1.0
+
+
+def _rate(cause: str, label: str) -> Measure:
+    return Measure(
+        name=f"{cause}_per_km", label=label, unit="1/km",
+        numerator=lambda drive: float(drive.count(cause)), denominator=driven_km,
+    )  # fmt: skip
+
+
+RATES: dict[str, str] = {
+    "collision": "Collisions",
+    "collision_vehicle": "with vehicles",
+    "collision_walker": "with walkers",
+    "collision_static": "with things",
+    "red_light": "Red lights",
+    "stop_sign": "Stop signs",
+    "off_road": "Left the lanes",
+    "route_deviation": "Left the route",
+    "blocked": "Blocked",
+    "time_limit": "Out of time",
+}
+"""What is counted per kilometre; `collision` is the sum of the three below it."""
+
+MEASURES: tuple[Measure, ...] = (
+    Measure(
+        name="driving_score", label="Driving score", unit="",
+        numerator=lambda drive: score(drive).driving_score, denominator=_one,
+        digits=1, better="high",
+    ),
+    Measure(
+        name="completion_pct", label="Route completion", unit="%",
+        numerator=lambda drive: drive.completion_pct, denominator=_one, digits=1, better="high",
+    ),
+    Measure(
+        name="penalty", label="Penalty factor", unit="",
+        numerator=lambda drive: score(drive).penalty, denominator=_one, better="high",
+    ),
+    Measure(
+        name="clean_pct", label="Finished without infraction", unit="%",
+        numerator=lambda d: 100.0 * (d.is_finished and not d.events), denominator=_one,
+        digits=0, better="high",
+    ),
+    *(_rate(cause, label) for cause, label in RATES.items()),
+    Measure(
+        name="outside_pct", label="Outside the lanes", unit="% of the way",
+        numerator=lambda d: driven_km(d) * d.outside_pct, denominator=driven_km, digits=1,
+    ),
+    Measure(
+        name="mean_speed_mps", label="Mean speed", unit="m/s",
+        numerator=lambda d: d.mean_speed_mps * d.time_s, denominator=lambda d: d.time_s,
+        digits=1, better="",
+    ),
+    Measure(
+        name="ms_per_decision", label="Time per decision", unit="ms",
+        numerator=lambda d: d.ms_per_decision * d.decisions,
+        denominator=lambda d: float(d.decisions),
+    ),
+)  # fmt: skip
+MEASURE: dict[str, Measure] = {measure.name: measure for measure in MEASURES}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Interval:
+    """An estimate with its 95 % interval; None where nothing was driven that it could be of."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether the whole interval lies on one side of zero."""
+        return self.low is not None and self.high is not None and self.low * self.high > 0.0
+
+
+Key = tuple[str, int]
+"""Route and traffic seed."""
+
+Cells = dict[Key, tuple[DriveResult, ...]]
+"""Drives of one policy by route and seed: one drive for each training run of the policy."""
+
+
+def cells(*runs: Sequence[DriveResult]) -> Cells:
+    """Returns the drives that count, where every run has one; those a server ended do not count.
+
+    Args:
+        *runs: Drives of each training run of one policy; most policies have one run.
+    """
+    valid = [{(d.route, d.seed): d for d in drives if d.is_valid} for drives in runs]
+    common = sorted(set.intersection(*(set(run) for run in valid)))
+    return {key: tuple(run[key] for run in valid) for key in common}
+
+
+def flat(drives: Cells) -> list[DriveResult]:
+    """Returns the drives in order of route, seed and run."""
+    return [drive for runs in drives.values() for drive in runs]
+
+
+def bootstrap(
+    of: Mapping[Key, Sequence[tuple[float, float]]], *, samples: int = 2000, seed: int = 0
+) -> NDArray[np.float64]:
+    """Returns resampled ratios of sums: routes with replacement, in each its seeds, and runs.
+
+    Seeds of one route are not independent of each other, so that routes are drawn first. Training
+    runs are drawn for the whole sample at once, since what one run does badly it does on every
+    route. The same keys and `seed` draw the same routes and seeds, so that two results may be
+    subtracted as pairs.
+
+    Args:
+        of: Numerator and denominator of each training run by (route, seed).
+        samples: Number of bootstrap samples B.
+        seed: Fixes the draws.
+
+    Returns:
+        Shape (B,); NaN where the drawn denominators sum to 0.
+    """
+    routes = sorted({route for route, _ in of})
+    table = [[of[key] for key in sorted(of) if key[0] == route] for route in routes]
+    count_R = np.array([len(row) for row in table])
+    R, S, K = len(routes), int(count_R.max()), len(table[0][0])
+    value_RSK2 = np.zeros((R, S, K, 2))
+    for row, values in enumerate(table):
+        value_RSK2[row, : len(values)] = values
+    rng = np.random.default_rng(seed)
+    route_BR = rng.integers(R, size=(samples, R))
+    count_BR1 = count_R[route_BR][..., None]
+    seed_BRS = (rng.random((samples, R, S)) * count_BR1).astype(np.int64)
+    drawn_BRSK2 = value_RSK2[route_BR[..., None], seed_BRS]
+    is_drawn_BRS = np.arange(S) < count_BR1
+    times_BK = rng.multinomial(K, np.full(K, 1.0 / K), size=samples)
+    sums_B2 = np.einsum("brskn,brs,bk->bn", drawn_BRSK2, is_drawn_BRS, times_BK)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(np.where(sums_B2[:, 1] > 0.0, sums_B2[:, 0] / sums_B2[:, 1], np.nan))
+
+
+def estimate(drives: Cells, measure: Measure, *, samples: int = 2000, seed: int = 0) -> Interval:
+    """Returns a measure over drives with its 95 % bootstrap interval.
+
+    Fewer than two routes say nothing about others: there is no interval then. A rate of which not
+    one event was seen has the exact Poisson bound, since a bootstrap cannot draw what it never saw.
+    """
+    of = _ratios(drives, measure)
+    value = _ratio(of)
+    if value is None:
+        return Interval(value=None, low=None, high=None)
+    interval = _interval(value, of, bootstrap(of, samples=samples, seed=seed))
+    if measure.unit == "1/km" and value == 0.0 and interval.high is not None:
+        return Interval(value=0.0, low=0.0, high=UNSEEN_EVENTS / _total(of, 1))
+    return interval
+
+
+def paired_difference(
+    a: Cells, b: Cells, measure: Measure, *, samples: int = 2000, seed: int = 0
+) -> Interval:
+    """Returns a measure of `a` less that of `b` on the routes and seeds that both drove."""
+    common = sorted(set(a) & set(b))
+    of_a = _ratios({key: a[key] for key in common}, measure)
+    of_b = _ratios({key: b[key] for key in common}, measure)
+    value_a, value_b = _ratio(of_a), _ratio(of_b)
+    if value_a is None or value_b is None:
+        return Interval(value=None, low=None, high=None)
+    drawn = bootstrap(of_a, samples=samples, seed=seed) - bootstrap(
+        of_b, samples=samples, seed=seed
+    )
+    return _interval(value_a - value_b, of_a, drawn)
+
+
+def _ratios(drives: Cells, measure: Measure) -> dict[Key, list[tuple[float, float]]]:
+    return {
+        key: [(measure.numerator(drive), measure.denominator(drive)) for drive in runs]
+        for key, runs in drives.items()
+    }
+
+
+def _ratio(of: Mapping[Key, Sequence[tuple[float, float]]]) -> float | None:
+    total = _total(of, 1)
+    return _total(of, 0) / total if total > 0.0 else None
+
+
+def _total(of: Mapping[Key, Sequence[tuple[float, float]]], part: int) -> float:
+    return sum(pair[part] for runs in of.values() for pair in runs)
+
+
+def _interval(value: float, of: Mapping[Key, object], drawn_B: NDArray[np.float64]) -> Interval:
+    drawn_B = drawn_B[np.isfinite(drawn_B)]
+    if len({route for route, _ in of}) < 2 or not len(drawn_B):
+        return Interval(value=value, low=None, high=None)
+    low, high = np.percentile(drawn_B, [2.5, 97.5])
+    return Interval(value=value, low=float(low), high=float(high))

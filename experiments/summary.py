@@ -1,0 +1,177 @@
+"""What an evaluation comes to: every measure of every policy, with intervals, pairs and routes."""
+
+import os
+import platform
+import re
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from dreamdrive.checkpoint import git_commit
+from dreamdrive.config import to_dict
+from dreamdrive.experiments.drives import DriveResult
+from dreamdrive.experiments.policies import NamedPolicy
+from dreamdrive.experiments.scores import (
+    MEASURE,
+    MEASURES,
+    SCORER,
+    Cells,
+    Interval,
+    cells,
+    driven_km,
+    estimate,
+    flat,
+    paired_difference,
+    score,
+)
+
+if TYPE_CHECKING:
+    from dreamdrive.experiments.evaluate import EvaluateConfig
+
+PAIRED = ("driving_score", "completion_pct", "collision_per_km")
+SCHEMA = 1
+NOTHING = "\N{EN DASH}"
+
+
+def summarise(config: "EvaluateConfig", drives: dict[str, list[DriveResult]]) -> dict[str, Any]:
+    """Returns what `summary.json` holds: every measure of every policy, pairs, and routes."""
+    single = {name: cells(results) for name, results in drives.items()}
+    pooled = groups_of(config.named)
+    heads = {
+        group: single[group] if members == [group] else cells(*(drives[m] for m in members))
+        for group, members in pooled.items()
+    }
+    samples = config.bootstrap_samples
+    shown = {
+        group: _policy(found, [drives[m] for m in pooled[group]], samples)
+        for group, found in heads.items()
+    }
+    for named in config.named:
+        if named.name not in shown:
+            shown[named.name] = _policy(single[named.name], [drives[named.name]], samples)
+            shown[named.name]["run_of"] = named.group
+    for named in config.named:
+        shown[named.name]["spec"] = named.spec
+    pairs = [
+        {
+            "a": a, "b": b, "num_pairs": len(set(heads[a]) & set(heads[b])),
+            "measures": {
+                name: asdict(
+                    paired_difference(heads[a], heads[b], MEASURE[name], samples=samples)
+                )
+                for name in PAIRED
+            },
+        }
+        for b, a in sorted(combinations(heads, 2), key=lambda pair: list(heads).index(pair[1]))
+    ]  # fmt: skip
+    return {
+        "schema": SCHEMA,
+        "scorer": SCORER,
+        "conditions": to_dict(config.conditions),
+        "towns": list(config.towns),
+        "num_routes": len(config.towns) * config.routes_per_town,
+        "seeds": list(config.seeds),
+        "policies": shown,
+        "pairs": pairs,
+        "routes": _routes(single),
+        "facts": {
+            "machine": machine(),
+            "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+            "git": git_commit(),
+        },
+    }
+
+
+def groups_of(policies: Sequence[NamedPolicy]) -> dict[str, list[str]]:
+    """Returns the names of each policy's training runs; a policy without runs is its own."""
+    groups: dict[str, list[str]] = {}
+    for named in policies:
+        groups.setdefault(named.group, []).append(named.name)
+    return groups
+
+
+def _policy(found: Cells, runs: Sequence[list[DriveResult]], samples: int) -> dict[str, Any]:
+    """Returns what the summary says of one policy."""
+    drives = flat(found)
+    causes = [drive.cause for drive in drives]
+    return {
+        "num_runs": len(runs),
+        "num_drives": len(drives),
+        "num_sim_errors": sum(not drive.is_valid for run in runs for drive in run),
+        "num_repeated": sum(bool(drive.sim_errors) for drive in drives),
+        "km": round(sum(driven_km(drive) for drive in drives), 4),
+        "causes": {cause: causes.count(cause) for cause in sorted(set(causes))},
+        "measures": {m.name: asdict(estimate(found, m, samples=samples)) for m in MEASURES},
+    }
+
+
+def _routes(by_policy: dict[str, Cells]) -> list[dict[str, Any]]:
+    """Returns a row for each route and seed, with every policy's drive on it."""
+    keys = sorted({key for found in by_policy.values() for key in found})
+    rows = []
+    for route, seed in keys:
+        drives = {name: found.get((route, seed)) for name, found in by_policy.items()}
+        some = next(runs[0] for runs in drives.values() if runs)
+        rows.append(
+            {
+                "route": route, "seed": seed, "town": some.town, "length_m": some.length_m,
+                "policies": {
+                    name: {
+                        "driving_score": round(score(drive).driving_score, 3),
+                        "completion_pct": round(drive.completion_pct, 3),
+                        "cause": drive.cause,
+                        "events": [[event.time_s, event.cause] for event in drive.events],
+                    }
+                    for name, runs in drives.items()
+                    for drive in runs or ()
+                },
+            }
+        )  # fmt: skip
+    return rows
+
+
+def table_of(summary: dict[str, Any]) -> Table:
+    """Returns the headline as a table for the terminal."""
+    names = ("driving_score", "completion_pct", "collision_per_km", "ms_per_decision")
+    routes, seeds = summary["num_routes"], len(summary["seeds"])
+    title = f"{summary['scorer']}: {routes} routes with {seeds} seeds, 95 % intervals"
+    table = Table(title=title, show_lines=True)
+    table.add_column("policy")
+    for name in names:
+        measure = MEASURE[name]
+        table.add_column(f"{measure.label}\n{measure.unit}", justify="right", min_width=14)
+    table.add_column("sim\nerrors", justify="right")
+    for policy, facts in summary["policies"].items():
+        row = [
+            show(Interval(**facts["measures"][name]), MEASURE[name].digits).replace(" [", "\n[")
+            for name in names
+        ]
+        table.add_row(policy, *row, str(facts["num_sim_errors"]))
+    return table
+
+
+def show(interval: Interval, digits: int) -> str:
+    """Returns an estimate with its interval as text, a dash where there is none."""
+    if interval.value is None:
+        return NOTHING
+    text = f"{interval.value:.{digits}f}"
+    if interval.low is None or interval.high is None:
+        return text
+    return f"{text} [{interval.low:.{digits}f}, {interval.high:.{digits}f}]"
+
+
+def machine() -> str:
+    """Returns the processor of this machine and how many of its cores may be used."""
+    name = platform.processor() or platform.machine()
+    try:
+        match = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
+        name = match[1].strip() if match else name
+    except OSError:
+        pass
+    used = len(os.sched_getaffinity(0))
+    return f"{name}, {used} of {os.cpu_count()} cores, {platform.system()}"

@@ -1,0 +1,185 @@
+"""Evaluation through the real `carla` client, with servers that die in the middle."""
+
+import json
+from pathlib import Path
+
+import imageio.v2 as imageio
+import pytest
+
+from dreamdrive.config import to_dict
+from dreamdrive.envs.carla.ports import any_free_port
+from dreamdrive.errors import ServerError
+from dreamdrive.experiments import drive_pool
+from dreamdrive.experiments.drive_pool import DrivePool
+from dreamdrive.experiments.drives import drive_path, load_drive
+from dreamdrive.experiments.driving import Conditions, DriverSettings
+from dreamdrive.experiments.evaluate import EvaluateConfig, evaluate, plan
+
+SHORT = Conditions(
+    route_length_m=(60.0, 90.0), num_vehicles=3, time_limit_s=25.0, time_limit_s_per_m=0.2,
+    blocked_s=15.0,
+)  # fmt: skip
+
+
+def config(out, **fields):
+    return EvaluateConfig(
+        **{
+            "towns": ("Dream07",), "routes_per_town": 1, "conditions": SHORT, "videos": 0,
+            "workers": 1, "tick_deadline_s": 2.0, "out": out,
+        }
+        | fields
+    )  # fmt: skip
+
+
+def results(made):
+    paths = [drive_path(made.out, j.policy.name, j.route, j.seed) for j in plan(made)]
+    return {path.parent.name + "/" + path.stem: load_drive(path) for path in paths}
+
+
+def timeless(result):
+    fields = to_dict(result)
+    for name in ("ms_per_decision", "policy", "spec", "fingerprint", "sim_errors"):
+        del fields[name]
+    return fields
+
+
+def summary_of(out):
+    summary = json.loads((out / "summary.json").read_text())
+    del summary["facts"]
+    for policy in summary["policies"].values():
+        del policy["measures"]["ms_per_decision"]
+        del policy["num_repeated"]
+    return summary
+
+
+def is_gone(pid):
+    """Returns whether a process has ended, be it that nobody has buried it yet."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return True
+    return status.rpartition(")")[2].split()[0] in "ZX"
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    made = config(
+        tmp_path_factory.mktemp("whole"), policies=("standing", "random", "expert"),
+        seeds=(0, 1), videos=1,
+    )  # fmt: skip
+    evaluate(made)
+    return made
+
+
+def test_yardsticks_do_what_they_must(whole):
+    found = results(whole)
+    assert len(found) == 6
+    for seed in (0, 1):
+        standing = found[f"standing/Dream07-1-000-{seed}"]
+        expert = found[f"expert/Dream07-1-000-{seed}"]
+        assert (standing.cause, standing.progress_m, standing.events) == ("blocked", 0.0, ())
+        assert standing.decisions == 150
+        assert (expert.cause, expert.completion_pct) == ("route_finished", 100.0)
+        assert expert.length_m == standing.length_m
+        assert 60.0 <= expert.length_m <= 110.0
+        assert expert.mean_speed_mps > 2.0
+        assert expert.mean_speed_mps * expert.time_s == pytest.approx(expert.progress_m, rel=0.1)
+        assert expert.ms_per_decision > 0.0
+    policies = summary_of(whole.out)["policies"]
+    assert policies["standing"]["measures"]["driving_score"]["value"] == 0.0
+    assert policies["expert"]["measures"]["completion_pct"]["value"] == 100.0
+
+
+def test_the_same_policy_and_seed_drive_the_same_again(whole, tmp_path):
+    again = config(tmp_path, policies=("expert", "random"), seeds=(1,))
+    evaluate(again)
+    before = results(whole)
+    for name, result in results(again).items():
+        assert timeless(result) == timeless(before[name])
+    seeds = [timeless(before[f"random/Dream07-1-000-{seed}"]) for seed in (0, 1)]
+    assert seeds[0]["progress_m"] != seeds[1]["progress_m"]
+
+
+def test_two_workers_and_an_interruption_change_nothing(whole, tmp_path):
+    made = config(tmp_path, policies=whole.policies, seeds=whole.seeds, workers=2, videos=1)
+    settings = DriverSettings(conditions=SHORT, num_routes=1)
+    drives = DrivePool(settings, 0).drive(plan(made))
+    from dreamdrive.experiments.drives import save_drive
+
+    save_drive(made.out, next(drives))
+    save_drive(made.out, next(drives))
+    drives.close()
+    evaluate(made)
+    assert summary_of(made.out) == summary_of(whole.out)
+
+
+def test_the_first_drive_is_filmed(whole):
+    films = sorted((whole.out / "videos").rglob("*.mp4"))
+    assert [film.parent.name for film in films] == ["expert", "random", "standing"]
+    with imageio.get_reader(films[2]) as reader:
+        assert reader.count_frames() == 75
+
+
+@pytest.fixture
+def kills(tmp_path, monkeypatch):
+    """Where policies that kill servers count how many."""
+    (tmp_path / "kills").mkdir()
+    monkeypatch.setenv("KILLS", str(tmp_path / "kills"))
+    return tmp_path / "kills"
+
+
+def test_a_killed_server_is_replaced_and_the_policy_not_blamed(whole, tmp_path, kills):
+    made = config(
+        tmp_path / "out", policies=("expert=support.odd_policies:server_killer",), seeds=(0,)
+    )
+    evaluate(made)
+    (result,) = results(made).values()
+    assert len(result.sim_errors) == 1
+    assert timeless(result) == timeless(results(whole)["expert/Dream07-1-000-0"])
+    policy = json.loads((made.out / "summary.json").read_text())["policies"]["expert"]
+    assert (policy["num_sim_errors"], policy["num_repeated"]) == (0, 1)
+
+
+def test_a_drive_that_no_server_lives_through_is_not_scored(tmp_path, kills):
+    made = config(
+        tmp_path / "out", policies=("x=support.odd_policies:serial_killer", "standing"), retries=1
+    )
+    evaluate(made)
+    lost = results(made)["x/Dream07-1-000-0"]
+    assert (lost.cause, len(lost.sim_errors)) == ("sim_error", 2)
+    assert len(list(kills.iterdir())) == 2
+    policies = json.loads((made.out / "summary.json").read_text())["policies"]
+    assert (policies["x"]["num_sim_errors"], policies["x"]["num_drives"]) == (1, 0)
+    assert policies["x"]["measures"]["driving_score"]["value"] is None
+    assert policies["standing"]["num_drives"] == 1
+
+
+def test_a_process_that_ends_takes_its_server_along(tmp_path, monkeypatch):
+    ended = []
+
+    def note(worker, end=drive_pool._end):
+        ended.append(worker.server_pid)
+        end(worker)
+
+    monkeypatch.setattr(drive_pool, "_end", note)
+    made = config(tmp_path, policies=("x=support.odd_policies:Mortal",), retries=0)
+    evaluate(made)
+    (result,) = results(made).values()
+    assert result.cause == "sim_error"
+    assert "ended" in result.sim_errors[0]
+    assert len(ended) == 1
+    assert is_gone(ended[0])
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_policys_own_error_is_raised_as_such(tmp_path, workers):
+    made = config(tmp_path, policies=("standing", "x=support.odd_policies:Broken"), workers=workers)
+    with pytest.raises((ZeroDivisionError, RuntimeError), match="the policy's own fault"):
+        evaluate(made)
+    assert results(made)["standing/Dream07-1-000-0"].cause == "blocked"
+
+
+def test_a_given_server_that_is_gone_is_said(tmp_path):
+    made = config(tmp_path, policies=("standing",), port=any_free_port())
+    with pytest.raises(ServerError, match="No CARLA server answers"):
+        evaluate(made)
