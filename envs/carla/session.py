@@ -10,7 +10,8 @@ from dreamdrive.driving.actions import PHYSICS_DT_S
 from dreamdrive.envs.carla.client import CLIENT_VERSION, carla
 from dreamdrive.envs.carla.ports import any_free_port
 from dreamdrive.envs.carla.routes import town_name
-from dreamdrive.envs.carla.tick_watchdog import TickWatchdog
+from dreamdrive.envs.carla.thread_guard import guard_threads
+from dreamdrive.envs.carla.tick_watchdog import TickWatchdog, switch_synchronous
 from dreamdrive.errors import ServerError
 
 CONNECT_DEADLINE_S = 3.0
@@ -52,17 +53,9 @@ class Session:
         self._manager_port = 0
         self._watchdog = TickWatchdog()
         self._frame = 0
-        self._line = _open_line(config.host, config.port)
+        _open_line(config.host, config.port).close()
         self.client = carla.Client(config.host, config.port, WORKER_THREADS)
         self.client.set_timeout(config.tick_deadline_s)
-        try:
-            self._open()
-        except BaseException:
-            self._line.close()
-            raise
-
-    def _open(self) -> None:
-        config = self.config
         version = self._call(self.client.get_server_version)
         if version != CLIENT_VERSION:
             raise ServerError(
@@ -74,6 +67,7 @@ class Session:
         self._original_settings = self._call(self.world.get_settings)
         self.map = self._call(self.world.get_map)
         self._set_synchronous()
+        self._line = _open_line(config.host, config.port)
 
     @property
     def town(self) -> str:
@@ -84,6 +78,7 @@ class Session:
     def traffic_manager(self) -> Any:
         """The Traffic Manager of this session, started on first use."""
         if self._traffic_manager is None:
+            guard_threads()
             self._manager_port = any_free_port()
             self._traffic_manager = self._call(self.client.get_trafficmanager, self._manager_port)
             self._traffic_manager.set_synchronous_mode(True)
@@ -97,21 +92,30 @@ class Session:
         """
         if town == self.town:
             return
+        name = self.map_of(town)
+        self.destroy_all()
+        self._stop_traffic_manager()
+        self.client.set_timeout(self.config.load_deadline_s)
+        try:
+            self.world = self._call(self.client.load_world, name)
+            self.map = self._call(self.world.get_map)
+        finally:
+            self.client.set_timeout(self.config.tick_deadline_s)
+        self._set_synchronous()
+
+    def map_of(self, town: str) -> str:
+        """Returns the server's name for a town.
+
+        Raises:
+            ServerError: If the server does not have it, or stops answering.
+        """
         available = {name.rsplit("/", 1)[-1]: name for name in self._call(self._available)}
         if town not in available:
             raise ServerError(
                 f"The server has no town {town!r}", where=f"{self.config.host}:{self.config.port}",
                 do=f"It has: {', '.join(sorted(available))}.",
             )  # fmt: skip
-        self.destroy_all()
-        self._stop_traffic_manager()
-        self.client.set_timeout(self.config.load_deadline_s)
-        try:
-            self.world = self._call(self.client.load_world, available[town])
-            self.map = self._call(self.world.get_map)
-        finally:
-            self.client.set_timeout(self.config.tick_deadline_s)
-        self._set_synchronous()
+        return available[town]
 
     def _available(self) -> list[str]:
         return list(self.client.get_available_maps())
@@ -143,8 +147,8 @@ class Session:
     def _check_alive(self) -> None:
         """Raises a ServerError if the server has closed the idle connection to it.
 
-        The Traffic Manager's thread calls the server on its own, and a call of that thread that
-        fails ends the whole process: it must not be woken for a server that is gone.
+        The Traffic Manager's thread calls the server on its own, and is lost with the first call
+        that fails: it must not be woken for a server that is gone.
         """
         try:
             if self._line.recv(1):
@@ -206,12 +210,15 @@ class Session:
     def abandon(self) -> None:
         """Drops everything without talking to the server, which no longer answers.
 
-        The Traffic Manager's thread is left asleep: it calls the server when it is shut down, and
-        where that call fails it ends the whole process.
+        The Traffic Manager is not shut down, since it would call the server. It stays behind in
+        asynchronous mode, in which no tick of a later session waits for it.
         """
         self._sensors, self._owned = [], []
         self._watchdog.close()
-        self._traffic_manager = None
+        manager, self._traffic_manager = self._traffic_manager, None
+        if manager is not None:
+            with contextlib.suppress(OSError):
+                switch_synchronous(self._manager_port, False)
         self._line.close()
 
     def _stop_traffic_manager(self) -> None:

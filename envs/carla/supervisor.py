@@ -36,7 +36,8 @@ class SupervisorConfig:
 
     Attributes:
         command: Program and arguments, with `{port}` and `{town}` filled in; it must print a line
-            that starts with `ready` once it answers. The embedded server by default.
+            that starts with `ready` once it answers. Its standard input closes when this process
+            ends, however it ends, upon which the embedded server, the default, ends as well.
         start_deadline_s: How long it may take until it is ready.
         stop_deadline_s: How long it may take to end when asked, before it is killed.
         start_attempts: How often a start is tried, each on other ports.
@@ -44,7 +45,7 @@ class SupervisorConfig:
 
     command: tuple[str, ...] = (
         sys.executable, "-m", "dreamdrive.envs.embedded",
-        "--port", "{port}", "--town", "{town}", "--sync",
+        "--port", "{port}", "--town", "{town}", "--sync", "--until-stdin-closes",
     )  # fmt: skip
     start_deadline_s: float = 60.0
     stop_deadline_s: float = 3.0
@@ -133,8 +134,9 @@ class ServerSupervisor:
                 _signal_group(process, signal.SIGKILL)
                 process.wait()
             _signal_group(process, signal.SIGKILL)
-            if process.stdout:
-                process.stdout.close()
+            for pipe in (process.stdin, process.stdout):
+                if pipe:
+                    pipe.close()
         self._lease.close()
         self._phase = ServerPhase.ABSENT
 
@@ -146,7 +148,7 @@ class ServerSupervisor:
         try:
             process = subprocess.Popen(
                 command,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,

@@ -1,18 +1,18 @@
 """Frees a tick that the Traffic Manager has lost.
 
-In synchronous mode the client's `World.tick` hands over to the Traffic Manager's thread by condition
-variables that are notified without their lock. Once in some thousand ticks a notification falls
-between the other thread's check and its wait: both sides then wait for ever, and no deadline of the
-client covers it. Switching synchronous mode off and on again notifies the sleeping side once more.
-The lost tick holds the lock of the Python API's Traffic Manager, so the switch goes through its own
-RPC port, whose thread needs no lock.
+In synchronous mode the client's `World.tick` hands over to the Traffic Manager's thread by
+condition variables that are notified without their lock. Once in some thousand ticks a notification
+falls between the other thread's check and its wait: both sides then wait for ever, and no deadline
+of the client covers it. Switching synchronous mode off and on again notifies the sleeping side once
+more. The lost tick holds the lock of the Python API's Traffic Manager, so the switch goes through
+its own RPC port, whose thread needs no lock.
 """
 
 import contextlib
 import socket
 import threading
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 import msgpack
 
@@ -26,9 +26,14 @@ RPC_DEADLINE_S = 2.0
 class TickWatchdog:
     """Watches the ticks of one world from a thread of its own.
 
+    A tick of any world of a process runs every Traffic Manager of that process, so each of them may
+    be the one that is lost.
+
     Args:
         lost_after_s: A tick that goes on for so long after the server has answered is lost.
     """
+
+    _ports: ClassVar[set[int]] = set()
 
     def __init__(self, lost_after_s: float = LOST_AFTER_S) -> None:
         self.num_freed = 0
@@ -51,6 +56,9 @@ class TickWatchdog:
         if self._thread is None:
             self._thread = threading.Thread(target=self._watch, daemon=True, name="tick-watchdog")
             self._thread.start()
+        if self._port != manager_port:
+            self._ports.discard(self._port)
+            self._ports.add(manager_port)
         self._world, self._port, self._frame = world, manager_port, frame
         self._since = time.monotonic()
 
@@ -60,6 +68,8 @@ class TickWatchdog:
 
     def close(self) -> None:
         """Stops watching."""
+        self._ports.discard(self._port)
+        self._port = 0
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
@@ -75,18 +85,28 @@ class TickWatchdog:
             if self._world.get_snapshot().frame <= self._frame:
                 continue
             self._since = time.monotonic()
-            with contextlib.suppress(OSError):
-                switch_off_and_on(self._port)
-                self.num_freed += 1
+            for port in sorted(self._ports):
+                with contextlib.suppress(OSError):
+                    switch_off_and_on(port)
+            self.num_freed += 1
 
 
 def switch_off_and_on(manager_port: int) -> None:
-    """Switches a Traffic Manager's synchronous mode off and on, by one message to its RPC port.
+    """Switches a Traffic Manager's synchronous mode off and on.
 
     Raises:
         OSError: If nothing answers there.
     """
-    calls = [[0, number, "set_synchronous_mode", [mode]] for number, mode in enumerate((False, True))]
+    switch_synchronous(manager_port, False, True)
+
+
+def switch_synchronous(manager_port: int, *modes: bool) -> None:
+    """Switches a Traffic Manager's synchronous mode to each value in turn, through its RPC port.
+
+    Raises:
+        OSError: If nothing answers there.
+    """
+    calls = [[0, number, "set_synchronous_mode", [mode]] for number, mode in enumerate(modes)]
     address = ("127.0.0.1", manager_port)
     with socket.create_connection(address, timeout=RPC_DEADLINE_S) as connection:
         connection.sendall(b"".join(msgpack.packb(call) for call in calls))

@@ -1,8 +1,11 @@
 """Runs the embedded server: `python -m dreamdrive.envs.embedded --port 2000 --town Dream01`."""
 
 import argparse
+import contextlib
+import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 
 from dreamdrive.envs.embedded.server import Server
@@ -10,11 +13,19 @@ from dreamdrive.envs.embedded.simulator import Simulator
 from dreamdrive.envs.embedded.towns import available_towns, load_town
 from dreamdrive.errors import DreamdriveError
 
+EXAMPLES = """examples:
+  dreamdrive serve
+  dreamdrive serve --town Dream03 --port 2000
+  dreamdrive serve --town my_town.xodr --sync"""
+
 
 def parser() -> argparse.ArgumentParser:
     """Returns the command line's parser."""
     description = "A server that speaks CARLA 0.9.16's protocol, without Unreal and without a GPU."
-    found = argparse.ArgumentParser(prog="dreamdrive serve", description=description)
+    found = argparse.ArgumentParser(
+        prog="dreamdrive serve", description=description, epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
     found.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     found.add_argument("--port", type=int, default=2000, help="calls; streams are on the next")
     towns = ", ".join(available_towns())
@@ -23,7 +34,19 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument(
         "--only-answer", action="store_true", help="answer ticks without simulating (a yardstick)"
     )
+    found.add_argument(
+        "--until-stdin-closes", action="store_true",
+        help="end with the process that holds the other end of standard input",
+    )  # fmt: skip
     return found
+
+
+def _end_with_stdin() -> None:
+    """Ends this process, as SIGTERM does, once standard input is closed."""
+    with contextlib.suppress(OSError):
+        while os.read(sys.stdin.fileno(), 4096):
+            pass
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,6 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, stop)
+    if options.until_stdin_closes:
+        threading.Thread(target=_end_with_stdin, daemon=True).start()
     print(f"ready {options.host}:{server.port}", flush=True)
     try:
         server.serve()

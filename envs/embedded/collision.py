@@ -4,6 +4,7 @@ Reference:
     Gottschalk et al. 1996, "OBBTree" (separating axes of two boxes).
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -31,6 +32,51 @@ class Contacts(NamedTuple):
 NONE = Contacts(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 2)), np.zeros(0))
 
 
+class ClearanceMap:
+    """How far any place is from the nearest of boxes that never move, by look-up.
+
+    Args:
+        boxes: x, y, half length, half width, yaw of each, shape (m, 5).
+    """
+
+    REACH_M = 6.0
+    """Clearances beyond this count as this, so larger bodies are always near."""
+
+    CELL_M = 1.0
+
+    def __init__(self, boxes: Array) -> None:
+        self._is_empty = not len(boxes)
+        if self._is_empty:
+            return
+        radius = np.hypot(boxes[:, 2], boxes[:, 3]) + self.REACH_M + 2.0 * self.CELL_M
+        self._low = (boxes[:, :2] - radius[:, None]).min(0)
+        high = (boxes[:, :2] + radius[:, None]).max(0)
+        self._shape = np.ceil((high - self._low) / self.CELL_M).astype(int) + 1
+        self._clear = np.full(self._shape, self.REACH_M)
+        for box, reach in zip(boxes, radius, strict=True):
+            first = np.maximum(((box[:2] - reach - self._low) / self.CELL_M).astype(int), 0)
+            end = ((box[:2] + reach - self._low) / self.CELL_M).astype(int) + 1
+            window = self._clear[first[0] : end[0], first[1] : end[1]]
+            x, y = (
+                self._low[k] + (first[k] + 0.5 + np.arange(window.shape[k])) * self.CELL_M - box[k]
+                for k in (0, 1)
+            )
+            cos, sin = np.cos(box[4]), np.sin(box[4])
+            along = np.abs(x[:, None] * cos + y[None] * sin) - box[2]
+            across = np.abs(y[None] * cos - x[:, None] * sin) - box[3]
+            gap = np.hypot(np.maximum(along, 0.0), np.maximum(across, 0.0))
+            np.minimum(window, gap - 0.75 * self.CELL_M, out=window)
+
+    def near(self, boxes: Array, radius: Array) -> NDArray[np.int64]:
+        """Returns which boxes of a circumscribed radius may touch one of the map's, shape (k,)."""
+        if self._is_empty:
+            return np.zeros(0, np.int64)
+        cell = ((boxes[:, :2] - self._low) / self.CELL_M).astype(np.int64)
+        cell = np.minimum(np.maximum(cell, 0), self._shape - 1)
+        clear = self._clear[cell[:, 0], cell[:, 1]]
+        return np.nonzero((clear < radius) | (radius >= self.REACH_M))[0]
+
+
 def find_contacts(boxes: Array, others: Array | None = None) -> Contacts:
     """Returns the touching pairs among boxes, or between boxes and others.
 
@@ -48,11 +94,17 @@ def find_contacts(boxes: Array, others: Array | None = None) -> Contacts:
     reach = radius_a[:, None] + radius_b[None]
     near = dx * dx + dy * dy < reach * reach
     if others is None:
-        near &= np.tri(len(boxes), k=-1, dtype=bool).T
+        near &= _upper(len(boxes))
     a, b = np.nonzero(near)
     if not len(a):
         return NONE
     return _separate(a, b, boxes[a], second[b])
+
+
+@lru_cache(maxsize=64)
+def _upper(size: int) -> NDArray[np.bool_]:
+    """Returns a mask of the pairs whose second index is larger, shape (size, size)."""
+    return np.tri(size, k=-1, dtype=bool).T
 
 
 def _separate(a: NDArray[np.int64], b: NDArray[np.int64], p: Array, q: Array) -> Contacts:

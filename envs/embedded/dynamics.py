@@ -69,24 +69,27 @@ def step(
     u = velocity[:, 0] * cos + velocity[:, 1] * sin
     w = velocity[:, 1] * cos - velocity[:, 0] * sin
     middle = u + 0.5 * acceleration * dt_s
-    delta = steer_angle(steer, middle, max_steer)
-    slip = np.arctan(0.5 * np.tan(delta))
-    rate = middle * np.cos(slip) * np.tan(delta) / wheelbase
-    limit = GRIP_MPS2 / np.maximum(np.abs(middle), 0.5)
-    rate = np.clip(rate, -limit, limit)
-    slip = np.where(np.abs(middle) > 0.1, 0.5 * rate * wheelbase / np.maximum(np.abs(middle), 0.1)
-                    * np.sign(middle), 0.0)  # fmt: skip
-    sideways = middle * slip
+    magnitude = np.abs(middle)
+    tangent = np.tan(steer_angle(steer, middle, max_steer))
+    rate = middle * tangent / wheelbase
+    limit = GRIP_MPS2 / np.maximum(magnitude, 0.5)
+    rate = np.minimum(np.maximum(rate, -limit), limit)
+    # The centre moves sideways by half the wheelbase times the yaw rate, whatever limits it.
+    sideways = 0.5 * rate * wheelbase * (magnitude > 0.1)
     slide = w - sideways
     slide = np.sign(slide) * np.maximum(np.abs(slide) - SLIDE_MPS2 * dt_s, 0.0)
-    u_next = u + acceleration * dt_s
-    yaw_next = yaw + rate * dt_s
-    half = yaw + 0.5 * rate * dt_s
+    turned = rate * dt_s
+    yaw_next = yaw + turned
+    half = yaw + 0.5 * turned
     cos_h, sin_h = np.cos(half), np.sin(half)
     across = sideways + slide
-    x = pose[:, 0] + (middle * cos_h - across * sin_h) * dt_s
-    y = pose[:, 1] + (middle * sin_h + across * cos_h) * dt_s
+    moved = np.empty_like(pose)
+    moved[:, 0] = pose[:, 0] + (middle * cos_h - across * sin_h) * dt_s
+    moved[:, 1] = pose[:, 1] + (middle * sin_h + across * cos_h) * dt_s
+    moved[:, 2] = (yaw_next + np.pi) % (2.0 * np.pi) - np.pi
+    u_next = u + acceleration * dt_s
     cos, sin = np.cos(yaw_next), np.sin(yaw_next)
-    speed = np.stack([u_next * cos - across * sin, u_next * sin + across * cos], 1)
-    wrapped = (yaw_next + np.pi) % (2.0 * np.pi) - np.pi
-    return np.stack([x, y, wrapped], 1), speed, rate
+    speed = np.empty_like(velocity)
+    speed[:, 0] = u_next * cos - across * sin
+    speed[:, 1] = u_next * sin + across * cos
+    return moved, speed, rate

@@ -9,6 +9,7 @@ from dreamdrive.envs.embedded import wire
 from dreamdrive.envs.embedded.world import World
 
 EARTH_RADIUS_M = 6_378_137.0
+MERCATOR_SCALE = 0.9996
 GRAVITY_MPS2 = 9.81
 
 
@@ -54,11 +55,7 @@ def imu_message(world: World, sensor: int) -> bytes:
 
 
 def gnss_message(world: World, sensor: int, reference: tuple[float, float]) -> bytes:
-    """Returns latitude and longitude in degrees, and the height.
-
-    Reference:
-        The spherical Mercator that CARLA's client uses for `transform_to_geolocation`.
-    """
+    """Returns latitude and longitude in degrees, and the height."""
     place = sensor_transform(world, sensor)
     head = wire.header("gnss", world.frame, world.time_s, place)
     latitude, longitude = geolocation(place[0], place[1], reference)
@@ -66,13 +63,15 @@ def gnss_message(world: World, sensor: int, reference: tuple[float, float]) -> b
 
 
 def geolocation(x: float, y: float, reference: tuple[float, float]) -> tuple[float, float]:
-    """Returns latitude and longitude in degrees of a place."""
-    scale = math.cos(math.radians(reference[0]))
-    mx = scale * math.radians(reference[1]) * EARTH_RADIUS_M + x
-    tangent = math.tan(math.pi * (90.0 + reference[0]) / 360.0)
-    my = scale * EARTH_RADIUS_M * math.log(tangent) - y
-    longitude = mx * 180.0 / (math.pi * EARTH_RADIUS_M * scale)
-    latitude = 360.0 * math.atan(math.exp(my / (EARTH_RADIUS_M * scale))) / math.pi - 90.0
+    """Returns latitude and longitude in degrees of a place.
+
+    As CARLA 0.9.16 has it, client and sensor alike: a transverse Mercator projection of a sphere
+    whatever the map asks for, and latitude grows with y, which is to the south.
+    """
+    east, north = (value / (EARTH_RADIUS_M * MERCATOR_SCALE) for value in (x, y))
+    turned = math.radians(reference[0]) + north
+    latitude = math.degrees(math.asin(math.sin(turned) / math.cosh(east)))
+    longitude = reference[1] + math.degrees(math.atan2(math.sinh(east), math.cos(turned)))
     return latitude, longitude
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from dreamdrive.envs.embedded import dynamics
 from dreamdrive.envs.embedded.blueprints import PROPS, VEHICLES, WALKER_EXTENT, WALKERS
 from dreamdrive.envs.embedded.bodies import ACTIVE, Bodies, Vehicles, Walkers
-from dreamdrive.envs.embedded.collision import find_contacts, resolve
+from dreamdrive.envs.embedded.collision import ClearanceMap, Contacts, find_contacts, resolve
 from dreamdrive.envs.embedded.lights import TrafficLights
 from dreamdrive.envs.embedded.towns import Town, TownSignal
 from dreamdrive.envs.embedded.wire import ACTOR_RECORD, LIGHT_RECORD
@@ -74,6 +74,7 @@ class World:
         self.next_id = first_id
         self._statics = np.zeros(0, ACTOR_RECORD)
         self._props = np.zeros((0, 5))
+        self._clearance = ClearanceMap(town.static_boxes)
         self.spectator = self._add("spectator", place=(0.0, 0.0, 20.0, 0.0)).id
         self.light_ids = [
             self._add(
@@ -82,6 +83,7 @@ class World:
             ).id
             for light in town.lights
         ]  # fmt: skip
+        self._light_actor = np.array([*self.light_ids, 0])
         self.light_index = {actor: i for i, actor in enumerate(self.light_ids)}
         self.sign_ids: dict[int, TownSignal] = {}
         for sign in town.stop_signs:
@@ -219,16 +221,16 @@ class World:
                 speed, cars.throttle, cars.brake, cars.hand_brake, cars.reverse, cars.mass,
                 cars.power, dt_s,
             )  # fmt: skip
-            held = cars.constant[:, 2] > 0.0
-            acceleration = np.where(held, (cars.constant[:, 0] - speed) / dt_s, acceleration)
+            is_constant = cars.constant[:, 2] > 0.0
+            acceleration = np.where(is_constant, (cars.constant[:, 0] - speed) / dt_s, acceleration)
             pose, velocity, rate = dynamics.step(
                 cars.pose, cars.velocity, cars.steer, acceleration, cars.wheelbase, cars.max_steer,
                 dt_s,
             )  # fmt: skip
-            moving = cars.physics[:, None] > 0.0
-            cars.pose[:] = np.where(moving, pose, cars.pose)
-            cars.velocity[:] = np.where(moving, velocity, 0.0)
-            cars.yaw_rate[:] = np.where(moving[:, 0], rate, 0.0)
+            held = cars.physics <= 0.0
+            if held.any():
+                pose[held], velocity[held], rate[held] = cars.pose[held], 0.0, 0.0
+            cars.pose[:], cars.velocity[:], cars.yaw_rate[:] = pose, velocity, rate
         if len(self.walkers):
             self.walkers.step(dt_s)
         self._collide()
@@ -239,26 +241,41 @@ class World:
 
     def _collide(self) -> None:
         cars, walkers = self.vehicles, self.walkers
+        if not len(cars):
+            return
         boxes = cars.boxes()
-        solids = self._solids()
-        wall = (solids[:, :2], np.zeros((len(solids), 2)), np.full(len(solids), np.inf))
-        on_foot = (walkers.pose[:, :2], walkers.velocity, walkers.mass)
-        for second, ids, others in (
-            (None, cars.id, None),
-            (walkers.boxes(), walkers.id, on_foot),
-            (solids, None, wall),
-        ):
-            contacts = find_contacts(boxes, second)
-            if not len(contacts.first):
-                continue
-            impulses = resolve(contacts, cars.pose[:, :2], cars.velocity, cars.mass, others)
-            for k, (i, j) in enumerate(zip(contacts.first, contacts.second, strict=True)):
-                first, other = int(cars.id[i]), 0 if ids is None else int(ids[j])
-                impulse = (float(impulses[k, 0]), float(impulses[k, 1]))
-                self.events.append(CollisionEvent(first, other, impulse))
-                if other:
-                    back = (-impulse[0], -impulse[1])
-                    self.events.append(CollisionEvent(other, first, back))
+        self._part(find_contacts(boxes), cars.id, None)
+        if len(walkers):
+            on_foot = (walkers.pose[:, :2], walkers.velocity, walkers.mass)
+            self._part(find_contacts(boxes, walkers.boxes()), walkers.id, on_foot)
+        near = self._clearance.near(boxes, np.hypot(cars.half[:, 0], cars.half[:, 1]))
+        if len(near):
+            contacts = find_contacts(boxes[near], self.town.static_boxes)
+            self._part_from_solid(contacts._replace(first=near[contacts.first]))
+        if len(self._props):
+            self._part_from_solid(find_contacts(boxes, self._props))
+
+    def _part_from_solid(self, contacts: Contacts) -> None:
+        count = int(contacts.second.max(initial=-1)) + 1
+        wall = (np.zeros((count, 2)), np.zeros((count, 2)), np.full(count, np.inf))
+        self._part(contacts, None, wall)
+
+    def _part(
+        self, contacts: Contacts, ids: NDArray[np.int64] | None,
+        others: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]] | None,
+    ) -> None:  # fmt: skip
+        """Parts vehicles from what they touch and notes the collisions; no ids are buildings."""
+        if not len(contacts.first):
+            return
+        cars = self.vehicles
+        impulses = resolve(contacts, cars.pose[:, :2], cars.velocity, cars.mass, others)
+        for k, (i, j) in enumerate(zip(contacts.first, contacts.second, strict=True)):
+            first, other = int(cars.id[i]), 0 if ids is None else int(ids[j])
+            impulse = (float(impulses[k, 0]), float(impulses[k, 1]))
+            self.events.append(CollisionEvent(first, other, impulse))
+            if other:
+                back = (-impulse[0], -impulse[1])
+                self.events.append(CollisionEvent(other, first, back))
 
     # --- records ---------------------------------------------------------------------------------
 
@@ -278,8 +295,7 @@ class World:
             cars.record["has_light"] = held
             colour = self.lights.colour[light] if len(self.light_ids) else light
             cars.record["light_state"] = np.where(held, colour, 2)
-            ids = np.array([*self.light_ids, 0])
-            cars.record["light_id"] = ids[light]
+            cars.record["light_id"] = self._light_actor[light]
         if len(self.walkers):
             self.walkers.fill()
         lights, record = self.lights, self._light_record

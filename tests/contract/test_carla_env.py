@@ -1,7 +1,5 @@
 """`CarlaDrive-v0` through the real `carla` client against the embedded server."""
 
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -166,22 +164,23 @@ def test_infractions_may_be_counted_and_driven_on_from():
 
 
 def test_the_image_shows_what_the_scene_holds(env):
-    env.reset(seed=8)
     seen = 0
-    for _ in range(40):
-        observation, *_ = env.step(env.expert_action())
-        scene = env.privileged()
-        ego = scene.ego
-        image = classify(observation["image"])
-        assert image[48, 32] == CLASS_INDEX["ego"]
-        for x, y, *_ in scene.boxes_of(VEHICLE):
-            dx, dy = x - ego.x, y - ego.y
-            ahead = dx * np.cos(ego.yaw_rad) + dy * np.sin(ego.yaw_rad)
-            left = dy * np.cos(ego.yaw_rad) - dx * np.sin(ego.yaw_rad)
-            row, column = round(48 - ahead / 0.75), round(32 - left / 0.75)
-            if 2 < row < 61 and 2 < column < 61:
-                seen += 1
-                assert image[row, column] == CLASS_INDEX["vehicle"]
+    for seed in (8, 9, 10):
+        env.reset(seed=seed)
+        for _ in range(25):
+            observation, *_ = env.step(env.expert_action())
+            scene = env.privileged()
+            ego = scene.ego
+            image = classify(observation["image"])
+            assert image[48, 32] == CLASS_INDEX["ego"]
+            for x, y, *_ in scene.boxes_of(VEHICLE):
+                dx, dy = x - ego.x, y - ego.y
+                ahead = dx * np.cos(ego.yaw_rad) + dy * np.sin(ego.yaw_rad)
+                left = dy * np.cos(ego.yaw_rad) - dx * np.sin(ego.yaw_rad)
+                row, column = round(48 - ahead / 0.75), round(32 - left / 0.75)
+                if 2 < row < 61 and 2 < column < 61:
+                    seen += 1
+                    assert image[row, column] == CLASS_INDEX["vehicle"]
     assert seen > 0
     assert len(scene.boxes_of(WALKER)) == 2
 
@@ -282,22 +281,39 @@ def test_another_version_is_named():
         server.stdout.close()
 
 
+KILLED_SERVER = """
+import os, signal
+import numpy as np
+from dreamdrive.envs.carla.env import CarlaDriveEnv
+
+brake = np.array([0.0, -1.0], np.float32)
+with CarlaDriveEnv(num_vehicles=3, tick_deadline_s=2.0) as made:
+    before, _ = made.reset(seed=1)
+    pid = made.supervisor.pid
+    made.step(made.expert_action())
+    os.kill(pid, signal.SIGKILL)
+    observation, reward, terminated, truncated, info = made.step(brake)
+    assert (reward, terminated, truncated) == (0.0, False, True)
+    assert info["cause"] == "sim_error"
+    assert info["sim_error"]
+    assert made.observation_space.contains(observation)
+    after, info = made.reset(seed=1)
+    assert made.supervisor.pid != pid
+    assert info["sim_error"] is None
+    np.testing.assert_array_equal(before["state"], after["state"])
+    assert not any(made.step(brake)[2:4])
+print("survived", flush=True)
+# The client keeps threads of the dead server, which may not outlive this process.
+os._exit(0)
+"""
+
+
 def test_a_killed_server_is_truncation_and_is_replaced():
-    with CarlaDriveEnv(num_vehicles=3, tick_deadline_s=2.0) as made:
-        before, _ = made.reset(seed=1)
-        pid = made.supervisor.pid
-        made.step(made.expert_action())
-        os.kill(pid, signal.SIGKILL)
-        observation, reward, terminated, truncated, info = made.step(BRAKE)
-        assert (reward, terminated, truncated) == (0.0, False, True)
-        assert info["cause"] == "sim_error"
-        assert info["sim_error"]
-        assert made.observation_space.contains(observation)
-        after, info = made.reset(seed=1)
-        assert made.supervisor.pid != pid
-        assert info["sim_error"] is None
-        np.testing.assert_array_equal(before["state"], after["state"])
-        assert not any(made.step(BRAKE)[2:4])
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED_SERVER],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, ["survived"]), done.stderr
 
 
 def test_rendering_enlarges_the_view():

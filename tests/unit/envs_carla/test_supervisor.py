@@ -1,6 +1,8 @@
 import os
+import select
 import signal
 import socket
+import subprocess
 import sys
 import time
 
@@ -103,7 +105,28 @@ def test_a_port_in_use_is_not_leased():
     with leased_ports() as port:
         pass
     with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taken.bind(("127.0.0.1", port + 1))
         taken.listen()
         with leased_ports() as other:
             assert other != port
+
+
+def test_the_embedded_server_ends_with_the_process_that_started_it():
+    program = (
+        "import signal; from dreamdrive.envs.carla.supervisor import ServerSupervisor; "
+        "server = ServerSupervisor('Dream01'); server.ensure_ready(); "
+        "print(server.pid, flush=True); signal.pause()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        server = os.pidfd_open(int(process.stdout.readline()))
+        try:
+            process.kill()
+            process.wait()
+            ended, _, _ = select.select([server], [], [], 20.0)
+            assert ended == [server]
+        finally:
+            os.close(server)
