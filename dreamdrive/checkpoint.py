@@ -56,10 +56,14 @@ def save_checkpoint(
     header = {"schema": SCHEMA, "class": kind, "config": dict(config), "git": git_commit(), **facts}
     try:
         temporary.mkdir(parents=True)
+        header_path = temporary / "config.json"
+        write_atomically(header_path, (json.dumps(header, indent=2) + "\n").encode())
         for name, state in tensors.items():
             flat = {key: value.detach().cpu().contiguous() for key, value in state.items()}
-            save_file(flat, str(temporary / f"{name}.safetensors"))
-        write_atomically(temporary / "config.json", (json.dumps(header, indent=2) + "\n").encode())
+            path = temporary / f"{name}.safetensors"
+            save_file(flat, str(path))
+            # save_file keeps others from reading it, and a shipped checkpoint is for everyone.
+            shutil.copymode(header_path, path)
         if folder.exists():
             old = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.old")
             folder.rename(old)

@@ -1,0 +1,215 @@
+"""The command `dreamdrive`: finds what was asked for, and loads that and nothing else."""
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dreamdrive import __version__
+from dreamdrive.errors import DreamdriveError
+
+FAILED, INTERRUPTED = 2, 130
+
+
+class Command(NamedTuple):
+    """One command: `module.function(module.config(...))`.
+
+    Attributes:
+        module: Name below `dreamdrive.experiments`.
+        config: Name of the dataclass whose fields are the options; empty where the function takes
+            the arguments themselves.
+        summary: One line for the list.
+        examples: Lines for `--help`, without the program's name.
+    """
+
+    module: str
+    config: str
+    summary: str
+    examples: tuple[str, ...]
+
+    @property
+    def function(self) -> str:
+        """The function, named as its module."""
+        return self.module
+
+
+COMMANDS: dict[str, Command] = {
+    "demo": Command(
+        "demo", "DemoConfig", "The main job from end to end, with a report at its end.",
+        ("demo", "demo --quick", "demo --out runs/mine --seed 3"),
+    ),
+    "doctor": Command(
+        "doctor", "DoctorConfig", "What is installed, what answers, and how fast it runs.",
+        ("doctor", "doctor --port 2000", "doctor --seconds 10"),
+    ),
+    "serve": Command(
+        "serve", "", "The embedded server, which speaks CARLA 0.9.16's protocol.",
+        ("serve", "serve --town Dream03 --port 2000", "serve --town my_town.xodr --sync"),
+    ),
+    "collect": Command(
+        "collect", "CollectConfig", "Records episodes through the CARLA client.",
+        ("collect --out data/train", "collect --out data/mine --port 2000 --workers 1"),
+    ),
+    "train tokenizer": Command(
+        "train_tokenizer", "TrainTokenizerConfig", "Learns to compress frames.",
+        (
+            "train tokenizer --data data/train --out runs/tokenizer",
+            "train tokenizer --data data/train --out runs/small --steps 2000",
+        ),
+    ),
+    "train worldmodel": Command(
+        "train_worldmodel", "TrainWorldModelConfig", "Learns what an action leads to.",
+        (
+            "train worldmodel --data data/train --init runs/tokenizer/model",
+            "train worldmodel --data data/mine --init dreamdrive-cpu --fine-tune --steps 500",
+        ),
+    ),
+    "train agent": Command(
+        "train_agent", "TrainAgentConfig", "Trains a policy inside the dream.",
+        (
+            "train agent --data data/train --out runs/agent",
+            "train agent --model runs/worldmodel/model --clone expert --updates 300 --seed 1",
+        ),
+    ),
+    "dream": Command(
+        "dream", "DreamConfig", "Writes a video of the dream beside reality.",
+        ("dream --data data/test", "dream --model runs/worldmodel/model --data data/test"),
+    ),
+    "evaluate": Command(
+        "evaluate", "EvaluateConfig", "Drives policies closed loop on held-out routes.",
+        (
+            "evaluate --policies expert standing runs/agent/policy --out runs/evaluation",
+            "evaluate --policies before=runs/a/policy after=runs/b/policy",
+        ),
+    ),
+    "improve": Command(
+        "improve", "ImproveConfig", "Rounds of: collect with the agent, retrain, improve again.",
+        (
+            "improve --rounds 1",
+            "improve --policy runs/agent/policy --rounds 3 --out runs/improve",
+        ),
+    ),
+    "report": Command(
+        "report", "ReportConfig", "One HTML file with tables, curves and videos.",
+        ("report --run runs/demo-quick", "report --run runs --out runs/all.html"),
+    ),
+    "bench": Command(
+        "bench", "BenchConfig", "Measures server, environment and dream; a table and JSON.",
+        ("bench", "bench --out runs/bench"),
+    ),
+    "truth": Command(
+        "truth", "TruthConfig", "Measures whether the dream tells the truth.",
+        (
+            "truth --data data/test --out runs/truth",
+            "truth --model shipped=dreamdrive-cpu mine=runs/worldmodel/model --data data/test",
+        ),
+    ),
+}  # fmt: skip
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns the exit status: 0, 2 for an error, 130 for an interrupt."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _run(words)
+    except DreamdriveError as error:
+        print(f"dreamdrive: {error}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        print("\nInterrupted. Run the same command again to go on.", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has gone; nothing may be written to it at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _run(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help"):
+        print(overview())
+        return 0
+    if words[0] == "--version":
+        print(f"dreamdrive {__version__}")
+        return 0
+    name, rest = split(words)
+    if name is None:
+        asked = " ".join(word for word in words[:2] if not word.startswith("-"))
+        is_group = any(key.startswith(f"{words[0]} ") for key in COMMANDS)
+        if is_group and (len(words) == 1 or words[1] in ("-h", "--help")):
+            print(overview(words[0]))
+            return 0
+        print(f"dreamdrive: There is no command {asked!r}.\n", file=sys.stderr)
+        print(overview(words[0] if is_group else ""), file=sys.stderr)
+        return FAILED
+    command = COMMANDS[name]
+    module = importlib.import_module(f"dreamdrive.experiments.{command.module}")
+    function = getattr(module, command.function)
+    if not command.config:
+        return int(function(rest))
+    result = function(parse(getattr(module, command.config), name, rest))
+    if isinstance(result, Path):
+        from dreamdrive.experiments.run import console
+
+        console.print(f"Wrote {result}", markup=False, highlight=False)
+        return 0
+    return int(result or 0)
+
+
+def split(words: list[str]) -> tuple[str | None, list[str]]:
+    """Returns the command that the words begin with, and the rest; None if there is none."""
+    for length in (2, 1):
+        name = " ".join(words[:length])
+        if name in COMMANDS:
+            return name, words[length:]
+    return None, words
+
+
+def parse(config: Any, name: str, words: list[str]) -> Any:
+    """Returns a command's config from the words of a command line.
+
+    Exits as command lines do: status 0 after `--help`, 2 after an option that is wrong.
+
+    Raises:
+        DreamdriveError: If a value is impossible.
+    """
+    import tyro
+
+    command = COMMANDS[name]
+    examples = "\n".join(f"  dreamdrive {line}" for line in command.examples)
+    try:
+        return tyro.cli(
+            config, prog=f"dreamdrive {name}", args=words,
+            description=f"{command.summary}\n\nexamples:\n{examples}",
+        )  # fmt: skip
+    except DreamdriveError:
+        raise
+    except ValueError as error:
+        text = str(error).rstrip(".")
+        raise DreamdriveError(
+            text[:1].upper() + text[1:], where=name, do=f"See: dreamdrive {name} --help"
+        ) from error
+
+
+def overview(group: str = "") -> str:
+    """Returns the list of commands, or of those of a group such as `train`."""
+    shown = {k: v for k, v in COMMANDS.items() if not group or k.startswith(f"{group} ")}
+    width = max(len(name) for name in shown)
+    lines = [f"  {name:<{width}}  {command.summary}" for name, command in shown.items()]
+    return "\n".join(
+        [
+            f"usage: dreamdrive {group or 'COMMAND'} {'COMMAND ' if group else ''}[OPTIONS]",
+            "",
+            "Driving world models: collect, learn, dream, train in the dream, evaluate outside it.",
+            "",
+            "commands:",
+            *lines,
+            "",
+            "Options and examples of one: dreamdrive COMMAND --help",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
