@@ -143,6 +143,9 @@ def _run(words: list[str]) -> int:
         print(f"dreamdrive: There is no command {asked!r}.\n", file=sys.stderr)
         print(overview(words[0] if is_group else ""), file=sys.stderr)
         return FAILED
+    # Threads that spin while they wait for each other cost a factor of twenty once anything else
+    # wants a core. OpenMP reads this when torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     command = COMMANDS[name]
     module = importlib.import_module(f"dreamdrive.experiments.{command.module}")
     function = getattr(module, command.function)

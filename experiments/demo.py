@@ -77,7 +77,7 @@ QUICK = Sizes(
     expected_s=(5, 15, 20, 5, 25, 20, 5),
 )  # fmt: skip
 FULL = Sizes(
-    episodes=80, unseen_episodes=8, max_steps=250, tune_steps=120, clone_steps=600, updates=90,
+    episodes=80, unseen_episodes=8, max_steps=250, tune_steps=120, clone_steps=600, updates=80,
     dreams=64, starts=2048, routes=4, route_length_m=(100.0, 200.0), plans=16, look_ahead=15,
     expected_s=(5, 60, 90, 10, 180, 120, 10),
 )  # fmt: skip

@@ -13,6 +13,7 @@ from dreamdrive.experiments import cli
 from dreamdrive.experiments.cli import COMMANDS, main, overview, split
 
 PROBE = """
+import os
 import sys
 sys.argv = ["dreamdrive", *sys.argv[1:]]
 from dreamdrive.experiments.cli import main
@@ -22,6 +23,7 @@ except SystemExit as stop:
     status = stop.code or 0
 heavy = sorted({"torch", "carla", "matplotlib", "tensorboard"} & set(sys.modules))
 print("heavy:", heavy, file=sys.stderr)
+print("wait:", os.environ.get("OMP_WAIT_POLICY"), file=sys.stderr)
 sys.exit(status)
 """
 
@@ -37,6 +39,13 @@ def test_help_is_quick_since_it_loads_nothing_heavy(words: tuple[str, ...]) -> N
     assert done.returncode == 0, done.stderr
     assert "heavy: []" in done.stderr
     assert "usage: dreamdrive" in done.stdout
+
+
+def test_threads_that_wait_leave_the_core_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    assert "wait: PASSIVE" in run("doctor", "--help").stderr
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    assert "wait: ACTIVE" in run("doctor", "--help").stderr, "a user's own choice holds"
 
 
 @pytest.mark.parametrize("name", [name for name, command in COMMANDS.items() if command.config])
