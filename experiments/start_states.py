@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
-from dreamdrive.driving.palette import PALETTE
+from dreamdrive.envs.dream.contexts import vehicle_pixels
 from dreamdrive.experiments.train_tokenizer import images
 from dreamdrive.worldmodel.episodes import FrameTable
 from dreamdrive.worldmodel.losses import Batch, start_states
@@ -16,7 +15,6 @@ BUSY_PIXELS = 8
 """A frame with so many pixels of other vehicles has traffic in view."""
 
 ENCODED_AT_ONCE = 64
-COLOUR_TOLERANCE = 60
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,8 @@ class StartStates:
             generator: Source of randomness.
         """
         rows = table.windows(4 * count, context + 1, generator)[:, :context]
-        is_busy = traffic_pixels(table.image_NHWC[rows[:, -1]]) >= BUSY_PIXELS
+        pixels = vehicle_pixels(table.image_NHWC[rows[:, -1]].numpy())
+        is_busy = torch.from_numpy(pixels >= BUSY_PIXELS)
         num_busy = min(int(is_busy.sum()), max(round(busy * count), round(0.01 * count)))
         rows = torch.cat([rows[is_busy][:num_busy], rows[: count - num_busy]])
         latents = []
@@ -74,13 +73,3 @@ class StartStates:
         pick = torch.randint(len(self), (batch_size,), generator=generator)
         chosen = (part[pick] for part in self.windows[:5])
         return start_states(self.model, Batch(*chosen))
-
-
-def traffic_pixels(image_NHWC: Tensor) -> Tensor:
-    """Returns how many pixels of uint8 frames (N, H, W, 3) have the colour of a vehicle, (N,)."""
-    colour = torch.tensor(PALETTE["vehicle"], dtype=torch.int16)
-    counts = []
-    for part in image_NHWC.split(512):
-        distance = (part.to(torch.int16) - colour).abs().sum(-1)
-        counts.append((distance < COLOUR_TOLERANCE).flatten(1).sum(1))
-    return torch.cat(counts)

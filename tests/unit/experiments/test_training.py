@@ -8,8 +8,9 @@ import torch
 from dreamdrive.agents.actor_critic import ActorCriticConfig
 from dreamdrive.agents.artefact import load_policy
 from dreamdrive.agents.networks import NetworkConfig
+from dreamdrive.envs.dream.contexts import vehicle_pixels
 from dreamdrive.errors import CheckpointError, EpisodeError
-from dreamdrive.experiments.start_states import StartStates, traffic_pixels
+from dreamdrive.experiments.start_states import StartStates
 from dreamdrive.experiments.train_agent import TrainAgentConfig, train_agent
 from dreamdrive.experiments.train_tokenizer import TrainTokenizerConfig, train_tokenizer
 from dreamdrive.experiments.train_worldmodel import TrainWorldModelConfig, train_worldmodel
@@ -152,7 +153,7 @@ def test_start_states_show_traffic_and_are_seeded(world, episodes):
     table = FrameTable.load(EpisodeStore(episodes), model.config.causes)
     image = table.image_NHWC[:2].clone()
     image[1] = 0
-    assert traffic_pixels(image).tolist() == [18, 0]
+    assert vehicle_pixels(image.numpy()).tolist() == [18, 0]
     states = []
     for _ in range(2):
         generator = torch.Generator().manual_seed(3)
