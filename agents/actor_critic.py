@@ -53,6 +53,8 @@ class ActorCriticConfig:
     """Least scale of returns: smaller differences are treated as noise."""
     uncertainty: float = 0.0
     """Reward lost for each unit of the model's uncertainty."""
+    termination_penalty: float = 0.0
+    """Reward lost when a dream is terminated, beside all that would have come after it."""
     prior: float = 0.0
     """Weight of the divergence from the behaviour prior."""
     clip: float = 10.0
@@ -72,7 +74,7 @@ class ActorCriticConfig:
         for name in ("actor_rate", "critic_rate", "scale_floor", "clip"):
             if not getattr(self, name) > 0.0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
-        for name in ("entropy", "uncertainty", "prior"):
+        for name in ("entropy", "uncertainty", "termination_penalty", "prior"):
             if getattr(self, name) < 0.0:
                 raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
 
@@ -203,7 +205,11 @@ class ActorCritic:
     def _returns(self, dream: Dream) -> Tensor:
         latent, vector = dream.latent_BTCHW[:, 1:], dream.vector_BTK[:, 1:]
         value = self.slow_critic.value(latent.flatten(0, 1), vector.flatten(0, 1))
-        reward = dream.reward_BT - self.config.uncertainty * dream.uncertainty_BT
+        reward = (
+            dream.reward_BT
+            - self.config.uncertainty * dream.uncertainty_BT
+            - self.config.termination_penalty * (1.0 - dream.continuation)
+        )
         return lambda_return(
             reward, value.view_as(reward), dream.continuation,
             discount=self.config.discount, lambda_=self.config.lambda_,

@@ -35,12 +35,12 @@ GROUPS: dict[str, dict[str, str]] = {
     "Collisions within 10 steps are foreseen": {
         "collision_auc": "AUC",
         "collision_auc_speed": "AUC of speed alone",
-        "collision_brier_skill": "Brier skill",
+        "collision_events": "collisions",
     },
     "Leaving the road within 10 steps is foreseen": {
         "off_road_auc": "AUC",
         "off_road_auc_offset": "AUC of the lateral offset alone",
-        "off_road_brier_skill": "Brier skill",
+        "off_road_events": "departures",
     },
 }
 TARGETS = {

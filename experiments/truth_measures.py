@@ -21,6 +21,8 @@ from dreamdrive.worldmodel.model import WorldModel
 from dreamdrive.worldmodel.state import RolloutState
 
 HORIZONS = (1, 5, 15, 30)
+EVENT_LEADS = (2, 4, 7, 10)
+"""Steps before an event from which it is to be foreseen."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,7 +32,6 @@ class MeasureConfig:
     context: int = 8
     num_windows: int = 192
     num_event_windows: int = 2000
-    event_horizon: int = 10
     num_steps: int = 1
     """Euler steps of the sampler."""
     seed: int = 0
@@ -198,10 +199,11 @@ def _motion_truth(
 def event_truth(
     model: WorldModel, table: FrameTable, config: MeasureConfig, causes: Sequence[str], name: str
 ) -> dict[str, float]:
-    """Returns how well a kind of termination is foreseen, with its control.
+    """Returns how well a kind of termination is foreseen, with its controls.
 
-    Windows end at the event or after `event_horizon` steps; no action is made up. An event is
-    foreseen by 1 minus the dreamed survival up to there.
+    An event that lies L steps after the context is compared with quiet windows at the same L, for
+    each L of `EVENT_LEADS`, so that a model of constant risk gets an AUC of 0.5; no action is made
+    up. The chance of an event is 1 minus the dreamed survival over those L steps.
 
     Args:
         model: The model.
@@ -210,41 +212,41 @@ def event_truth(
         causes: Names of the causes that count.
         name: Prefix of the measures.
     """
-    H, C = config.event_horizon, config.context
+    H, C = max(EVENT_LEADS), config.context
     wanted = torch.tensor([model.config.causes.index(c) + 1 for c in causes])
     last = table.start_E + table.length_E - 1
-    fatal = torch.isin(table.cause_N[last], wanted) & (table.length_E > C + 1)
+    fatal = torch.isin(table.cause_N[last], wanted)
     generator = torch.Generator().manual_seed(config.seed + 1)
-    rows, steps, labels = [], [], []
+    rows, leads = [], []
     for episode in torch.nonzero(fatal).squeeze(1).tolist():
-        for lead in (2, 4, 7, 10):
+        for lead in EVENT_LEADS:
             if lead + C <= int(table.length_E[episode]):
                 rows.append(last[episode] - lead - C + 1 + torch.arange(C + H))
-                steps.append(lead)
-                labels.append(True)
-    negative = table.windows(config.num_event_windows, C + H, generator)
-    negative = negative[~(table.cause_N[negative] > 0).any(1)]
-    rows += list(negative)
-    steps += [H] * len(negative)
-    labels += [False] * len(negative)
-    label = np.array(labels)
-    window = torch.stack(rows).clamp_max(len(table) - 1)
+                leads.append(lead)
+    quiet = table.windows(config.num_event_windows, C + H, generator)
+    quiet = quiet[~(table.cause_N[quiet] > 0).any(1)]
+    # Past an episode's end actions belong to the next; survival is read before that.
+    window = torch.stack([*rows, *quiet]).clamp_max(len(table) - 1)
     result = dream(
         model, table, window[:, :C], table.action_NA[window[:, C:]], config, decode=False
     )
-    index = torch.tensor(steps) - 1
-    chance = 1.0 - result.survival[torch.arange(len(index)), index].numpy()
+    chance = 1.0 - result.survival.numpy()
     start = table.vector_NK[window[:, C - 1]]
+    speed = start[:, STATE_INDEX["speed"]].numpy()
     offset = start[:, STATE_INDEX["lateral_offset"]].abs().numpy()
-    rate = label.mean()
-    brier, base = ((chance - label) ** 2).mean(), rate * (1.0 - rate)
-    return {
-        f"{name}_auc": auc(chance, label),
-        f"{name}_auc_speed": auc(start[:, STATE_INDEX["speed"]].numpy(), label),
-        f"{name}_auc_offset": auc(offset, label),
-        f"{name}_brier_skill": float(1.0 - brier / base) if base else float("nan"),
-        f"{name}_positives": float(label.sum()),
-    }
+    lead_of = np.array(leads + [0] * len(quiet))
+    measures = {f"{name}_positives": float(len(leads)), f"{name}_events": float(fatal.sum())}
+    sums = dict.fromkeys((f"{name}_auc", f"{name}_auc_speed", f"{name}_auc_offset"), 0.0)
+    for lead in EVENT_LEADS:
+        compared = (lead_of == lead) | (lead_of == 0)
+        label = lead_of[compared] == lead
+        if not label.any():
+            continue
+        scores = (chance[compared, lead - 1], speed[compared], offset[compared])
+        for key, value in zip(sums, scores, strict=True):
+            sums[key] += auc(value, label) * label.sum()
+    none = float("nan")
+    return {key: value / len(leads) if leads else none for key, value in sums.items()} | measures
 
 
 def measure(model: WorldModel, store: EpisodeStore, config: MeasureConfig) -> dict[str, float]:

@@ -103,6 +103,19 @@ def test_rewards_a_thousand_times_as_large_stay_finite(gradient: Gradient) -> No
     assert mode_of(agent.actor)(state).isfinite().all()
 
 
+def test_a_termination_costs_its_penalty() -> None:
+    world = PointMassWorld()
+
+    def first(penalty: float) -> dict[str, float]:
+        agent = ActorCritic(world, config(horizon=1, termination_penalty=penalty), seed=0)
+        return agent.update(world.start(16, wall_m=0.5))
+
+    free, charged = first(0.0), first(2.0)
+    assert 0.05 < charged["survival"] < 0.95
+    lost = 2.0 * (1.0 - charged["survival"])
+    assert free["return"] - charged["return"] == pytest.approx(lost, rel=1e-4)
+
+
 class BrokenWorld(PointMassWorld):
     """Its reward is not a number wherever the ego stands."""
 
