@@ -71,6 +71,7 @@ COMMANDS: dict[str, Command] = {
         (
             "train agent --data data/train --out runs/agent",
             "train agent --model runs/worldmodel/model --clone expert --updates 300 --seed 1",
+            "train agent --model runs/worldmodel/model --control untrained --out runs/sham",
         ),
     ),
     "dream": Command(

@@ -1,7 +1,7 @@
 """Trains an agent in the dream: cloning first if wanted, then actor-critic on imagined rollouts."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -18,11 +18,17 @@ from dreamdrive.config import to_dict
 from dreamdrive.experiments.run import RunLog, begin_run
 from dreamdrive.experiments.start_states import StartStates
 from dreamdrive.experiments.train_worldmodel import LatentTable
+from dreamdrive.experiments.untrained import randomised_dynamics, untrained_dynamics
 from dreamdrive.worldmodel.episodes import EpisodeStore, FrameTable
 from dreamdrive.worldmodel.model import DEFAULT, WorldModel
 from dreamdrive.worldmodel.transformer import TransformerDynamics
 
 GOOD_DRIVERS = ("expert",)
+CONTROLS: dict[str, Callable[[WorldModel], WorldModel]] = {
+    "none": lambda model: model,
+    "untrained": untrained_dynamics,
+    "randomised": randomised_dynamics,
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,6 +39,8 @@ class TrainAgentConfig:
     """A shipped world model's name, or a checkpoint's folder."""
     data: tuple[Path, ...] = (Path("data/train"),)
     """Folders of episodes, for the frames that dreams begin with and for cloning."""
+    control: Literal["none", "untrained", "randomised"] = "none"
+    """Dream in a world that has learned nothing, to see what the trained dynamics are worth."""
     out: Path = Path("runs/agent")
     """Run folder; the policy goes to `out/policy`."""
     init: Path | None = None
@@ -72,7 +80,7 @@ def train_agent(config: TrainAgentConfig) -> Path:
         StorageError: If a checkpoint could not be written.
     """
     begin_run(config.out, config)
-    model = WorldModel.from_pretrained(config.model)
+    model = CONTROLS[config.control](WorldModel.from_pretrained(config.model))
     table = FrameTable.load(EpisodeStore(*config.data), model.config.causes)
     actor, critic = _start(config, model, table)
     if not (config.out / "before" / "config.json").is_file():

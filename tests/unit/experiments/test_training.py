@@ -141,6 +141,21 @@ def test_an_agent_goes_on_from_another(tmp_path, world, episodes):
     assert all(torch.equal(value, b[name]) for name, value in a.items())
 
 
+def test_an_agent_of_a_control_world_starts_alike_and_learns_otherwise(tmp_path, world, episodes):
+    actors = {}
+    for control in ("none", "randomised"):
+        config = agent_config(tmp_path / control, world, episodes, control=control)
+        after = load_policy(train_agent(config))
+        actors[control] = load_policy(tmp_path / control / "before")[0], *after
+    (first, one, seen), (begin, other, sham) = actors.values()
+    for name, value in first.state_dict().items():
+        assert torch.equal(value, begin.state_dict()[name])
+    assert any(not torch.equal(v, other.state_dict()[k]) for k, v in one.state_dict().items())
+    true, false = seen.state_dict(), sham.state_dict()
+    assert all(torch.equal(v, false[k]) for k, v in true.items() if k.startswith("tokenizer."))
+    assert any(not torch.equal(v, false[k]) for k, v in true.items() if k.startswith("dynamics."))
+
+
 def test_an_agent_without_a_world_or_episodes_is_refused(tmp_path, world, episodes):
     with pytest.raises(CheckpointError, match="no such checkpoint"):
         train_agent(agent_config(tmp_path, tmp_path / "nowhere", episodes))
