@@ -139,8 +139,8 @@ class ActorCritic:
             target_BT = self._returns(dream)
         scale = self.scale.update(_finite(target_BT, "return"))
         weight_BT = self._weight(dream)
-        latent, vector = dream.latent_BTCHW[:, :-1], dream.vector_BTK[:, :-1]
-        flat = (latent.detach().flatten(0, 1), vector.detach().flatten(0, 1))
+        seen, vector = dream.seen_BTCHW[:, :-1], dream.vector_BTK[:, :-1]
+        flat = (seen.detach().flatten(0, 1), vector.detach().flatten(0, 1))
         values_BT = self.slow_critic.value(*flat).view_as(weight_BT)
         policy = self.actor(*flat)
         entropy = policy.entropy(self._noise(policy.mean)).view_as(weight_BT)
@@ -194,17 +194,17 @@ class ActorCritic:
         self.generator.set_state(state["generator"])
         self.scale.range = state["range"]
 
-    def _choose(self, latent_BCHW: Tensor, vector_BK: Tensor) -> Tensor:
+    def _choose(self, seen_BCHW: Tensor, vector_BK: Tensor) -> Tensor:
         # What the policy sees is cut off: its gradient flows through its actions alone.
-        policy = self.actor(latent_BCHW.detach(), vector_BK.detach())
+        policy = self.actor(seen_BCHW.detach(), vector_BK.detach())
         return policy.sample(self._noise(policy.mean))
 
     def _noise(self, like: Tensor) -> Tensor:
         return torch.randn(like.shape, generator=self.generator, device=like.device)
 
     def _returns(self, dream: Dream) -> Tensor:
-        latent, vector = dream.latent_BTCHW[:, 1:], dream.vector_BTK[:, 1:]
-        value = self.slow_critic.value(latent.flatten(0, 1), vector.flatten(0, 1))
+        seen, vector = dream.seen_BTCHW[:, 1:], dream.vector_BTK[:, 1:]
+        value = self.slow_critic.value(seen.flatten(0, 1), vector.flatten(0, 1))
         reward = (
             dream.reward_BT
             - self.config.uncertainty * dream.uncertainty_BT

@@ -116,7 +116,7 @@ class DreamPolicy:
     ) -> None:
         self.actor, self.model, self.deterministic = actor, model, deterministic
         self._generator = torch.Generator(model.device).manual_seed(seed)
-        self._state = model.init_state(1)
+        self.reset()
 
     @classmethod
     def load(
@@ -136,7 +136,7 @@ class DreamPolicy:
 
     def reset(self) -> None:
         """Forgets the frames of the episode before."""
-        self._state = self.model.init_state(1)
+        self._state, self._is_first = self.model.init_state(1), True
 
     @torch.no_grad()
     def act(self, observation: Observation) -> NDArray[np.float32]:
@@ -148,13 +148,12 @@ class DreamPolicy:
         device = self.model.device
         image = torch.as_tensor(observation["image"], device=device).permute(2, 0, 1)[None]
         vector = torch.as_tensor(observation["state"], device=device).float()[None]
-        latent = self._state.latent_BCHW
         if self.actor.config.use_image:
-            latent, cache = self.model.encode_stream(
-                image.float() / 255.0, self._state.encoder_cache
-            )
-            self._state = self._state._replace(encoder_cache=cache)
-        policy = self.actor(latent, vector)
+            state = self._state
+            latent, cache = self.model.encode_stream(image.float() / 255.0, state.encoder_cache)
+            follow = state.beginning_with if self._is_first else state.followed_by
+            self._state, self._is_first = follow(latent)._replace(encoder_cache=cache), False
+        policy = self.actor(self._state.seen, vector)
         if self.deterministic:
             action = policy.mode
         else:

@@ -1,6 +1,6 @@
 """Behaviour cloning: an actor that imitates stored decisions.
 
-Shapes: B batch, C H W latent, K vector size, A action size.
+Shapes: B batch, C H W what is seen, K vector size, A action size.
 """
 
 from dataclasses import dataclass, field
@@ -47,16 +47,16 @@ class BehaviourCloning:
             self.actor.parameters(), config.rate, weight_decay=config.weight_decay
         )
 
-    def loss(self, latent_BCHW: Tensor, vector_BK: Tensor, action_BA: Tensor) -> Tensor:
+    def loss(self, seen_BCHW: Tensor, vector_BK: Tensor, action_BA: Tensor) -> Tensor:
         """Returns the mean negative log-likelihood of the actions, in nats."""
         raw = action_BA.clamp(-ACTION_LIMIT, ACTION_LIMIT).atanh()
-        return -self.actor(latent_BCHW, vector_BK).log_prob(raw).mean()
+        return -self.actor(seen_BCHW, vector_BK).log_prob(raw).mean()
 
-    def update(self, latent_BCHW: Tensor, vector_BK: Tensor, action_BA: Tensor) -> dict[str, float]:
+    def update(self, seen_BCHW: Tensor, vector_BK: Tensor, action_BA: Tensor) -> dict[str, float]:
         """Takes one step on a batch and returns metrics.
 
         Args:
-            latent_BCHW: Normalised latents.
+            seen_BCHW: What was seen, as `RolloutState.seen`.
             vector_BK: Vectors in their own units.
             action_BA: What was done there, in [-1, 1].
 
@@ -66,7 +66,7 @@ class BehaviourCloning:
         Raises:
             DivergedError: If the loss or the gradient is not finite; no weight has changed then.
         """
-        loss = self.loss(latent_BCHW, vector_BK, action_BA)
+        loss = self.loss(seen_BCHW, vector_BK, action_BA)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.actor.parameters(), self.config.clip)

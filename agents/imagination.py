@@ -17,7 +17,8 @@ class Dream(NamedTuple):
     """An imagined rollout: T+1 frames and the T decisions between them.
 
     Attributes:
-        latent_BTCHW: Normalised latents, T+1 of them; the first is the start's.
+        seen_BTCHW: What the policy sees, `RolloutState.seen`, T+1 of them; the first is the
+            start's.
         vector_BTK: Vectors in their own units, T+1 of them.
         action_BTA: Action taken on each of the first T frames.
         raw_BTA: The same before the tanh.
@@ -27,7 +28,7 @@ class Dream(NamedTuple):
         end: The rollout's last state.
     """
 
-    latent_BTCHW: Tensor
+    seen_BTCHW: Tensor
     vector_BTK: Tensor
     action_BTA: Tensor
     raw_BTA: Tensor
@@ -65,25 +66,25 @@ def imagine(
     Args:
         model: Where it is dreamed.
         start: B start states.
-        choose: Latent (B, C, H, W) and vector (B, K) to the action before its tanh, (B, A).
+        choose: What is seen (B, 2C, H, W) and vector (B, K) to the action before its tanh, (B, A).
         horizon: Number of decisions T.
         generator: Source of the model's noise.
         num_steps: Euler steps of the model's sampler.
     """
     state = start
-    latents, vectors, raws, steps = [state.latent_BCHW], [state.vector_BK], [], []
+    frames, vectors, raws, steps = [state.seen], [state.vector_BK], [], []
     for _ in range(horizon):
-        raw = choose(state.latent_BCHW, state.vector_BK)
+        raw = choose(state.seen, state.vector_BK)
         state, seen = model.imagine_step(
             state, raw.tanh(), generator=generator, num_steps=num_steps
         )
-        latents.append(seen.latent_BCHW)
+        frames.append(state.seen)
         vectors.append(seen.vector_BK)
         raws.append(raw)
         steps.append((seen.reward_B, seen.termination_BC, seen.uncertainty_B))
     reward, termination, uncertainty = (torch.stack(x, 1) for x in zip(*steps, strict=True))
     raw_BTA = torch.stack(raws, 1)
     return Dream(
-        torch.stack(latents, 1), torch.stack(vectors, 1), raw_BTA.tanh(), raw_BTA,
+        torch.stack(frames, 1), torch.stack(vectors, 1), raw_BTA.tanh(), raw_BTA,
         reward, termination, uncertainty, state,
     )  # fmt: skip

@@ -1,7 +1,7 @@
-"""Actor and critic on a world model's features: the frame's latent and its vector.
+"""Actor and critic on a world model's features: the latents of two frames and the vector.
 
-Shapes: B batch, C H W latent, K vector size, A action size, D width. Every network takes the
-normalised latent (B, C, H, W) and the vector (B, K) in its own units, which it normalises itself.
+Shapes: B batch, C H W what is seen, K vector size, A action size, D width. Every network takes
+`RolloutState.seen` and the vector (B, K) in its own units, which it normalises itself.
 """
 
 import math
@@ -64,12 +64,12 @@ class FeatureSpec(NamedTuple):
     """What the networks read and how large it is.
 
     Attributes:
-        latent_shape: Channels, height and width of the latent.
+        seen_shape: Channels, height and width of what is seen.
         vector_size: Entries K of the vector.
         action_size: Entries A of the action.
     """
 
-    latent_shape: tuple[int, int, int]
+    seen_shape: tuple[int, int, int]
     vector_size: int
     action_size: int
 
@@ -77,16 +77,17 @@ class FeatureSpec(NamedTuple):
     def of(model: WorldModel) -> "FeatureSpec":
         """Returns the features of a world model."""
         config = model.config
-        return FeatureSpec(model.latent_shape, config.vector_size, config.action_size)
+        C, H, W = model.latent_shape
+        return FeatureSpec((2 * C, H, W), config.vector_size, config.action_size)
 
 
 class Trunk(nn.Module):
-    """Two convolutions over the latent beside the vector, then a perceptron; (B, D)."""
+    """Two convolutions over what is seen beside the vector, then a perceptron; (B, D)."""
 
     def __init__(self, spec: FeatureSpec, config: NetworkConfig) -> None:
         super().__init__()
         self.use_image = config.use_image
-        C, H, W = spec.latent_shape
+        C, H, W = spec.seen_shape
         size = spec.vector_size
         if config.use_image:
             narrow, wide = config.channels, 2 * config.channels
@@ -105,12 +106,12 @@ class Trunk(nn.Module):
         self.vector_mean: Tensor
         self.vector_std: Tensor
 
-    def forward(self, latent_BCHW: Tensor, vector_BK: Tensor) -> Tensor:
+    def forward(self, seen_BCHW: Tensor, vector_BK: Tensor) -> Tensor:
         """Returns features (B, D)."""
         vector = (vector_BK - self.vector_mean) / self.vector_std
         seen = vector.clamp(-VECTOR_LIMIT, VECTOR_LIMIT)
         if self.use_image:
-            seen = torch.cat([self.see(latent_BCHW), seen], -1)
+            seen = torch.cat([self.see(seen_BCHW), seen], -1)
         features: Tensor = self.layers(seen)
         return features
 
@@ -176,9 +177,9 @@ class Actor(nn.Module):
         """Returns an untrained actor that reads a world model's features, on its device."""
         return _normalised(cls(FeatureSpec.of(model), config), model)
 
-    def forward(self, latent_BCHW: Tensor, vector_BK: Tensor) -> TanhGaussian:
+    def forward(self, seen_BCHW: Tensor, vector_BK: Tensor) -> TanhGaussian:
         """Returns the distribution of the action, batch shape (B,)."""
-        mean, spread = self.head(self.trunk(latent_BCHW, vector_BK)).chunk(2, -1)
+        mean, spread = self.head(self.trunk(seen_BCHW, vector_BK)).chunk(2, -1)
         low, high = self.config.min_std, self.config.max_std
         mean = MEAN_LIMIT * torch.tanh(mean / MEAN_LIMIT)
         return TanhGaussian(mean, low + (high - low) * torch.sigmoid(spread))
@@ -204,18 +205,18 @@ class Critic(nn.Module):
         """Returns an untrained critic that reads a world model's features, on its device."""
         return _normalised(cls(FeatureSpec.of(model), config), model)
 
-    def forward(self, latent_BCHW: Tensor, vector_BK: Tensor) -> Tensor:
+    def forward(self, seen_BCHW: Tensor, vector_BK: Tensor) -> Tensor:
         """Returns logits over the bins, shape (B, bins)."""
-        logits: Tensor = self.head(self.trunk(latent_BCHW, vector_BK))
+        logits: Tensor = self.head(self.trunk(seen_BCHW, vector_BK))
         return logits
 
-    def value(self, latent_BCHW: Tensor, vector_BK: Tensor) -> Tensor:
+    def value(self, seen_BCHW: Tensor, vector_BK: Tensor) -> Tensor:
         """Returns the expected return, shape (B,)."""
-        return two_hot_mean(self(latent_BCHW, vector_BK), self.bins)
+        return two_hot_mean(self(seen_BCHW, vector_BK), self.bins)
 
-    def loss(self, latent_BCHW: Tensor, vector_BK: Tensor, target_B: Tensor) -> Tensor:
+    def loss(self, seen_BCHW: Tensor, vector_BK: Tensor, target_B: Tensor) -> Tensor:
         """Returns the cross-entropy against the two-hot of the target, shape (B,)."""
-        return two_hot_loss(self(latent_BCHW, vector_BK), target_B, self.bins)
+        return two_hot_loss(self(seen_BCHW, vector_BK), target_B, self.bins)
 
 
 Network = TypeVar("Network", Actor, Critic)

@@ -151,7 +151,7 @@ def clone(config: TrainAgentConfig, model: WorldModel, table: FrameTable) -> Act
             pick = torch.randint(len(before), (config.clone_batch_size,), generator=generator)
             row = before[pick]
             metrics = learner.update(
-                data.latent_N[row].float(), data.table.vector_NK[row], data.table.action_NA[row + 1]
+                data.seen(row), data.table.vector_NK[row], data.table.action_NA[row + 1]
             )
             log(step, metrics)
     return learner.actor

@@ -20,6 +20,7 @@ from dreamdrive.experiments.training_state import TrainingState
 from dreamdrive.worldmodel.episodes import EpisodeStore, FrameTable
 from dreamdrive.worldmodel.losses import Batch, LossConfig, flow_loss, rollout_loss
 from dreamdrive.worldmodel.model import WorldModel, WorldModelConfig
+from dreamdrive.worldmodel.state import LAG
 from dreamdrive.worldmodel.transformer import TransformerDynamics
 
 
@@ -81,6 +82,7 @@ class LatentTable:
                 weight = model.tokenizer.pixel_weight(image)[0]
                 self.weight_N[rows] = F.avg_pool2d(weight, 8)[:, 0].half()
         self.vector_N = model.normalise_vector(table.vector_NK)
+        self.first_N = table.start_E.repeat_interleave(table.length_E)
 
     def decision_rows(self) -> torch.Tensor:
         """Returns the rows of the encoded frames on which a decision was taken."""
@@ -88,6 +90,11 @@ class LatentTable:
         return torch.cat(
             [torch.arange(int(self.table.start_E[e]), int(ends[e])) for e in self.episodes]
         )
+
+    def seen(self, rows_B: torch.Tensor) -> torch.Tensor:
+        """Returns what an agent sees on some frames, as `RolloutState.seen`."""
+        earlier = torch.maximum(rows_B - LAG, self.first_N[rows_B])
+        return torch.cat([self.latent_N[rows_B], self.latent_N[earlier]], 1).float()
 
     def batch(self, rows_BT: torch.Tensor, *, with_images: bool = False) -> Batch:
         """Returns the windows whose rows are given."""

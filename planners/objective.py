@@ -119,7 +119,7 @@ class Objective:
         termination = termination * heeded / total.clamp(min=1e-9)
         terms, survival = self._terms(start, action_BLA, vector, termination, previous_BA)
         if self.value is not None and config.weights.value > 0.0:
-            ahead = self.value(state.latent_BCHW, state.vector_BK)
+            ahead = self.value(state.seen, state.vector_BK)
             reached = config.discount ** action_BLA.shape[1] * survival
             terms["value"] = -config.weights.value * reached * ahead
         cost = torch.stack(list(terms.values())).sum(0)

@@ -172,7 +172,7 @@ class Search:
         rows = torch.arange(B, device=std_BLA.device).repeat_interleave(S)
         state, actions = start.select(rows), []
         for t in range(L):
-            action = self.proposal(state.latent_BCHW, state.vector_BK)
+            action = self.proposal(state.seen, state.vector_BK)
             actions.append((action + noise[:, :, t].flatten(0, 1)).clamp(-1.0, 1.0))
             state, _ = self.objective.model.imagine_step(state, actions[-1], generator=generator)
         return torch.stack(actions, 1).view(B, S, L, -1)

@@ -16,7 +16,7 @@ from dreamdrive.errors import CheckpointError
 from dreamdrive.worldmodel.dynamics import DynamicsConfig
 from dreamdrive.worldmodel.heads import OutcomeHeads
 from dreamdrive.worldmodel.recurrent import RecurrentConfig, RecurrentDynamics
-from dreamdrive.worldmodel.state import Imagined, RolloutState
+from dreamdrive.worldmodel.state import LAG, Imagined, RolloutState
 from dreamdrive.worldmodel.tokenizer import Tokenizer, TokenizerConfig
 from dreamdrive.worldmodel.transformer import TransformerDynamics
 
@@ -189,6 +189,7 @@ class WorldModel(nn.Module):
             memory=self.dynamics.init_memory(batch_size, self.device),
             encoder_cache=self.tokenizer.encoder_cache(batch_size, like),
             decoder_cache=self.tokenizer.decoder_cache(batch_size, like),
+            past_BLCHW=like.new_zeros(batch_size, LAG, *self.latent_shape),
         )
 
     def observe(
@@ -222,12 +223,12 @@ class WorldModel(nn.Module):
             noise = (torch.zeros_like(latent_BCHW), torch.zeros_like(vector_BK))
             before = self.normalise_vector(state.vector_BK)
             step = self.dynamics.step(state.latent_BCHW, before, action_BA, state.memory, noise)
-            state = state._replace(memory=step.memory)
+            state = state._replace(memory=step.memory).followed_by(latent_BCHW)
+        else:
+            state = state.beginning_with(latent_BCHW)
         feature = self.tokenizer.from_latent(self.unnormalise_latent(latent_BCHW))
         decoder_cache = torch.cat([state.decoder_cache[:, 1:], feature[:, None]], 1)
-        return state._replace(
-            latent_BCHW=latent_BCHW, vector_BK=vector_BK, decoder_cache=decoder_cache
-        )
+        return state._replace(vector_BK=vector_BK, decoder_cache=decoder_cache)
 
     def imagine_step(
         self,
@@ -258,7 +259,7 @@ class WorldModel(nn.Module):
         )
         vector = self.unnormalise_vector(step.vector)
         outcome = self.heads(step.agent)
-        state = state._replace(latent_BCHW=step.latent, vector_BK=vector, memory=step.memory)
+        state = state.followed_by(step.latent)._replace(vector_BK=vector, memory=step.memory)
         return state, Imagined(step.latent, vector, *outcome)
 
 

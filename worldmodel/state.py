@@ -7,6 +7,9 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
+LAG = 4
+"""Frames between the two that an agent sees: one frame alone shows no motion."""
+
 
 class RolloutState(NamedTuple):
     """Everything that the next step depends on; each tensor has the batch B in front.
@@ -17,6 +20,8 @@ class RolloutState(NamedTuple):
         memory: What the dynamics keeps of the frames before.
         encoder_cache: The tokenizer's cache for the next real frame.
         decoder_cache: The tokenizer's cache for the next decoded frame.
+        past_BLCHW: The latents of the `LAG` frames before, oldest first; those before an episode's
+            first frame are that frame's.
     """
 
     latent_BCHW: Tensor
@@ -24,6 +29,22 @@ class RolloutState(NamedTuple):
     memory: NamedTuple
     encoder_cache: Tensor
     decoder_cache: Tensor
+    past_BLCHW: Tensor
+
+    @property
+    def seen(self) -> Tensor:
+        """What an agent sees: the current latent and that of `LAG` frames ago, (B, 2C, H, W)."""
+        return torch.cat([self.latent_BCHW, self.past_BLCHW[:, 0]], 1)
+
+    def followed_by(self, latent_BCHW: Tensor) -> "RolloutState":
+        """Returns the state with a new current latent, the old one being past."""
+        past = torch.cat([self.past_BLCHW[:, 1:], self.latent_BCHW[:, None]], 1)
+        return self._replace(latent_BCHW=latent_BCHW, past_BLCHW=past)
+
+    def beginning_with(self, latent_BCHW: Tensor) -> "RolloutState":
+        """Returns the state with the latent of an episode's first frame."""
+        past = latent_BCHW[:, None].expand_as(self.past_BLCHW).clone()
+        return self._replace(latent_BCHW=latent_BCHW, past_BLCHW=past)
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "RolloutState":
         """Returns the state with a function applied to every tensor."""

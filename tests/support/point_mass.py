@@ -12,7 +12,7 @@ from torch import Tensor
 
 from dreamdrive.driving.causes import TERMINATION_CAUSES
 from dreamdrive.driving.state import STATE_FIELDS, STATE_INDEX
-from dreamdrive.worldmodel.state import Imagined, RolloutState
+from dreamdrive.worldmodel.state import LAG, Imagined, RolloutState
 
 DT_S = 0.1
 ACCELERATION_MPS2 = 4.0
@@ -60,7 +60,7 @@ class PointMassWorld:
             torch.zeros(batch_size, *self.latent_shape),
             torch.zeros(batch_size, self.config.vector_size),
             NoMemory(torch.zeros(batch_size)), torch.zeros(batch_size, 1),
-            torch.zeros(batch_size, 1),
+            torch.zeros(batch_size, 1), torch.zeros(batch_size, LAG, *self.latent_shape),
         )  # fmt: skip
 
     def start(
@@ -81,7 +81,7 @@ class PointMassWorld:
             vector[:, SPEED] = 8.0 * torch.rand(batch_size, generator=generator)
         latent = torch.zeros_like(state.latent_BCHW)
         latent[:, 0, 0, 0] = WALL_SCALE * wall_m
-        return state._replace(latent_BCHW=latent, vector_BK=vector)
+        return state.beginning_with(latent)._replace(vector_BK=vector)
 
     def encode_stream(self, image_BCHW: Tensor, cache: Tensor) -> tuple[Tensor, Tensor]:
         """The top left pixel's red channel is the wall's distance in units of 100 m."""
@@ -97,7 +97,8 @@ class PointMassWorld:
         action_BA: Tensor | None = None,
     ) -> RolloutState:
         latent, cache = self.encode_stream(image_BCHW, state.encoder_cache)
-        return state._replace(latent_BCHW=latent, vector_BK=vector_BK, encoder_cache=cache)
+        follow = state.beginning_with if action_BA is None else state.followed_by
+        return follow(latent)._replace(vector_BK=vector_BK, encoder_cache=cache)
 
     def imagine_step(
         self,
@@ -128,7 +129,7 @@ class PointMassWorld:
         ended = hit + off
         over = ((speed - vector[:, LIMIT]) / 2.23).clamp(0.0, 1.0)
         reward = self.reward_scale * ((1.0 - ended) * gained * (1.0 - over) - END_M * ended)
-        state = state._replace(latent_BCHW=seen, vector_BK=vector)
+        state = state.followed_by(seen)._replace(vector_BK=vector)
         return state, Imagined(seen, vector, reward, termination, none)
 
 

@@ -43,7 +43,7 @@ def score(
 
 
 def mode_of(actor: Actor) -> Callable[[RolloutState], Tensor]:
-    return lambda state: actor(state.latent_BCHW, state.vector_BK).mode
+    return lambda state: actor(state.seen, state.vector_BK).mode
 
 
 def train(agent: ActorCritic, world: PointMassWorld, updates: int, size: int = 64) -> None:
@@ -78,7 +78,10 @@ def test_only_an_agent_with_the_image_stops_before_a_wall() -> None:
         for _ in range(100):
             start = world.start(64, generator=g, spread=0.3)
             walls = 4.0 * torch.rand(64, generator=g)
-            start.latent_BCHW[:, 0, 0, 0] = torch.where(walls < 3.0, walls, 10.0)
+            walls = torch.where(walls < 3.0, walls, 10.0)
+            latent = start.latent_BCHW.clone()
+            latent[:, 0, 0, 0] = walls
+            start = start.beginning_with(latent)
             agent.update(start)
         end = torch.zeros(32)
         state = world.start(32, speed=5.0, wall_m=25.0)
@@ -207,7 +210,7 @@ def test_a_strong_prior_holds_the_actor_near_it() -> None:
     slow = torch.tensor([0.0, -0.5]).expand(64, 2)
     for _ in range(60):
         state = world.start(64, generator=g, spread=1.0)
-        cloning.update(state.latent_BCHW, state.vector_BK, slow)
+        cloning.update(state.seen, state.vector_BK, slow)
     prior = cloning.actor.requires_grad_(False)
     pedals = {}
     test = world.start(32, speed=3.0)

@@ -11,6 +11,7 @@ from dreamdrive.agents.policy import Observation
 from dreamdrive.errors import CheckpointError, StorageError
 from dreamdrive.worldmodel.dynamics import DynamicsConfig
 from dreamdrive.worldmodel.model import WorldModel, WorldModelConfig
+from dreamdrive.worldmodel.state import LAG
 from dreamdrive.worldmodel.tokenizer import TokenizerConfig
 
 SMALL = NetworkConfig(width=16, channels=4)
@@ -65,11 +66,13 @@ def test_a_loaded_policy_acts_as_the_saved_one(tmp_path: Path) -> None:
 def test_the_policy_sees_the_streamed_latent() -> None:
     """Frame by frame it acts as the actor does on the latents of the whole clip."""
     model = small_model()
-    actor, seen = lively_actor(model), observations(5)
+    actor, seen = lively_actor(model), observations(LAG + 3)
     image = torch.stack([torch.from_numpy(o["image"]) for o in seen]).permute(0, 3, 1, 2)
     vector = torch.stack([torch.from_numpy(o["state"]) for o in seen])
     with torch.no_grad():
-        expected = actor(model.encode(image[None] / 255.0)[0], vector).mode
+        latent = model.encode(image[None] / 255.0)[0]
+        earlier = latent[[max(0, t - LAG) for t in range(len(seen))]]
+        expected = actor(torch.cat([latent, earlier], 1), vector).mode
     actions = drive(DreamPolicy(actor, model), seen)
     np.testing.assert_allclose(actions, expected.numpy(), atol=1e-5)
 
@@ -116,8 +119,8 @@ def test_a_critic_comes_back_and_its_absence_is_named(tmp_path: Path) -> None:
     loaded = load_critic(tmp_path / "with", load_policy(tmp_path / "with")[1])
     state = model.init_state(2)
     assert torch.equal(
-        loaded.value(state.latent_BCHW, state.vector_BK),
-        critic.value(state.latent_BCHW, state.vector_BK).detach(),
+        loaded.value(state.seen, state.vector_BK),
+        critic.value(state.seen, state.vector_BK).detach(),
     )
     with pytest.raises(CheckpointError, match=r"missing.*critic"):
         load_critic(tmp_path / "without", model)

@@ -13,14 +13,14 @@ def test_cloning_finds_the_driver_that_it_watched() -> None:
     world, g = PointMassWorld(), torch.Generator().manual_seed(0)
     cloning = BehaviourCloning(world, CONFIG, seed=0)
     test = world.start(128, generator=torch.Generator().manual_seed(9), spread=1.0)
-    before = cloning.loss(test.latent_BCHW, test.vector_BK, good_driver(test)).item()
+    before = cloning.loss(test.seen, test.vector_BK, good_driver(test)).item()
     for _ in range(300):
         state = world.start(128, generator=g, spread=1.0)
-        metrics = cloning.update(state.latent_BCHW, state.vector_BK, good_driver(state))
-    after = cloning.loss(test.latent_BCHW, test.vector_BK, good_driver(test)).item()
+        metrics = cloning.update(state.seen, state.vector_BK, good_driver(state))
+    after = cloning.loss(test.seen, test.vector_BK, good_driver(test)).item()
     assert after < before - 2.0
     assert metrics["loss"] < before - 2.0
-    mode = cloning.actor(test.latent_BCHW, test.vector_BK).mode
+    mode = cloning.actor(test.seen, test.vector_BK).mode
     assert (mode - good_driver(test)).abs().mean().item() < 0.08
 
 
@@ -30,7 +30,7 @@ def test_bad_numbers_stop_before_the_step() -> None:
     weights = {k: v.clone() for k, v in cloning.actor.state_dict().items()}
     state = world.start(4)
     with pytest.raises(DivergedError, match="not finite"):
-        cloning.update(state.latent_BCHW, state.vector_BK, torch.full((4, 2), float("nan")))
+        cloning.update(state.seen, state.vector_BK, torch.full((4, 2), float("nan")))
     for name, value in cloning.actor.state_dict().items():
         assert torch.equal(value, weights[name]), name
 

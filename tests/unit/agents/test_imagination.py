@@ -18,7 +18,7 @@ def test_frames_and_decisions_keep_their_places() -> None:
     gained = 0.1 * speeds[1:]
     torch.testing.assert_close(dream.reward_BT, (0.1 * gained).expand(3, 4))
     ahead = 100.0 - torch.cat([torch.zeros(1), gained.cumsum(0)])
-    torch.testing.assert_close(10.0 * dream.latent_BTCHW[:, :, 0, 0, 0], ahead.expand(3, 5))
+    torch.testing.assert_close(10.0 * dream.seen_BTCHW[:, :, 0, 0, 0], ahead.expand(3, 5))
     assert dream.action_BTA.shape == (3, 4, 2)
     torch.testing.assert_close(dream.action_BTA, dream.raw_BTA.tanh())
     assert dream.termination_BTJ.shape == (3, 4, len(world.config.causes))

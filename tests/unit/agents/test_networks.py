@@ -115,7 +115,7 @@ def test_vectors_are_normalised_with_the_models_statistics() -> None:
     state = world.start(3, speed=4.0)
     scaled = (state.vector_BK - world.vector_mean) / world.vector_std
     torch.testing.assert_close(
-        ours(state.latent_BCHW, state.vector_BK).mean, plain(state.latent_BCHW, scaled).mean
+        ours(state.seen, state.vector_BK).mean, plain(state.seen, scaled).mean
     )
 
 

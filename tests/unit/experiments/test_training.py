@@ -13,13 +13,18 @@ from dreamdrive.errors import CheckpointError, EpisodeError
 from dreamdrive.experiments.start_states import StartStates
 from dreamdrive.experiments.train_agent import TrainAgentConfig, train_agent
 from dreamdrive.experiments.train_tokenizer import TrainTokenizerConfig, train_tokenizer
-from dreamdrive.experiments.train_worldmodel import TrainWorldModelConfig, train_worldmodel
+from dreamdrive.experiments.train_worldmodel import (
+    LatentTable,
+    TrainWorldModelConfig,
+    train_worldmodel,
+)
 from dreamdrive.experiments.training_state import DivergedError, TrainingState
 from dreamdrive.experiments.truth import TruthConfig, truth
 from dreamdrive.experiments.truth_measures import MeasureConfig
 from dreamdrive.experiments.untrained import randomised_dynamics, untrained_dynamics
 from dreamdrive.worldmodel.episodes import EpisodeStore, FrameTable
 from dreamdrive.worldmodel.model import WorldModel
+from dreamdrive.worldmodel.state import LAG
 from dreamdrive.worldmodel.tokenizer import TokenizerConfig
 from support.tiny_episodes import save_tiny_episodes
 from support.tiny_world import tiny_model
@@ -161,6 +166,20 @@ def test_an_agent_without_a_world_or_episodes_is_refused(tmp_path, world, episod
         train_agent(agent_config(tmp_path, tmp_path / "nowhere", episodes))
     with pytest.raises(EpisodeError, match="no episodes"):
         train_agent(agent_config(tmp_path, world, tmp_path / "empty"))
+
+
+def test_a_latent_table_shows_what_an_agent_saw_on_the_way(world, episodes):
+    model = WorldModel.from_pretrained(world)
+    table = FrameTable.load(EpisodeStore(episodes), model.config.causes)
+    data = LatentTable(model, table)
+    start, length = int(table.start_E[1]), int(table.length_E[1])
+    state = model.init_state(1)
+    for row in range(start, start + length):
+        action = table.action_NA[row, None] if row > start else None
+        latent = data.latent_N[row, None].float()
+        state = model.observe_latent(state, latent, table.vector_NK[row, None], action)
+        torch.testing.assert_close(data.seen(torch.tensor([row])), state.seen)
+    assert length > LAG + 1
 
 
 def test_start_states_show_traffic_and_are_seeded(world, episodes):
