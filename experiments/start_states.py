@@ -14,6 +14,9 @@ from dreamdrive.worldmodel.state import RolloutState
 BUSY_PIXELS = 8
 """A frame with so many pixels of other vehicles has traffic in view."""
 
+PERIL_LEAD = (6, 25)
+"""Decisions before a recorded termination between which a dream can still avert it."""
+
 ENCODED_AT_ONCE = 64
 
 
@@ -38,6 +41,7 @@ class StartStates:
         context: int,
         busy: float,
         generator: torch.Generator,
+        perilous: float = 0.0,
     ) -> "StartStates":
         """Returns random windows whose last frame is not an episode's end.
 
@@ -46,14 +50,18 @@ class StartStates:
             table: The episodes.
             count: How many windows.
             context: Frames in each.
-            busy: Least share of windows with other vehicles in view.
+            busy: Least share of windows with other vehicles in view, among those not perilous.
             generator: Source of randomness.
+            perilous: Share of windows that lie shortly before a recorded termination, where there
+                are any.
         """
+        peril = before_terminations(table, round(perilous * count), context, generator)
+        count -= len(peril)
         rows = table.windows(4 * count, context + 1, generator)[:, :context]
         pixels = vehicle_pixels(table.image_NHWC[rows[:, -1]].numpy())
         is_busy = torch.from_numpy(pixels >= BUSY_PIXELS)
         num_busy = min(int(is_busy.sum()), max(round(busy * count), round(0.01 * count)))
-        rows = torch.cat([rows[is_busy][:num_busy], rows[: count - num_busy]])
+        rows = torch.cat([peril, rows[is_busy][:num_busy], rows[: count - num_busy]])
         latents = []
         with torch.no_grad():
             for part in rows.split(ENCODED_AT_ONCE):
@@ -73,3 +81,26 @@ class StartStates:
         pick = torch.randint(len(self), (batch_size,), generator=generator)
         chosen = (part[pick] for part in self.windows[:5])
         return start_states(self.model, Batch(*chosen))
+
+
+def before_terminations(
+    table: FrameTable, count: int, length: int, generator: torch.Generator
+) -> torch.Tensor:
+    """Returns rows of windows `PERIL_LEAD` decisions before terminations, (count, length) or none.
+
+    Args:
+        table: The episodes.
+        count: How many windows, if any episode was terminated late enough.
+        length: Frames in each.
+        generator: Source of randomness.
+    """
+    nearest, farthest = PERIL_LEAD
+    last_E = table.start_E + table.length_E - 1
+    fatal = (table.cause_N[last_E] > 0) & (table.length_E >= length + nearest)
+    fatal = torch.nonzero(fatal).squeeze(1)
+    if not len(fatal):
+        return torch.zeros(0, length, dtype=torch.long)
+    episode = fatal[torch.randint(len(fatal), (count,), generator=generator)]
+    lead = torch.randint(nearest, farthest + 1, (count,), generator=generator)
+    lead = torch.minimum(lead, table.length_E[episode] - length)
+    return (last_E[episode] - lead)[:, None] + torch.arange(1 - length, 1)

@@ -58,7 +58,9 @@ class TrainAgentConfig:
     context: int = 6
     """Frames that the model sees before a dream."""
     busy: float = 0.7
-    """Least share of dreams with traffic in view."""
+    """Least share of the other dreams with traffic in view."""
+    perilous: float = 0.3
+    """Share of dreams that begin shortly before a recorded termination, to learn to avert it."""
     compile: bool = False
     """Compile the world model first: some minutes and a C++ compiler, then much faster."""
     seed: int = 0
@@ -85,11 +87,14 @@ def train_agent(config: TrainAgentConfig) -> Path:
     actor, critic = _start(config, model, table)
     if not (config.out / "before" / "config.json").is_file():
         save_policy(config.out / "before", actor, model, step=0)
-    learner = ActorCritic(model, config.agent, seed=config.seed, actor=actor, critic=critic)
+    prior = load_policy(config.out / "before")[0] if config.agent.prior > 0.0 else None
+    learner = ActorCritic(
+        model, config.agent, seed=config.seed, actor=actor, critic=critic, prior=prior
+    )
     generator = torch.Generator().manual_seed(config.seed)
     starts = StartStates.encode(
         model, table, count=config.num_starts, context=config.context, busy=config.busy,
-        generator=generator,
+        perilous=config.perilous, generator=generator,
     )  # fmt: skip
     step = _restore(config.out / "training", learner, generator)
     if config.compile and isinstance(model.dynamics, TransformerDynamics):

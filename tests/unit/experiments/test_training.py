@@ -1,6 +1,7 @@
 """The training commands: they learn, they resume exactly, and they stop before damage is done."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from dreamdrive.agents.artefact import load_policy
 from dreamdrive.agents.networks import NetworkConfig
 from dreamdrive.envs.dream.contexts import vehicle_pixels
 from dreamdrive.errors import CheckpointError, EpisodeError
-from dreamdrive.experiments.start_states import StartStates
+from dreamdrive.experiments.start_states import PERIL_LEAD, StartStates, before_terminations
 from dreamdrive.experiments.train_agent import TrainAgentConfig, train_agent
 from dreamdrive.experiments.train_tokenizer import TrainTokenizerConfig, train_tokenizer
 from dreamdrive.experiments.train_worldmodel import (
@@ -226,3 +227,31 @@ def test_the_truth_table_has_its_controls(tmp_path, world, tmp_path_factory):
     row = content["models"]["untrained"]
     assert row["shuffled_ratio_5"] == pytest.approx(1.0, abs=1e-6)
     assert row["psnr_5"] == pytest.approx(row["psnr_copy_5"] + row["psnr_gain_5"])
+
+
+def test_perilous_windows_lie_shortly_before_terminations(world, episodes):
+    model = WorldModel.from_pretrained(world)
+    table = FrameTable.load(EpisodeStore(episodes), model.config.causes)
+    rows = before_terminations(table, 50, 3, torch.Generator().manual_seed(0))
+    last = table.start_E + table.length_E - 1
+    ends = last[table.cause_N[last] > 0]
+    lead = ends[torch.searchsorted(ends, rows[:, -1].contiguous())] - rows[:, -1]
+    first = table.start_E.repeat_interleave(table.length_E)[rows]
+    assert rows.shape == (50, 3)
+    assert int(lead.min()) >= PERIL_LEAD[0]
+    assert int(lead.max()) <= PERIL_LEAD[1]
+    assert len(lead.unique()) > 5
+    assert torch.equal(first[:, 0], first[:, -1])
+    safe = replace(table, cause_N=torch.zeros_like(table.cause_N))
+    assert before_terminations(safe, 50, 3, torch.Generator()).shape == (0, 3)
+
+
+def test_a_prior_holds_the_agent_near_to_what_it_was(tmp_path, world, episodes):
+    drift = {}
+    for prior in (0.0, 100.0):
+        agent = ActorCriticConfig(horizon=3, network=SMALL, prior=prior)
+        out = tmp_path / str(prior)
+        policy = train_agent(agent_config(out, world, episodes, agent=agent, updates=20))
+        after, before = (load_policy(f)[0].state_dict() for f in (policy, out / "before"))
+        drift[prior] = sum(float((after[k] - before[k]).square().sum()) for k in after)
+    assert drift[100.0] < 0.5 * drift[0.0]
