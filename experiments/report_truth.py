@@ -27,7 +27,9 @@ GROUPS: dict[str, dict[str, str]] = {
     "Actions matter": {
         **{f"shuffled_ratio_{h}": f"error under another's actions, {h} steps" for h in (5, 15)},
         "steer_yaw_rank": "steering and yaw rate, rank correlation",
+        "steer_yaw_rank_real": "the same in the recording",
         "pedal_speed_rank": "pedal and change of speed, rank correlation",
+        "pedal_speed_rank_real": "the same in the recording",
         "progress_pearson": "progress in 15 steps, correlation",
         "progress_pearson_constant": "the same of speed times time",
         "progress_skill": "progress, skill over speed times time",

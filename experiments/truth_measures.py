@@ -23,6 +23,8 @@ from dreamdrive.worldmodel.state import RolloutState
 HORIZONS = (1, 5, 15, 30)
 EVENT_LEADS = (2, 4, 7, 10)
 """Steps before an event from which it is to be foreseen."""
+MOVING_MPS = 2.0
+"""Speed from which on steering and pedals show."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -175,21 +177,23 @@ def picture_truth(model: WorldModel, table: FrameTable, config: MeasureConfig) -
 def _motion_truth(
     result: Rollout, table: FrameTable, past: Tensor, future: Tensor, actions: Tensor
 ) -> dict[str, float]:
-    """Returns how steering, pedals and progress show in the dreamed vectors."""
+    """Returns how steering, pedals and progress show in the dreamed vectors, and in the real."""
     speed, yaw = STATE_INDEX["speed"], STATE_INDEX["yaw_rate"]
-    start = table.vector_NK[past[:, -1], speed]
-    moving = start > 2.0
-    steer = actions[moving, :5, 0].mean(1).numpy()
-    turned = result.vector[moving, :5, yaw].mean(1).numpy()
-    pedal = actions[:, :5, 1].mean(1).numpy()
-    gained = (result.vector[:, 4, speed] - start).numpy()
-    true_progress = table.vector_NK[future[:, :15], speed].sum(1).numpy() * 0.1
+    start, real = table.vector_NK[past[:, -1], speed], table.vector_NK[future]
+    # A brake does nothing to a vehicle that stands, nor does its wheel.
+    moving = start > MOVING_MPS
+    steer, pedal = (actions[moving, :5, axis].mean(1).numpy() for axis in (0, 1))
+    measures: dict[str, float] = {}
+    for suffix, vector in (("", result.vector), ("_real", real)):
+        turned = vector[moving, :5, yaw].mean(1).numpy()
+        gained = (vector[:, 4, speed] - start)[moving].numpy()
+        measures[f"steer_yaw_rank{suffix}"] = rank_correlation(steer, turned)
+        measures[f"pedal_speed_rank{suffix}"] = rank_correlation(pedal, gained)
+    true_progress = real[:, :15, speed].sum(1).numpy() * 0.1
     dreamed = result.vector[:, :15, speed].sum(1).numpy() * 0.1
     constant = start.numpy() * 1.5
     error = np.abs(dreamed - true_progress).mean()
-    return {
-        "steer_yaw_rank": rank_correlation(steer, turned),
-        "pedal_speed_rank": rank_correlation(pedal, gained),
+    return measures | {
         "progress_pearson": correlation(dreamed, true_progress),
         "progress_pearson_constant": correlation(constant, true_progress),
         "progress_skill": float(1.0 - error / np.abs(constant - true_progress).mean()),

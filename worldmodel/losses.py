@@ -24,6 +24,9 @@ from dreamdrive.worldmodel.path import interpolate
 from dreamdrive.worldmodel.state import RolloutState
 from dreamdrive.worldmodel.transformer import TransformerDynamics
 
+SHOWN = 5
+"""Frames of a training rollout that are decoded."""
+
 
 class Batch(NamedTuple):
     """Windows of T frames; what belongs to a decision stands at the frame it led to.
@@ -153,12 +156,14 @@ def rollout_loss(
         torch.stack(agents, 1), batch.reward[:, 1:], batch.cause[:, 1:]
     )
     if config.reconstruction and batch.image is not None:
-        last = int(torch.randint(min(3, T - 1), T, (), generator=generator))
-        first = max(1, last - 2)
+        last = int(torch.randint(min(SHOWN, T - 1), T, (), generator=generator))
+        first = max(1, last - SHOWN + 1)
         raw = model.unnormalise_latent(predicted[:, first - 1 : last])
         image, _ = model.tokenizer.decode(raw)
+        # The decoder mixes a frame with the two before; those without them do not count.
+        scored = max(1, last - first - 1)
         parts["reconstruction"] = model.tokenizer.reconstruction_loss(
-            image[:, -1:], batch.image[:, last : last + 1]
+            image[:, -scored:], batch.image[:, last - scored + 1 : last + 1], squares=0.0
         )
     return _total(parts, config), parts
 

@@ -174,10 +174,12 @@ class Tokenizer(nn.Module):
         image = image_BTCHW.flatten(0, 1)
         return self.colour_weight[colour_index(image)][:, None].unflatten(0, image_BTCHW.shape[:2])
 
-    def reconstruction_loss(self, predicted_BTCHW: Tensor, image_BTCHW: Tensor) -> Tensor:
-        """Returns the rarity-weighted squared plus absolute error, a scalar."""
+    def reconstruction_loss(
+        self, predicted_BTCHW: Tensor, image_BTCHW: Tensor, *, squares: float = 4.0
+    ) -> Tensor:
+        """Returns the rarity-weighted absolute error plus `squares` times the squared, a scalar."""
         error = predicted_BTCHW - image_BTCHW
-        return (self.pixel_weight(image_BTCHW) * (4.0 * error.square() + error.abs())).mean()
+        return (self.pixel_weight(image_BTCHW) * (squares * error.square() + error.abs())).mean()
 
     def loss(
         self, image_BTCHW: Tensor, generator: torch.Generator | None = None
