@@ -53,8 +53,9 @@ class CarlaDriveEnv(gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]]):
     ## Observation space
     `Dict(image, state)`. `image` is a bird's-eye semantic view, `uint8 (64, 64, 3)`, 0.75 m a
     pixel, the ego at column 32 and row 48 with its heading up, in the colours of
-    `dreamdrive.driving.palette`. `state` is `float32 (14,)`, listed in
-    `dreamdrive.driving.state.STATE_FIELDS`.
+    `dreamdrive.driving.palette`. A stop sign's line is drawn while it binds: it goes when the ego
+    has stood before it, as in Roach (Zhang et al. 2021, arXiv:2108.08265), since one frame would
+    not tell. `state` is `float32 (14,)`, listed in `dreamdrive.driving.state.STATE_FIELDS`.
 
     ## Rewards
     One of `dreamdrive.driving.rewards.REWARDS`; `route_completion` by default.
@@ -428,7 +429,7 @@ class CarlaDriveEnv(gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]]):
             walkers=scene.boxes_of(WALKER),
             red_lines=lines[states == RED],
             green_lines=lines[states == GREEN],
-            stop_signs=town.sign_lines,
+            stop_signs=town.sign_lines[self.drive.binding_signs],
             route_xy=self.drive.tracker.ahead(position),
         )
         self._image = town.view.draw(ego.x, ego.y, ego.yaw_rad, overlay)

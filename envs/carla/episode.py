@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dreamdrive.driving.actions import DECISION_DT_S, PHYSICS_DT_S
 from dreamdrive.driving.causes import TERMINATION_CAUSES
@@ -102,6 +103,11 @@ class Drive:
         self._standing = 0
         self._start_frame = scene.frame
         self._scene = scene
+
+    @property
+    def binding_signs(self) -> NDArray[np.bool_]:
+        """Stop signs at which the ego has not stood yet, as a mask of the town's sign lines."""
+        return ~self._signs.stood
 
     def advance(self, scene: Scene) -> DecisionOutcome:
         """Returns the outcome of the decision that led to `scene`."""

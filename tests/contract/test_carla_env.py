@@ -322,3 +322,27 @@ def test_rendering_enlarges_the_view():
         picture = made.render()
     assert picture.shape == (512, 512, 3)
     np.testing.assert_array_equal(picture[::8, ::8], observation["image"])
+
+
+def test_a_stop_signs_line_is_drawn_until_the_ego_has_stood_before_it(empty_env):
+    def ahead(observation):
+        classes = classify(observation["image"][36:47, 28:37])
+        return int((classes == CLASS_INDEX["stop_sign"]).sum())
+
+    driver = make_driver("expert")
+    seen = None
+    for seed in range(20):
+        driver.reset(np.random.default_rng(seed))
+        observation, info = empty_env.reset(seed=seed, options={"town": "Dream06"})
+        while not info["cause"] and seen is None:
+            before = ahead(observation)
+            observation, _, _, _, info = empty_env.step(driver.act(empty_env))
+            if not empty_env.drive.binding_signs.all():
+                seen = before, ahead(observation), float(observation["state"][0])
+        if seen is not None:
+            break
+    assert seen is not None, "no route had a stop sign"
+    before, after, speed = seen
+    assert before >= 3
+    assert after < before / 2
+    assert abs(speed) < 0.1
