@@ -44,11 +44,11 @@ class CollectConfig:
     """A trained policy's folder, which drives as well."""
     policy_share: float = 0.5
     """Its share of the episodes."""
-    vehicles: tuple[int, int] = (4, 14)
+    vehicles: tuple[int, int] = (6, 16)
     """Bounds of the number of vehicles around a route."""
     walkers: tuple[int, int] = (0, 3)
     route_length_m: tuple[float, float] = (150.0, 400.0)
-    max_steps: int = 300
+    max_steps: int = 250
     """Decisions until an episode is cut."""
     seed: int = 0
     workers: int = 2

@@ -218,13 +218,13 @@ DRIVER_NAMES = (
 """All drivers of the mixture."""
 
 DEFAULT_SHARES: dict[str, float] = {
-    "expert": 0.18,
-    "noisy_expert": 0.32,
-    "recovery": 0.17,
-    "fast": 0.10,
-    "blind": 0.09,
-    "stop_and_go": 0.07,
-    "random": 0.05,
+    "expert": 0.24,
+    "blind": 0.22,
+    "noisy_expert": 0.18,
+    "fast": 0.13,
+    "recovery": 0.12,
+    "stop_and_go": 0.06,
+    "random": 0.03,
     "standing": 0.02,
 }
 """Shares of episodes by driver: learned from good driving alone, a dream knows nothing else."""
