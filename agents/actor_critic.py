@@ -39,7 +39,7 @@ class ActorCriticConfig:
     """Decisions in a dream."""
     num_steps: int = 1
     """Euler steps of the world model's sampler."""
-    discount: float = 0.98
+    discount: float = 0.99
     lambda_: float = 0.95
     actor_rate: float = 3e-4
     critic_rate: float = 1e-3
@@ -53,7 +53,7 @@ class ActorCriticConfig:
     """Least scale of returns: smaller differences are treated as noise."""
     uncertainty: float = 0.0
     """Reward lost for each unit of the model's uncertainty."""
-    termination_penalty: float = 0.0
+    termination_penalty: float = 2.0
     """Reward lost when a dream is terminated, beside all that would have come after it."""
     prior: float = 0.0
     """Weight of the divergence from the behaviour prior."""

@@ -47,9 +47,9 @@ class TrainAgentConfig:
     """A policy's folder to go on from."""
     clone: Literal["none", "expert", "all"] = "none"
     """Whose stored decisions the actor imitates before it dreams."""
-    clone_steps: int = 1500
+    clone_steps: int = 2500
     clone_batch_size: int = 256
-    updates: int = 600
+    updates: int = 180
     """Updates in the dream; 0 leaves the actor as it starts."""
     batch_size: int = 64
     """Dreams of an update."""
