@@ -44,6 +44,10 @@ GROUPS: dict[str, dict[str, str]] = {
         "off_road_auc_offset": "AUC of the lateral offset alone",
         "off_road_events": "departures",
     },
+    "Risk is neither over- nor underrated": {
+        "terminations_foreseen": "terminations foreseen within 15 steps",
+        "terminations_real": "terminations within 15 steps",
+    },
 }
 TARGETS = {
     "psnr_gain_5": 5.0, "psnr_gain_15": 3.5, "psnr_gain_30": 2.0, "shuffled_ratio_5": 4.0,

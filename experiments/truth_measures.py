@@ -23,6 +23,8 @@ from dreamdrive.worldmodel.state import RolloutState
 HORIZONS = (1, 5, 15, 30)
 EVENT_LEADS = (2, 4, 7, 10)
 """Steps before an event from which it is to be foreseen."""
+RISK_STEPS = 15
+"""Steps over which foreseen terminations are counted beside real ones."""
 MOVING_MPS = 2.0
 """Speed from which on steering and pedals show."""
 
@@ -253,6 +255,33 @@ def event_truth(
     return {key: value / len(leads) if leads else none for key, value in sums.items()} | measures
 
 
+def risk_truth(model: WorldModel, table: FrameTable, config: MeasureConfig) -> dict[str, float]:
+    """Returns how many terminations are foreseen within `RISK_STEPS`, and how many there were.
+
+    Frames are drawn evenly, those shortly before an end as often as others; a window that meets a
+    termination is followed up to it.
+    """
+    C, H = config.context, RISK_STEPS
+    episode = torch.arange(len(table.start_E)).repeat_interleave(table.length_E)
+    row = torch.arange(len(table))
+    last = (table.start_E + table.length_E - 1)[episode]
+    has_past = row - table.start_E[episode] >= C - 1
+    is_known = (row + H <= last) | ((row < last) & (table.cause_N[last] > 0))
+    usable = row[has_past & is_known]
+    generator = torch.Generator().manual_seed(config.seed + 2)
+    now = usable[torch.randperm(len(usable), generator=generator)[: config.num_event_windows]]
+    future = torch.minimum(now[:, None] + torch.arange(1, H + 1), last[now][:, None])
+    past = now[:, None] + torch.arange(1 - C, 1)
+    result = dream(model, table, past, table.action_NA[future], config, decode=False)
+    steps = (last[now] - now).clamp_max(H)
+    survival = result.survival.gather(1, steps[:, None] - 1)
+    ended = (table.cause_N[last[now]] > 0) & (last[now] - now <= H)
+    return {
+        "terminations_foreseen": float((1.0 - survival).sum()),
+        "terminations_real": float(ended.sum()),
+    }
+
+
 def measure(model: WorldModel, store: EpisodeStore, config: MeasureConfig) -> dict[str, float]:
     """Returns all measures of one model on unseen episodes."""
     table = FrameTable.load(store, model.config.causes)
@@ -261,4 +290,5 @@ def measure(model: WorldModel, store: EpisodeStore, config: MeasureConfig) -> di
         **picture_truth(model, table, config),
         **event_truth(model, table, config, collisions, "collision"),
         **event_truth(model, table, config, ["off_road"], "off_road"),
+        **risk_truth(model, table, config),
     }

@@ -3,7 +3,13 @@
 import pytest
 import torch
 
-from dreamdrive.experiments.truth_measures import EVENT_LEADS, MeasureConfig, event_truth
+from dreamdrive.experiments.truth_measures import (
+    EVENT_LEADS,
+    RISK_STEPS,
+    MeasureConfig,
+    event_truth,
+    risk_truth,
+)
 from dreamdrive.worldmodel.episodes import FrameTable
 from support.point_mass import SPEED, PointMassWorld
 
@@ -63,3 +69,14 @@ def test_an_event_that_never_happened_has_no_auc(drives: FrameTable) -> None:
     row = event_truth(PointMassWorld(), drives, CONFIG, ["off_road"], "off_road")
     assert row["off_road_auc"] != row["off_road_auc"]
     assert row["off_road_events"] == 0.0
+
+
+def test_as_many_ends_are_foreseen_as_there_are(drives: FrameTable) -> None:
+    seen = risk_truth(PointMassWorld(), drives, MeasureConfig(num_event_windows=10_000))
+    assert seen["terminations_real"] == CRASHES * RISK_STEPS
+    assert seen["terminations_foreseen"] == pytest.approx(CRASHES * RISK_STEPS, rel=0.2)
+    constant = risk_truth(ConstantRisk(), drives, MeasureConfig(num_event_windows=10_000))
+    left = [LENGTH - 1 - row for row in range(CONFIG.context - 1, LENGTH - 1)]
+    expected = CRASHES * sum(1.0 - 0.95 ** min(steps, RISK_STEPS) for steps in left)
+    expected += QUIET * sum(1.0 - 0.95**RISK_STEPS for steps in left if steps >= RISK_STEPS)
+    assert constant["terminations_foreseen"] == pytest.approx(expected, rel=1e-4)
