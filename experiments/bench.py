@@ -130,7 +130,9 @@ def as_json(rows: list[Row]) -> dict[str, Any]:
         "commit": git_commit(),
         "command": "dreamdrive bench",
         "machine": machine(),
-        "versions": installed_versions(("dreamdrive", "torch", "numpy", "carla", "gymnasium")),
+        "versions": installed_versions(
+            ("dreamdrive", "torch", "numpy", "numba", "carla", "gymnasium")
+        ),
         "rows": [asdict(row) | {"holds": row.holds} for row in rows],
     }
 

@@ -1,4 +1,4 @@
-"""Moving bodies as arrays, a row each, so that a tick is a few array operations."""
+"""Moving bodies as rows of numbers, so that a tick is a few loops over arrays."""
 
 from typing import Any, ClassVar
 
@@ -10,12 +10,29 @@ from dreamdrive.envs.embedded.wire import VEHICLE_RECORD, WALKER_RECORD
 
 ACTIVE = 1
 
+_COMMON: list[tuple[Any, ...]] = [
+    ("pose", "f8", 3), ("velocity", "f8", 2), ("acceleration", "f8", 2), ("yaw_rate", "f8"),
+    ("z", "f8"), ("half", "f8", 2), ("mass", "f8"), ("physics", "f8"), ("constant", "f8", 3),
+]  # fmt: skip
+VEHICLE_STATE = np.dtype(
+    [
+        *_COMMON, ("throttle", "f8"), ("steer", "f8"), ("brake", "f8"), ("hand_brake", "f8"),
+        ("reverse", "f8"), ("manual", "f8"), ("gear", "f8"), ("wheelbase", "f8"),
+        ("max_steer", "f8"), ("power", "f8"), ("speed_limit", "f8"),
+    ],
+    align=True,
+)  # fmt: skip
+WALKER_STATE = np.dtype([*_COMMON, ("direction", "f8", 3), ("speed", "f8")], align=True)
+
 
 class Bodies:
-    """Rows of bodies, with the numbers that every body has.
+    """Rows of bodies; each number that a body has is an attribute, a view into the rows.
 
     Attributes:
         id: Actor ids, shape (n,).
+        row: Index of each actor's row.
+        state: The rows, shape (n,).
+        record: What a snapshot says of them, shape (n,).
         pose: x, y, yaw in radians (left-handed), shape (n, 3).
         velocity: Along x and y, shape (n, 2).
         acceleration: Likewise.
@@ -24,20 +41,15 @@ class Bodies:
         half: Half length and half width, shape (n, 2).
         mass: In kilograms.
         physics: Whether the body moves by itself.
+        constant: Constant velocity in the body's axes, and whether it is on, shape (n, 3).
     """
 
-    FIELDS: ClassVar[dict[str, tuple[int, ...]]] = {
-        "pose": (3,), "velocity": (2,), "acceleration": (2,), "yaw_rate": (), "z": (),
-        "half": (2,), "mass": (), "physics": (), "constant": (3,),
-    }  # fmt: skip
+    STATE: ClassVar[np.dtype[Any]]
     RECORD: ClassVar[np.dtype[Any]]
 
     def __init__(self) -> None:
         self.id = np.zeros(0, np.int64)
-        self.row: dict[int, int] = {}
-        for name, shape in self.FIELDS.items():
-            setattr(self, name, np.zeros((0, *shape)))
-        self.record = np.zeros(0, self.RECORD)
+        self._keep(np.zeros(0, self.STATE))
 
     pose: NDArray[np.float64]
     velocity: NDArray[np.float64]
@@ -48,32 +60,31 @@ class Bodies:
     mass: NDArray[np.float64]
     physics: NDArray[np.float64]
     constant: NDArray[np.float64]
-    """Constant velocity in the body's axes, and whether it is on."""
 
     def __len__(self) -> int:
         """Returns the number of bodies."""
         return len(self.id)
 
     def add(self, actor: int, **values: Any) -> int:
-        """Adds a row and returns its index; fields not given are 0."""
-        self.row[actor] = len(self.id)
+        """Adds a row and returns its index; numbers not given are 0."""
+        added = np.zeros(1, self.STATE)
+        for name, value in values.items():
+            added[name] = value
         self.id = np.append(self.id, actor)
-        for name, shape in self.FIELDS.items():
-            value = np.broadcast_to(np.asarray(values.get(name, 0.0), np.float64), shape)
-            setattr(self, name, np.concatenate([getattr(self, name), value[None]]))
-        self._rebuild()
+        self._keep(np.concatenate([self.state, added]))
         return self.row[actor]
 
     def remove(self, actor: int) -> None:
         """Removes a row; rows behind it move up."""
         index = self.row[actor]
         self.id = np.delete(self.id, index)
-        for name in self.FIELDS:
-            setattr(self, name, np.delete(getattr(self, name), index, axis=0))
-        self.row = {int(actor): row for row, actor in enumerate(self.id)}
-        self._rebuild()
+        self._keep(np.delete(self.state, index))
 
-    def _rebuild(self) -> None:
+    def _keep(self, state: NDArray[Any]) -> None:
+        self.state = state
+        for name in self.STATE.names or ():
+            setattr(self, name, state[name])
+        self.row = {int(actor): row for row, actor in enumerate(self.id)}
         self.record = np.zeros(len(self.id), self.RECORD)
         self.record["id"] = self.id
         self.record["state"] = ACTIVE
@@ -82,24 +93,11 @@ class Bodies:
         """Returns x, y, half length, half width and yaw of each body, shape (n, 5)."""
         return np.concatenate([self.pose[:, :2], self.half, self.pose[:, 2:]], 1)
 
-    def fill_common(self) -> None:
-        """Writes what all records share."""
-        record = self.record
-        record["location"][:, :2] = self.pose[:, :2]
-        record["location"][:, 2] = self.z
-        record["rotation"][:, 1] = np.degrees(self.pose[:, 2])
-        record["velocity"][:, :2] = self.velocity
-        record["angular"][:, 2] = np.degrees(self.yaw_rate)
-        record["acceleration"][:, :2] = self.acceleration
-
 
 class Vehicles(Bodies):
-    """Vehicles, with their controls and what they are told of lights and limits."""
+    """Vehicles, with their controls and the speed limit where they are."""
 
-    FIELDS: ClassVar = Bodies.FIELDS | {
-        "throttle": (), "steer": (), "brake": (), "hand_brake": (), "reverse": (), "manual": (),
-        "gear": (), "wheelbase": (), "max_steer": (), "power": (), "speed_limit": (),
-    }  # fmt: skip
+    STATE: ClassVar = VEHICLE_STATE
     RECORD: ClassVar = VEHICLE_RECORD
 
     throttle: NDArray[np.float64]
@@ -122,18 +120,11 @@ class Vehicles(Bodies):
             power=model.power_w, speed_limit=30.0 / 3.6,
         )  # fmt: skip
 
-    def fill(self) -> None:
-        """Writes the records of a snapshot, but for the lights."""
-        self.fill_common()
-        for name in ("throttle", "steer", "brake", "hand_brake", "reverse", "manual", "gear"):
-            self.record[name] = getattr(self, name)
-        self.record["speed_limit"] = self.speed_limit * 3.6
-
 
 class Walkers(Bodies):
     """Walkers, with the direction and speed that they are told."""
 
-    FIELDS: ClassVar = Bodies.FIELDS | {"direction": (3,), "speed": ()}
+    STATE: ClassVar = WALKER_STATE
     RECORD: ClassVar = WALKER_RECORD
 
     direction: NDArray[np.float64]
@@ -143,19 +134,3 @@ class Walkers(Bodies):
         """Adds a walker that stands still."""
         half = (WALKER_EXTENT[0], WALKER_EXTENT[1])
         self.add(actor, pose=pose, z=z, half=half, mass=WALKER_MASS_KG, physics=1.0)
-
-    def step(self, dt_s: float) -> None:
-        """Moves every walker along its direction."""
-        length = np.maximum(np.hypot(self.direction[:, 0], self.direction[:, 1]), 1e-6)
-        heading = self.direction[:, :2] / length[:, None]
-        self.velocity[:] = heading * self.speed[:, None] * self.physics[:, None]
-        self.pose[:, :2] += self.velocity * dt_s
-        turned = self.speed > 0.0
-        yaw = np.arctan2(heading[:, 1], heading[:, 0])
-        self.pose[:, 2] = np.where(turned, yaw, self.pose[:, 2])
-
-    def fill(self) -> None:
-        """Writes the records of a snapshot."""
-        self.fill_common()
-        self.record["direction"] = self.direction
-        self.record["speed"] = self.speed

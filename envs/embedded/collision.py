@@ -4,14 +4,21 @@ Reference:
     Gottschalk et al. 1996, "OBBTree" (separating axes of two boxes).
 """
 
-from functools import lru_cache
+import math
 from typing import NamedTuple
 
 import numpy as np
+from numba import boolean, float64, int64, types, void
 from numpy.typing import NDArray
 
+from dreamdrive.envs.embedded.compiled import compiled
+
 Array = NDArray[np.float64]
+Indices = NDArray[np.int64]
 RESTITUTION = 0.1
+CELL_M = 1.0
+REACH_M = 6.0
+"""Clearances beyond this count as this, so larger bodies are always near."""
 
 
 class Contacts(NamedTuple):
@@ -23,8 +30,8 @@ class Contacts(NamedTuple):
         depth: Overlap along it, shape (p,).
     """
 
-    first: NDArray[np.int64]
-    second: NDArray[np.int64]
+    first: Indices
+    second: Indices
     normal: Array
     depth: Array
 
@@ -39,42 +46,33 @@ class ClearanceMap:
         boxes: x, y, half length, half width, yaw of each, shape (m, 5).
     """
 
-    REACH_M = 6.0
-    """Clearances beyond this count as this, so larger bodies are always near."""
-
-    CELL_M = 1.0
-
     def __init__(self, boxes: Array) -> None:
-        self._is_empty = not len(boxes)
-        if self._is_empty:
+        if not len(boxes):
+            self._low, self._clear = np.zeros(2), np.full((1, 1), np.inf)
             return
-        radius = np.hypot(boxes[:, 2], boxes[:, 3]) + self.REACH_M + 2.0 * self.CELL_M
+        radius = np.hypot(boxes[:, 2], boxes[:, 3]) + REACH_M + 2.0 * CELL_M
         self._low = (boxes[:, :2] - radius[:, None]).min(0)
         high = (boxes[:, :2] + radius[:, None]).max(0)
-        self._shape = np.ceil((high - self._low) / self.CELL_M).astype(int) + 1
-        self._clear = np.full(self._shape, self.REACH_M)
+        shape = np.ceil((high - self._low) / CELL_M).astype(int) + 1
+        self._clear = np.full(shape, REACH_M)
         for box, reach in zip(boxes, radius, strict=True):
-            first = np.maximum(((box[:2] - reach - self._low) / self.CELL_M).astype(int), 0)
-            end = ((box[:2] + reach - self._low) / self.CELL_M).astype(int) + 1
+            first = np.maximum(((box[:2] - reach - self._low) / CELL_M).astype(int), 0)
+            end = ((box[:2] + reach - self._low) / CELL_M).astype(int) + 1
             window = self._clear[first[0] : end[0], first[1] : end[1]]
             x, y = (
-                self._low[k] + (first[k] + 0.5 + np.arange(window.shape[k])) * self.CELL_M - box[k]
+                self._low[k] + (first[k] + 0.5 + np.arange(window.shape[k])) * CELL_M - box[k]
                 for k in (0, 1)
             )
             cos, sin = np.cos(box[4]), np.sin(box[4])
             along = np.abs(x[:, None] * cos + y[None] * sin) - box[2]
             across = np.abs(y[None] * cos - x[:, None] * sin) - box[3]
             gap = np.hypot(np.maximum(along, 0.0), np.maximum(across, 0.0))
-            np.minimum(window, gap - 0.75 * self.CELL_M, out=window)
+            np.minimum(window, gap - 0.75 * CELL_M, out=window)
 
-    def near(self, boxes: Array, radius: Array) -> NDArray[np.int64]:
-        """Returns which boxes of a circumscribed radius may touch one of the map's, shape (k,)."""
-        if self._is_empty:
-            return np.zeros(0, np.int64)
-        cell = ((boxes[:, :2] - self._low) / self.CELL_M).astype(np.int64)
-        cell = np.minimum(np.maximum(cell, 0), self._shape - 1)
-        clear = self._clear[cell[:, 0], cell[:, 1]]
-        return np.nonzero((clear < radius) | (radius >= self.REACH_M))[0]
+    def near(self, boxes: Array) -> Indices:
+        """Returns which boxes, shape (n, 5), may touch one of the map's, shape (k,)."""
+        found = np.empty(len(boxes), np.int64)
+        return found[: _near(boxes, self._clear, self._low[0], self._low[1], found)]
 
 
 def find_contacts(boxes: Array, others: Array | None = None) -> Contacts:
@@ -85,53 +83,8 @@ def find_contacts(boxes: Array, others: Array | None = None) -> Contacts:
         others: Likewise, shape (m, 5); None looks for pairs within `boxes`, each once.
     """
     second = boxes if others is None else others
-    if not len(boxes) or not len(second):
-        return NONE
-    radius_a = np.hypot(boxes[:, 2], boxes[:, 3])
-    radius_b = radius_a if others is None else np.hypot(second[:, 2], second[:, 3])
-    dx = boxes[:, None, 0] - second[None, :, 0]
-    dy = boxes[:, None, 1] - second[None, :, 1]
-    reach = radius_a[:, None] + radius_b[None]
-    near = dx * dx + dy * dy < reach * reach
-    if others is None:
-        near &= _upper(len(boxes))
-    a, b = np.nonzero(near)
-    if not len(a):
-        return NONE
-    return _separate(a, b, boxes[a], second[b])
-
-
-@lru_cache(maxsize=64)
-def _upper(size: int) -> NDArray[np.bool_]:
-    """Returns a mask of the pairs whose second index is larger, shape (size, size)."""
-    return np.tri(size, k=-1, dtype=bool).T
-
-
-def _separate(a: NDArray[np.int64], b: NDArray[np.int64], p: Array, q: Array) -> Contacts:
-    """Returns which candidate pairs touch, by the four axes of their sides."""
-    delta = p[:, :2] - q[:, :2]
-    axes_p = np.stack([np.cos(p[:, 4]), np.sin(p[:, 4])], 1)
-    axes_q = np.stack([np.cos(q[:, 4]), np.sin(q[:, 4])], 1)
-    side_p = np.stack([-axes_p[:, 1], axes_p[:, 0]], 1)
-    side_q = np.stack([-axes_q[:, 1], axes_q[:, 0]], 1)
-    axes = np.stack([axes_p, side_p, axes_q, side_q], 1)
-
-    def reach(axis: Array, side: Array, half: Array) -> Array:
-        along = np.abs(np.einsum("nkd,nd->nk", axes, axis)) * half[:, :1]
-        across = np.abs(np.einsum("nkd,nd->nk", axes, side)) * half[:, 1:]
-        result: Array = along + across
-        return result
-
-    apart = np.einsum("nkd,nd->nk", axes, delta)
-    depth = reach(axes_p, side_p, p[:, 2:4]) + reach(axes_q, side_q, q[:, 2:4]) - np.abs(apart)
-    least = depth.argmin(1)
-    rows = np.arange(len(a))
-    touching = depth[rows, least] > 0.0
-    sign = np.where(apart[rows, least] >= 0.0, 1.0, -1.0)
-    normal = axes[rows, least] * sign[:, None]
-    return Contacts(
-        a[touching], b[touching], normal[touching], depth[rows, least][touching]
-    )  # fmt: skip
+    num_close = _count_close(boxes, second, others is None)
+    return Contacts(*_search(boxes, second, others is None, num_close)) if num_close else NONE
 
 
 def resolve(
@@ -148,20 +101,118 @@ def resolve(
         others: Position, velocity and mass of the second bodies; None where they are the same
             bodies. An infinite mass does not move.
     """
-    position_b, velocity_b, mass_b = others or (position, velocity, mass)
     impulses = np.zeros((len(contacts.first), 2))
-    for k, (i, j) in enumerate(zip(contacts.first, contacts.second, strict=True)):
-        normal = contacts.normal[k]
-        inverse_a, inverse_b = 1.0 / mass[i], 1.0 / mass_b[j]
-        total = inverse_a + inverse_b
-        position[i] += normal * contacts.depth[k] * inverse_a / total
-        closing = float((velocity[i] - velocity_b[j]) @ normal)
-        if inverse_b > 0.0:
-            position_b[j] -= normal * contacts.depth[k] * inverse_b / total
-        if closing < 0.0:
-            impulse = -(1.0 + RESTITUTION) * closing / total * normal
-            velocity[i] += impulse * inverse_a
-            if inverse_b > 0.0:
-                velocity_b[j] -= impulse * inverse_b
-            impulses[k] = impulse
+    bodies = (position, velocity, mass)
+    _part(*contacts, *bodies, *(others or bodies), impulses)
     return impulses
+
+
+_BOXES = float64[:, ::1]
+
+
+@compiled(int64(_BOXES, float64[:, ::1], float64, float64, int64[::1]))
+def _near(boxes: Array, clear: Array, low_x: float, low_y: float, found: Indices) -> int:
+    """Writes which boxes are near enough to a solid to touch it, and returns how many they are."""
+    count = 0
+    for i in range(len(boxes)):
+        radius = math.hypot(boxes[i, 2], boxes[i, 3])
+        row, column = (boxes[i, 0] - low_x) / CELL_M, (boxes[i, 1] - low_y) / CELL_M
+        clearance = math.inf
+        if 0.0 <= row < clear.shape[0] and 0.0 <= column < clear.shape[1]:
+            clearance = clear[int(row), int(column)]
+        if clearance < radius or radius >= REACH_M:
+            found[count] = i
+            count += 1
+    return count
+
+
+@compiled()
+def _is_close(p: Array, q: Array) -> bool:
+    """Returns whether the circumscribed circles of two boxes overlap."""
+    dx, dy = p[0] - q[0], p[1] - q[1]
+    reach = math.hypot(p[2], p[3]) + math.hypot(q[2], q[3])
+    return dx * dx + dy * dy < reach * reach
+
+
+@compiled()
+def _overlap(p: Array, q: Array) -> tuple[float, float, float]:
+    """Returns the least overlap of two boxes along the axes of their sides, and that axis.
+
+    The axis points from the second to the first; boxes whose overlap is not positive do not touch.
+    """
+    dx, dy = p[0] - q[0], p[1] - q[1]
+    cos_p, sin_p, cos_q, sin_q = math.cos(p[4]), math.sin(p[4]), math.cos(q[4]), math.sin(q[4])
+    least, normal_x, normal_y = math.inf, 0.0, 0.0
+    for x, y in ((cos_p, sin_p), (-sin_p, cos_p), (cos_q, sin_q), (-sin_q, cos_q)):
+        apart = dx * x + dy * y
+        overlap = abs(x * cos_p + y * sin_p) * p[2] + abs(y * cos_p - x * sin_p) * p[3]
+        overlap += abs(x * cos_q + y * sin_q) * q[2] + abs(y * cos_q - x * sin_q) * q[3]
+        overlap -= abs(apart)
+        if overlap < least:
+            sign = 1.0 if apart >= 0.0 else -1.0
+            least, normal_x, normal_y = overlap, x * sign, y * sign
+    return least, normal_x, normal_y
+
+
+@compiled(int64(_BOXES, _BOXES, boolean))
+def _count_close(boxes: Array, others: Array, is_same: bool) -> int:
+    """Returns how many pairs of boxes have circumscribed circles that overlap."""
+    count = 0
+    for i in range(len(boxes)):
+        for j in range(i + 1 if is_same else 0, len(others)):
+            count += _is_close(boxes[i], others[j])
+    return count
+
+
+@compiled(
+    types.Tuple((int64[::1], int64[::1], float64[:, ::1], float64[::1]))(
+        _BOXES, _BOXES, boolean, int64
+    )
+)
+def _search(
+    boxes: Array, others: Array, is_same: bool, num_close: int
+) -> tuple[Indices, Indices, Array, Array]:
+    """Returns first, second, normal and depth of touching pairs, in the order of the indices."""
+    first, second = np.empty(num_close, np.int64), np.empty(num_close, np.int64)
+    normal, depth = np.empty((num_close, 2)), np.empty(num_close)
+    count = 0
+    for i in range(len(boxes)):
+        for j in range(i + 1 if is_same else 0, len(others)):
+            if _is_close(boxes[i], others[j]):
+                overlap, x, y = _overlap(boxes[i], others[j])
+                if overlap > 0.0:
+                    first[count], second[count], depth[count] = i, j, overlap
+                    normal[count, 0], normal[count, 1] = x, y
+                    count += 1
+    return first[:count], second[:count], normal[:count], depth[:count]
+
+
+_COLUMN, _ROWS = float64[:], float64[:, :]
+
+
+@compiled(
+    void(
+        int64[::1], int64[::1], float64[:, ::1], float64[::1], _ROWS, _ROWS, _COLUMN, _ROWS, _ROWS,
+        _COLUMN, float64[:, ::1],
+    )
+)  # fmt: skip
+def _part(
+    first: Indices, second: Indices, normal: Array, depth: Array, position_a: Array,
+    velocity_a: Array, mass_a: Array, position_b: Array, velocity_b: Array, mass_b: Array,
+    impulses: Array,
+) -> None:  # fmt: skip
+    """Parts the bodies of each contact in turn, in place."""
+    for k in range(len(first)):
+        i, j = first[k], second[k]
+        inverse_a, inverse_b = 1.0 / mass_a[i], 1.0 / mass_b[j]
+        total = inverse_a + inverse_b
+        closing = 0.0
+        for d in range(2):
+            closing += (velocity_a[i, d] - velocity_b[j, d]) * normal[k, d]
+        impulse = max(0.0, -(1.0 + RESTITUTION) * closing / total)
+        for d in range(2):
+            impulses[k, d] = impulse * normal[k, d]
+            position_a[i, d] += normal[k, d] * depth[k] * inverse_a / total
+            position_b[j, d] -= normal[k, d] * depth[k] * inverse_b / total
+            velocity_a[i, d] += impulses[k, d] * inverse_a
+            velocity_b[j, d] -= impulses[k, d] * inverse_b

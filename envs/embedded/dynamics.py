@@ -1,6 +1,7 @@
-"""How vehicles move: a bicycle with limits of throttle, brake, steering and grip.
+"""How bodies move: vehicles as bicycles with limits of throttle, brake, steering and grip.
 
-Vectorised over n vehicles in CARLA's left-handed axes: yaw and steering are positive to the right.
+Walkers go where they are told. CARLA's axes are left-handed: yaw and steering are positive to the
+right.
 
     yaw rate r = u tan(δ) / L, limited so that |r u| stays within the grip of the tyres
     du/dt = throttle · min(a_max, P / (m |u|)) - drag - rolling, or brake
@@ -9,10 +10,15 @@ Reference:
     Rajamani 2012, "Vehicle Dynamics and Control", section 2.2 (kinematic bicycle).
 """
 
+import math
+from typing import Any
+
 import numpy as np
+from numba import float64, from_dtype, void
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from dreamdrive.envs.embedded.bodies import VEHICLE_STATE, WALKER_STATE
+from dreamdrive.envs.embedded.compiled import compiled
 
 GRIP_MPS2 = 7.8
 MAX_DRIVE_MPS2 = 4.5
@@ -24,72 +30,108 @@ DRAG_PER_M = 0.0004
 """Air drag per speed squared, half of air density times C_d A over m, of a car of 1,700 kg."""
 SLIDE_MPS2 = 7.0
 """Deceleration of a sideways slide, as after a collision."""
-STEERING_CURVE = (np.array([0.0, 20.0, 60.0, 120.0]) / 3.6, np.array([1.0, 0.9, 0.8, 0.7]))
+STEERING_CURVE = ((0.0, 20.0 / 3.6, 60.0 / 3.6, 120.0 / 3.6), (1.0, 0.9, 0.8, 0.7))
 """Share of the steering angle that is left at a speed in m/s."""
 
-
-def steer_angle(steer: Array, speed: Array, max_steer: Array) -> Array:
-    """Returns the angle of the front wheels in radians."""
-    share: Array = np.interp(np.abs(speed), *STEERING_CURVE)
-    return steer * max_steer * share
+_CARS = from_dtype(VEHICLE_STATE)[::1]
 
 
-def longitudinal_acceleration(
-    speed: Array, throttle: Array, brake: Array, hand_brake: Array, reverse: Array,
-    mass_kg: Array, power_w: Array, dt_s: float,
-) -> Array:  # fmt: skip
+@compiled()
+def _steering_share(speed: float) -> float:
+    """Returns the share of the steering angle that is left at a speed."""
+    speeds, shares = STEERING_CURVE
+    for k in range(1, len(speeds)):
+        if speed < speeds[k]:
+            slope = (shares[k] - shares[k - 1]) / (speeds[k] - speeds[k - 1])
+            return shares[k - 1] + slope * (speed - speeds[k - 1])
+    return shares[-1]
+
+
+@compiled()
+def _shrunk(value: float, amount: float) -> float:
+    """Returns a value that is nearer to 0 by an amount, but not beyond."""
+    return math.copysign(max(abs(value) - amount, 0.0), value)
+
+
+@compiled()
+def _acceleration(car: Any, speed: float, dt_s: float) -> float:
     """Returns the acceleration along the heading; brakes never turn a vehicle round."""
-    pull = np.minimum(MAX_DRIVE_MPS2, power_w / (mass_kg * np.maximum(np.abs(speed), 1.0)))
-    drive = throttle * pull * np.where(reverse > 0, -1.0, 1.0)
-    slow = brake * MAX_BRAKE_MPS2 + hand_brake * HAND_BRAKE_MPS2 + ROLLING_MPS2
-    slow = slow + np.where(throttle <= 0.0, ENGINE_BRAKE_MPS2, 0.0) + DRAG_PER_M * speed * speed
-    free = speed + drive * dt_s
-    stopped = np.sign(free) * np.maximum(np.abs(free) - slow * dt_s, 0.0)
-    result: Array = (stopped - speed) / dt_s
-    return result
+    if car.constant[2] > 0.0:
+        return (car.constant[0] - speed) / dt_s
+    pull = min(MAX_DRIVE_MPS2, car.power / (car.mass * max(abs(speed), 1.0)))
+    drive = -car.throttle * pull if car.reverse > 0.0 else car.throttle * pull
+    slow = car.brake * MAX_BRAKE_MPS2 + car.hand_brake * HAND_BRAKE_MPS2 + ROLLING_MPS2
+    slow += DRAG_PER_M * speed * speed
+    if car.throttle <= 0.0:
+        slow += ENGINE_BRAKE_MPS2
+    return (_shrunk(speed + drive * dt_s, slow * dt_s) - speed) / dt_s
 
 
-def step(
-    pose: Array, velocity: Array, steer: Array, acceleration: Array, wheelbase: Array,
-    max_steer: Array, dt_s: float,
-) -> tuple[Array, Array, Array]:  # fmt: skip
-    """Returns poses, velocities and yaw rates after a time step.
+@compiled()
+def _drive_one(car: Any, dt_s: float) -> None:
+    """Moves one vehicle; its pose is that of the point half way between the axles."""
+    pose, velocity = car.pose, car.velocity
+    cos, sin = math.cos(pose[2]), math.sin(pose[2])
+    u = velocity[0] * cos + velocity[1] * sin
+    w = velocity[1] * cos - velocity[0] * sin
+    acceleration = _acceleration(car, u, dt_s)
+    middle = u + 0.5 * acceleration * dt_s
+    magnitude = abs(middle)
+    angle = car.steer * car.max_steer * _steering_share(magnitude)
+    limit = GRIP_MPS2 / max(magnitude, 0.5)
+    rate = min(max(middle * math.tan(angle) / car.wheelbase, -limit), limit)
+    # The centre moves sideways by half the wheelbase times the yaw rate, whatever limits it.
+    sideways = 0.5 * rate * car.wheelbase if magnitude > 0.1 else 0.0
+    across = sideways + _shrunk(w - sideways, SLIDE_MPS2 * dt_s)
+    half = pose[2] + 0.5 * rate * dt_s
+    pose[0] += (middle * math.cos(half) - across * math.sin(half)) * dt_s
+    pose[1] += (middle * math.sin(half) + across * math.cos(half)) * dt_s
+    yaw = pose[2] + rate * dt_s
+    pose[2] = (yaw + math.pi) % (2.0 * math.pi) - math.pi
+    u += acceleration * dt_s
+    velocity[0] = u * math.cos(yaw) - across * math.sin(yaw)
+    velocity[1] = u * math.sin(yaw) + across * math.cos(yaw)
+    car.yaw_rate = rate
+
+
+@compiled(void(_CARS, float64))
+def drive(cars: Any, dt_s: float) -> None:
+    """Moves vehicles by one time step, in place; those without physics stand still.
 
     Args:
-        pose: x, y and yaw of each vehicle's centre, shape (n, 3).
-        velocity: Along x and y, shape (n, 2).
-        steer: Steering in [-1, 1], positive to the right.
-        acceleration: Along the heading.
-        wheelbase: In metres; the centre is half way between the axles.
-        max_steer: Largest angle of the front wheels, in radians.
+        cars: Rows of `VEHICLE_STATE`, shape (n,).
         dt_s: Length of the step.
     """
-    yaw = pose[:, 2]
-    cos, sin = np.cos(yaw), np.sin(yaw)
-    u = velocity[:, 0] * cos + velocity[:, 1] * sin
-    w = velocity[:, 1] * cos - velocity[:, 0] * sin
-    middle = u + 0.5 * acceleration * dt_s
-    magnitude = np.abs(middle)
-    tangent = np.tan(steer_angle(steer, middle, max_steer))
-    rate = middle * tangent / wheelbase
-    limit = GRIP_MPS2 / np.maximum(magnitude, 0.5)
-    rate = np.minimum(np.maximum(rate, -limit), limit)
-    # The centre moves sideways by half the wheelbase times the yaw rate, whatever limits it.
-    sideways = 0.5 * rate * wheelbase * (magnitude > 0.1)
-    slide = w - sideways
-    slide = np.sign(slide) * np.maximum(np.abs(slide) - SLIDE_MPS2 * dt_s, 0.0)
-    turned = rate * dt_s
-    yaw_next = yaw + turned
-    half = yaw + 0.5 * turned
-    cos_h, sin_h = np.cos(half), np.sin(half)
-    across = sideways + slide
-    moved = np.empty_like(pose)
-    moved[:, 0] = pose[:, 0] + (middle * cos_h - across * sin_h) * dt_s
-    moved[:, 1] = pose[:, 1] + (middle * sin_h + across * cos_h) * dt_s
-    moved[:, 2] = (yaw_next + np.pi) % (2.0 * np.pi) - np.pi
-    u_next = u + acceleration * dt_s
-    cos, sin = np.cos(yaw_next), np.sin(yaw_next)
-    speed = np.empty_like(velocity)
-    speed[:, 0] = u_next * cos - across * sin
-    speed[:, 1] = u_next * sin + across * cos
-    return moved, speed, rate
+    for i in range(len(cars)):
+        car = cars[i]
+        if car.physics > 0.0:
+            _drive_one(car, dt_s)
+        else:
+            car.velocity[0] = car.velocity[1] = car.yaw_rate = 0.0
+
+
+@compiled(void(_CARS, float64[:, ::1], float64))
+def accelerate(cars: Any, before: NDArray[np.float64], dt_s: float) -> None:
+    """Writes the accelerations of vehicles that had velocities `before`, shape (n, 2)."""
+    for i in range(len(cars)):
+        for d in range(2):
+            cars[i].acceleration[d] = (cars[i].velocity[d] - before[i, d]) / dt_s
+
+
+@compiled(void(from_dtype(WALKER_STATE)[::1], float64))
+def walk(walkers: Any, dt_s: float) -> None:
+    """Moves walkers along their directions by one time step, in place.
+
+    Args:
+        walkers: Rows of `WALKER_STATE`, shape (n,).
+        dt_s: Length of the step.
+    """
+    for i in range(len(walkers)):
+        walker = walkers[i]
+        x, y = walker.direction[0], walker.direction[1]
+        speed = walker.speed * walker.physics / max(math.hypot(x, y), 1e-6)
+        walker.velocity[0], walker.velocity[1] = x * speed, y * speed
+        walker.pose[0] += walker.velocity[0] * dt_s
+        walker.pose[1] += walker.velocity[1] * dt_s
+        if walker.speed > 0.0:
+            walker.pose[2] = math.atan2(y, x)

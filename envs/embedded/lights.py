@@ -1,18 +1,36 @@
 """Traffic lights: each junction shows its phases in turn, green, yellow, then all red."""
 
+from typing import Any
+
 import numpy as np
+from numba import float64, from_dtype, int64, void
 from numpy.typing import NDArray
 
+from dreamdrive.envs.embedded.compiled import compiled
 from dreamdrive.envs.embedded.towns import Town
 
 RED, YELLOW, GREEN = 0, 1, 2
 GREEN_S, YELLOW_S, ALL_RED_S = 9.0, 3.0, 2.0
+
+LIGHT_STATE = np.dtype(
+    [
+        ("colour", "i8"), ("elapsed_s", "f8"), ("green_s", "f8"), ("yellow_s", "f8"),
+        ("red_s", "f8"), ("group", "i8"), ("turn", "i8"),
+    ],
+    align=True,
+)  # fmt: skip
+"""A light: what it shows, for how long, its set times, its junction, its phase there."""
+JUNCTION_STATE = np.dtype(
+    [("phase", "i8"), ("stage", "i8"), ("timer_s", "f8"), ("num_phases", "i8")], align=True
+)
+"""A junction: the phase in turn, what it shows, for how long, and how many phases there are."""
 
 
 class TrafficLights:
     """The state of all lights of a town.
 
     Attributes:
+        state: Rows of `LIGHT_STATE`, shape (n,); the next five are views into it.
         colour: State of each light, shape (n,).
         elapsed_s: Time in that state.
         green_s, yellow_s, red_s: Set times of each light; `red_s` is the pause with all red.
@@ -20,36 +38,35 @@ class TrafficLights:
     """
 
     def __init__(self, town: Town) -> None:
-        n = len(town.lights)
-        self.town = town
-        self.colour = np.full(n, RED, np.int64)
-        self.elapsed_s = np.zeros(n)
-        self.green_s, self.yellow_s = np.full(n, GREEN_S), np.full(n, YELLOW_S)
-        self.red_s = np.full(n, ALL_RED_S)
+        self.state = np.zeros(len(town.lights), LIGHT_STATE)
+        self.colour, self.elapsed_s = self.state["colour"], self.state["elapsed_s"]
+        self.green_s, self.yellow_s = self.state["green_s"], self.state["yellow_s"]
+        self.red_s = self.state["red_s"]
+        self.colour[:] = RED
+        self.green_s[:], self.yellow_s[:], self.red_s[:] = GREEN_S, YELLOW_S, ALL_RED_S
         self.frozen = False
-        self.group = np.zeros(n, np.int64)
-        for index, junction in enumerate(town.phases):
-            for phase in junction:
-                self.group[list(phase)] = index
+        self._junctions = np.zeros(len(town.phases), JUNCTION_STATE)
+        most = max((len(junction) for junction in town.phases), default=0)
+        self._leads = np.zeros((len(town.phases), most), np.int64)
+        for group, junction in enumerate(town.phases):
+            self._junctions[group]["num_phases"] = len(junction)
+            for turn, phase in enumerate(junction):
+                self.state["group"][list(phase)], self.state["turn"][list(phase)] = group, turn
+                self._leads[group, turn] = phase[0]
         self.reset()
 
     def reset(self) -> None:
         """Starts every junction with its first phase green."""
-        self.phase = np.zeros(len(self.town.phases), np.int64)
-        self.stage = np.full(len(self.town.phases), GREEN)
-        self.timer_s = np.zeros(len(self.town.phases))
-        for junction in range(len(self.town.phases)):
-            self._show(junction)
+        for group in range(len(self._junctions)):
+            _restart(self.state, self._junctions, group)
 
     def reset_group(self, light: int) -> None:
         """Starts the junction of a light again."""
-        junction = int(self.group[light])
-        self.phase[junction], self.stage[junction], self.timer_s[junction] = 0, GREEN, 0.0
-        self._show(junction)
+        _restart(self.state, self._junctions, self.state[light]["group"])
 
     def members(self, light: int) -> NDArray[np.int64]:
         """Returns all lights of the junction of a light."""
-        return np.nonzero(self.group == self.group[light])[0]
+        return np.nonzero(self.state["group"] == self.state[light]["group"])[0]
 
     def set_colour(self, light: int, colour: int) -> None:
         """Sets one light; its junction takes over again with its next change."""
@@ -58,31 +75,51 @@ class TrafficLights:
 
     def tick(self, dt_s: float) -> None:
         """Lets time pass."""
-        if self.frozen:
-            return
-        self.elapsed_s += dt_s
-        self.timer_s += dt_s
-        for junction in np.nonzero(self.timer_s >= ALL_RED_S - 1e-9)[0]:
-            self._advance(int(junction))
+        if not self.frozen:
+            _pass_time(self.state, self._junctions, self._leads, dt_s)
 
-    def _advance(self, junction: int) -> None:
-        plan = self.town.phases[junction]
-        first = plan[self.phase[junction]][0]
-        length = {GREEN: self.green_s, YELLOW: self.yellow_s, RED: self.red_s}
-        if self.timer_s[junction] < length[int(self.stage[junction])][first] - 1e-9:
-            return
-        self.timer_s[junction] = 0.0
-        if self.stage[junction] == RED:
-            self.phase[junction] = (self.phase[junction] + 1) % len(plan)
-            self.stage[junction] = GREEN
-        else:
-            self.stage[junction] -= 1
-        self._show(junction)
 
-    def _show(self, junction: int) -> None:
-        for number, phase in enumerate(self.town.phases[junction]):
-            shown = self.stage[junction] if number == self.phase[junction] else RED
-            for light in phase:
-                if self.colour[light] != shown:
-                    self.elapsed_s[light] = 0.0
-                self.colour[light] = shown
+_LIGHTS, _JUNCTIONS = from_dtype(LIGHT_STATE)[::1], from_dtype(JUNCTION_STATE)[::1]
+
+
+@compiled()
+def _show(lights: Any, junction: Any, group: int) -> None:
+    """Sets the lights of a junction to what its phase and stage ask for."""
+    for i in range(len(lights)):
+        light = lights[i]
+        if light.group == group:
+            shown = junction.stage if light.turn == junction.phase else RED
+            if light.colour != shown:
+                light.colour, light.elapsed_s = shown, 0.0
+
+
+@compiled(void(_LIGHTS, _JUNCTIONS, int64))
+def _restart(lights: Any, junctions: Any, group: int) -> None:
+    """Starts a junction with its first phase green."""
+    junction = junctions[group]
+    junction.phase, junction.stage, junction.timer_s = 0, GREEN, 0.0
+    _show(lights, junction, group)
+
+
+@compiled(void(_LIGHTS, _JUNCTIONS, int64[:, ::1], float64))
+def _pass_time(lights: Any, junctions: Any, leads: NDArray[np.int64], dt_s: float) -> None:
+    """Lets time pass; `leads` has the light whose set times hold for each junction's phases."""
+    for i in range(len(lights)):
+        lights[i].elapsed_s += dt_s
+    for group in range(len(junctions)):
+        junction = junctions[group]
+        junction.timer_s += dt_s
+        lead = lights[leads[group, junction.phase]]
+        length_s = lead.red_s
+        if junction.stage == GREEN:
+            length_s = lead.green_s
+        elif junction.stage == YELLOW:
+            length_s = lead.yellow_s
+        if junction.timer_s >= max(length_s, ALL_RED_S) - 1e-9:
+            junction.timer_s = 0.0
+            if junction.stage == RED:
+                junction.phase = (junction.phase + 1) % junction.num_phases
+                junction.stage = GREEN
+            else:
+                junction.stage -= 1
+            _show(lights, junction, group)

@@ -82,16 +82,6 @@ class LaneGrid:
     lane: NDArray[np.int32]
     s: NDArray[np.float32]
 
-    def samples_at(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.int32]:
-        """Returns the lane sample at each place, -1 off the road, shape (n,)."""
-        # The outermost cells are off the road, so that places beyond them may count as theirs.
-        rows, columns = self.nearest.shape
-        i = ((x - self.origin[0]) / CELL_M).astype(np.int64)
-        j = ((y - self.origin[1]) / CELL_M).astype(np.int64)
-        i = np.minimum(np.maximum(i, 0), rows - 1)
-        j = np.minimum(np.maximum(j, 0), columns - 1)
-        return self.nearest[i, j]
-
 
 @dataclass(frozen=True)
 class Town:

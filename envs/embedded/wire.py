@@ -24,7 +24,7 @@ VEHICLE_RECORD = np.dtype(
         *_COMMON, ("throttle", "<f4"), ("steer", "<f4"), ("brake", "<f4"), ("hand_brake", "u1"),
         ("reverse", "u1"), ("manual", "u1"), ("gear", "<i4"), ("speed_limit", "<f4"),
         ("light_state", "u1"), ("has_light", "u1"), ("light_id", "<u4"), ("failure", "u1"),
-        ("rest", "V24"),
+        ("rest", "u1", 24),
     ]
 )  # fmt: skip
 LIGHT_RECORD = np.dtype(
@@ -34,7 +34,7 @@ LIGHT_RECORD = np.dtype(
     ]
 )  # fmt: skip
 WALKER_RECORD = np.dtype(
-    [*_COMMON, ("direction", "<f4", 3), ("speed", "<f4"), ("jump", "u1"), ("rest", "V37")]
+    [*_COMMON, ("direction", "<f4", 3), ("speed", "<f4"), ("jump", "u1"), ("rest", "u1", 37)]
 )
 RECORD_SIZE = 119
 assert {d.itemsize for d in (ACTOR_RECORD, VEHICLE_RECORD, LIGHT_RECORD, WALKER_RECORD)} == {

@@ -1,7 +1,7 @@
 """The world: actors, physics, lights and what a tick brings; no wire is needed to step it."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,8 @@ from dreamdrive.envs.embedded.blueprints import PROPS, VEHICLES, WALKER_EXTENT, 
 from dreamdrive.envs.embedded.bodies import ACTIVE, Bodies, Vehicles, Walkers
 from dreamdrive.envs.embedded.collision import ClearanceMap, Contacts, find_contacts, resolve
 from dreamdrive.envs.embedded.lights import TrafficLights
-from dreamdrive.envs.embedded.towns import Town, TownSignal
+from dreamdrive.envs.embedded.records import fill_lights, fill_vehicles, fill_walkers
+from dreamdrive.envs.embedded.towns import CELL_M, Town, TownSignal
 from dreamdrive.envs.embedded.wire import ACTOR_RECORD, LIGHT_RECORD
 
 SPAWN_COLLISION = "Spawn failed because of collision at spawn position"
@@ -39,8 +40,7 @@ class Actor:
     place: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
 
 
-@dataclass(frozen=True)
-class CollisionEvent:
+class CollisionEvent(NamedTuple):
     """Two bodies touched; `other` is 0 for a building. The impulse is in N s."""
 
     actor: int
@@ -83,7 +83,7 @@ class World:
             ).id
             for light in town.lights
         ]  # fmt: skip
-        self._light_actor = np.array([*self.light_ids, 0])
+        self._light_actor = np.array(self.light_ids, np.int64)
         self.light_index = {actor: i for i, actor in enumerate(self.light_ids)}
         self.sign_ids: dict[int, TownSignal] = {}
         for sign in town.stop_signs:
@@ -205,7 +205,7 @@ class World:
         substeps = max(1, int(np.ceil(dt_s / MAX_SUBSTEP_S - 1e-6)))
         for _ in range(substeps):
             self._move(dt_s / substeps)
-        self.vehicles.acceleration[:] = (self.vehicles.velocity - before) / dt_s
+        dynamics.accelerate(self.vehicles.state, before, dt_s)
         self.lights.tick(dt_s)
         self.frame += 1
         self.time_s += dt_s
@@ -213,26 +213,8 @@ class World:
         self.fill()
 
     def _move(self, dt_s: float) -> None:
-        cars = self.vehicles
-        if len(cars):
-            speed = cars.velocity[:, 0] * np.cos(cars.pose[:, 2])
-            speed += cars.velocity[:, 1] * np.sin(cars.pose[:, 2])
-            acceleration = dynamics.longitudinal_acceleration(
-                speed, cars.throttle, cars.brake, cars.hand_brake, cars.reverse, cars.mass,
-                cars.power, dt_s,
-            )  # fmt: skip
-            is_constant = cars.constant[:, 2] > 0.0
-            acceleration = np.where(is_constant, (cars.constant[:, 0] - speed) / dt_s, acceleration)
-            pose, velocity, rate = dynamics.step(
-                cars.pose, cars.velocity, cars.steer, acceleration, cars.wheelbase, cars.max_steer,
-                dt_s,
-            )  # fmt: skip
-            held = cars.physics <= 0.0
-            if held.any():
-                pose[held], velocity[held], rate[held] = cars.pose[held], 0.0, 0.0
-            cars.pose[:], cars.velocity[:], cars.yaw_rate[:] = pose, velocity, rate
-        if len(self.walkers):
-            self.walkers.step(dt_s)
+        dynamics.drive(self.vehicles.state, dt_s)
+        dynamics.walk(self.walkers.state, dt_s)
         self._collide()
 
     def _solids(self) -> NDArray[np.float64]:
@@ -248,7 +230,7 @@ class World:
         if len(walkers):
             on_foot = (walkers.pose[:, :2], walkers.velocity, walkers.mass)
             self._part(find_contacts(boxes, walkers.boxes()), walkers.id, on_foot)
-        near = self._clearance.near(boxes, np.hypot(cars.half[:, 0], cars.half[:, 1]))
+        near = self._clearance.near(boxes)
         if len(near):
             contacts = find_contacts(boxes[near], self.town.static_boxes)
             self._part_from_solid(contacts._replace(first=near[contacts.first]))
@@ -256,7 +238,9 @@ class World:
             self._part_from_solid(find_contacts(boxes, self._props))
 
     def _part_from_solid(self, contacts: Contacts) -> None:
-        count = int(contacts.second.max(initial=-1)) + 1
+        if not len(contacts.first):
+            return
+        count = int(contacts.second.max()) + 1
         wall = (np.zeros((count, 2)), np.zeros((count, 2)), np.full(count, np.inf))
         self._part(contacts, None, wall)
 
@@ -269,39 +253,24 @@ class World:
             return
         cars = self.vehicles
         impulses = resolve(contacts, cars.pose[:, :2], cars.velocity, cars.mass, others)
-        for k, (i, j) in enumerate(zip(contacts.first, contacts.second, strict=True)):
-            first, other = int(cars.id[i]), 0 if ids is None else int(ids[j])
-            impulse = (float(impulses[k, 0]), float(impulses[k, 1]))
-            self.events.append(CollisionEvent(first, other, impulse))
+        touching = cars.id[contacts.first].tolist()
+        touched = [0] * len(touching) if ids is None else ids[contacts.second].tolist()
+        for first, other, (x, y) in zip(touching, touched, impulses.tolist(), strict=True):
+            self.events.append(CollisionEvent(first, other, (x, y)))
             if other:
-                back = (-impulse[0], -impulse[1])
-                self.events.append(CollisionEvent(other, first, back))
+                self.events.append(CollisionEvent(other, first, (-x, -y)))
 
     # --- records ---------------------------------------------------------------------------------
 
     def fill(self) -> None:
         """Brings the records up to date."""
         cars, grid = self.vehicles, self.town.grid
-        if len(cars):
-            nose = 0.9 * cars.half[:, 0]
-            x = cars.pose[:, 0] + nose * np.cos(cars.pose[:, 2])
-            y = cars.pose[:, 1] + nose * np.sin(cars.pose[:, 2])
-            sample = grid.samples_at(x, y)
-            on_road = sample >= 0
-            cars.speed_limit = np.where(on_road, grid.speed_mps[sample], cars.speed_limit)
-            cars.fill()
-            light = np.where(on_road, grid.light[sample], -1)
-            held = light >= 0
-            cars.record["has_light"] = held
-            colour = self.lights.colour[light] if len(self.light_ids) else light
-            cars.record["light_state"] = np.where(held, colour, 2)
-            cars.record["light_id"] = self._light_actor[light]
-        if len(self.walkers):
-            self.walkers.fill()
-        lights, record = self.lights, self._light_record
-        record["elapsed"], record["colour"] = lights.elapsed_s, lights.colour
-        record["green"], record["yellow"] = lights.green_s, lights.yellow_s
-        record["red"], record["frozen"] = lights.red_s, lights.frozen
+        fill_vehicles(
+            cars.state, cars.record, grid.nearest, *grid.origin, CELL_M, grid.speed_mps, grid.light,
+            self.lights.state, self._light_actor,
+        )  # fmt: skip
+        fill_walkers(self.walkers.state, self.walkers.record)
+        fill_lights(self.lights.state, self._light_record, self.lights.frozen)
 
     def records(self) -> list[NDArray[Any]]:
         """Returns the records of all live actors, for a snapshot."""

@@ -110,10 +110,10 @@ def test_the_clearance_map_never_hides_a_contact(seed):
         ],
         1,
     )  # fmt: skip
-    near = ClearanceMap(fixed).near(cars, np.hypot(cars[:, 2], cars[:, 3]))
+    near = ClearanceMap(fixed).near(cars)
     assert set(find_contacts(cars, fixed).first) <= set(near)
     assert len(near) < 250
 
 
 def test_an_empty_clearance_map_is_near_nobody():
-    assert len(ClearanceMap(boxes()).near(boxes(CAR), np.array([2.3]))) == 0
+    assert len(ClearanceMap(boxes()).near(boxes(CAR))) == 0

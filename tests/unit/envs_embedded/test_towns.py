@@ -9,10 +9,13 @@ from dreamdrive.envs.embedded.curves import Arc, Pose, biarc, wrap
 from dreamdrive.envs.embedded.generator import TownPlan, plan_network
 from dreamdrive.envs.embedded.opendrive import parse_opendrive
 from dreamdrive.envs.embedded.opendrive_writer import write_opendrive
+from dreamdrive.envs.embedded.records import lane_sample
 from dreamdrive.envs.embedded.towns import (
+    CELL_M,
     DEV_TOWNS,
     TEST_TOWNS,
     TRAIN_TOWNS,
+    Town,
     available_towns,
     build_town,
     load_town,
@@ -20,6 +23,10 @@ from dreamdrive.envs.embedded.towns import (
 from dreamdrive.errors import MapError
 
 TOWN01 = Path(__file__).resolve().parents[4] / "shared" / "data" / "Town01.xodr"
+
+
+def sample_at(town: Town, x: float, y: float) -> int:
+    return lane_sample(town.grid.nearest, *town.grid.origin, CELL_M, float(x), float(y))
 
 
 def test_a_quarter_circle_ends_where_it_must() -> None:
@@ -81,8 +88,8 @@ def test_our_reading_of_lanes_is_the_clients(name: str) -> None:
     town = load_town(name)
     chart = carla.Map(name, town.xodr)
     x, y, z, yaw = (np.array(v) for v in zip(*town.spawn_points, strict=True))
-    sample = town.grid.samples_at(x, y)
-    assert (sample >= 0).all()
+    sample = [sample_at(town, *place) for place in zip(x, y, strict=True)]
+    assert min(sample) >= 0
     for i in range(len(x)):
         waypoint = chart.get_waypoint(carla.Location(x[i], y[i], z[i]))
         assert waypoint.transform.location.distance(carla.Location(x[i], y[i], 0.0)) < 0.3
@@ -112,10 +119,15 @@ def test_a_light_holds_its_own_approach_and_nothing_else() -> None:
         for line in light.lines:
             back = math.radians(line.yaw_deg)
             at = [(line.x - d * math.cos(back), line.y - d * math.sin(back)) for d in (3.0, 25.0)]
-            samples = town.grid.samples_at(*np.array(at).T)
+            samples = [sample_at(town, *place) for place in at]
             assert town.grid.light[samples[0]] == index
             assert town.grid.light[samples[1]] == -1
-    assert town.grid.samples_at(np.array([-1e6]), np.array([0.0])).tolist() == [-1]
+
+
+@pytest.mark.parametrize("x", [-1e6, 1e6, math.nan, math.inf])
+def test_far_away_is_off_the_road(x: float) -> None:
+    town = load_town("Dream01")
+    assert sample_at(town, x, 0.0) == sample_at(town, 0.0, x) == -1
 
 
 def test_houses_do_not_stand_on_the_road() -> None:
