@@ -45,9 +45,9 @@ class TrainWorldModelConfig:
     """Frames of a training window of the first phase."""
     context: int = 4
     """Frames that a training rollout sees."""
-    horizon: int = 12
+    horizon: int = 16
     """Frames that a training rollout imagines at the end of the curriculum."""
-    ending: float = 0.2
+    ending: float = 0.15
     """Share of the windows that end where an episode was terminated."""
     learning_rate: float = 1e-3
     compile: bool = False

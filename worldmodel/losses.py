@@ -54,8 +54,11 @@ class Batch(NamedTuple):
 class LossConfig:
     """Weights of the parts; each can be switched off with 0."""
 
-    reconstruction: float = 1.0
+    reconstruction: float = 10.0
+    """Of the pictures of a rollout, which keep vehicles whole where the latents' mean would not."""
     flow: float = 1.0
+    latent: float = 0.3
+    """Of the latents of a rollout."""
     vector: float = 0.5
     reward: float = 0.1
     cause: float = 0.3
@@ -149,7 +152,7 @@ def rollout_loss(
         vector = torch.where(truth[:, None], batch.vector[:, t], step.vector)
     predicted = torch.stack(latents, 1)
     parts = {
-        "flow": _weighted(predicted - batch.latent[:, 1:], batch.weight),
+        "latent": _weighted(predicted - batch.latent[:, 1:], batch.weight),
         "vector": (torch.stack(vectors, 1) - batch.vector[:, 1:]).square().mean(),
     }
     parts["reward"], parts["cause"] = model.heads.loss(
