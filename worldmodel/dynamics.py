@@ -128,9 +128,9 @@ class Dynamics(nn.Module):
         Gates and outputs start at zero (DiT); everything else keeps PyTorch's defaults.
         """
         nn.init.normal_(self.place, std=0.02)
-        nn.init.zeros_(self.modulation[1].weight)
-        nn.init.zeros_(self.modulation[1].bias)
-        for layer in (self.to_patch, self.to_vector):
+        modulation = self.modulation[1]
+        assert isinstance(modulation, nn.Linear)
+        for layer in (modulation, self.to_patch, self.to_vector):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 

@@ -1,7 +1,7 @@
 """The state of a rollout: a value of fixed size that can be forked, reset and selected."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -26,7 +26,7 @@ class RolloutState(NamedTuple):
 
     latent_BCHW: Tensor
     vector_BK: Tensor
-    memory: NamedTuple
+    memory: Any
     encoder_cache: Tensor
     decoder_cache: Tensor
     past_BLCHW: Tensor

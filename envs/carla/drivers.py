@@ -1,5 +1,6 @@
 """The mixture of drivers that experience is collected with: good, bad and strange on purpose."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -195,7 +196,7 @@ def make_driver(name: str) -> Driver:
     Raises:
         ConfigError: If there is no driver of this name.
     """
-    makers = {
+    makers: dict[str, Callable[[], Driver]] = {
         "expert": ExpertDriver,
         "noisy_expert": NoisyExpert,
         "recovery": Recovery,
@@ -208,8 +209,7 @@ def make_driver(name: str) -> Driver:
     assert tuple(makers) == DRIVER_NAMES
     if name not in makers:
         raise ConfigError(f"There is no driver {name!r}", do=f"Known: {', '.join(makers)}.")
-    driver: Driver = makers[name]()
-    return driver
+    return makers[name]()
 
 
 DRIVER_NAMES = (

@@ -127,8 +127,8 @@ class CarlaDriveEnv(gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]]):
         if num_vehicles < 0 or num_walkers < 0 or max_steps < 1:
             raise ConfigError("Counts of vehicles, walkers and steps cannot be negative")
         self.render_mode = render_mode
-        self.observation_space = driving_observation_space()
-        self.action_space = driving_action_space()
+        self.observation_space = driving_observation_space()  # type: ignore[assignment]
+        self.action_space = driving_action_space()  # type: ignore[assignment]
         self.route: Route | None = None
         self.drive: Drive | None = None
         self.scene: Scene | None = None
@@ -159,6 +159,7 @@ class CarlaDriveEnv(gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]]):
         self._last_steer = 0.0
         self._is_over = True
         self._image: NDArray[np.uint8] | None = None
+        self._last_observation: dict[str, NDArray[Any]] = {}
         try:
             self._connect()
         except BaseException:

@@ -124,6 +124,6 @@ def _smoothed(colour: NDArray[np.uint8], cells: int) -> NDArray[np.uint8]:
             padded = np.pad(layer, pad, mode="edge")
             length = layer.shape[axis]
             parts = [np.take(padded, range(k, k + length), axis=axis) for k in range(cells)]
-            layer = (np.sum(parts, axis=0, dtype=np.uint16) + cells // 2) // cells
+            layer = (np.stack(parts).sum(0, dtype=np.uint16) + cells // 2) // cells
         out[..., channel] = layer
     return out

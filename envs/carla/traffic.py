@@ -139,7 +139,8 @@ class Walkers:
             if blueprint.has_attribute("is_invincible"):
                 blueprint.set_attribute("is_invincible", "false")
             yaw = float(np.arctan2(*(ends[1] - ends[0])[::-1]))
-            place = to_carla_transform(*ends[0], yaw, float(route.z[0]) + WALKER_HEIGHT_M)
+            x, y = ends[0]
+            place = to_carla_transform(x, y, yaw, float(route.z[0]) + WALKER_HEIGHT_M)
             ids = session.apply([carla.command.SpawnActor(blueprint, place)])
             self._walks += [_Walk(i, ends, speed, 1, int(self._rng.integers(0, 40))) for i in ids]
 

@@ -83,7 +83,8 @@ class ActorCalls:
     def set_actor_location(self, actor: int, location: list[float]) -> Any:
         if actor not in self.sim.world.actors:
             raise CallError(f"actor {actor} not found")
-        return self._move(actor, *location, self.sim.world.place(actor)[3])
+        x, y, z = location
+        return self._move(actor, x, y, z, self.sim.world.place(actor)[3])
 
     def _move(self, actor: int, x: float, y: float, z: float, yaw: float) -> Any:
         if actor not in self.sim.world.actors:

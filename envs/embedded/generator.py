@@ -106,7 +106,7 @@ class Network:
 def plan_network(seed: int, plan: TownPlan) -> Network:
     """Returns the network of a seed; the same seed gives the same network."""
     rng = numpy_generator(seed, "town")
-    nodes = []
+    nodes: list[Node] = []
     for row in range(plan.rows):
         for column in range(plan.columns):
             dx, dy = rng.uniform(-plan.jitter_m, plan.jitter_m, 2)
@@ -127,7 +127,7 @@ def plan_network(seed: int, plan: TownPlan) -> Network:
         rest = [pair for pair in pairs if pair is not pairs[index] and pair[0] >= 0]
         if not pairs[index][2] and _is_sound(rest, len(nodes)):
             pairs[index] = (-1, -1, False)
-    streets = []
+    streets: list[Street] = []
     for a, b, wide in pairs:
         if a >= 0:
             speed = int(rng.choice((40, 50))) if wide else int(rng.choice((30, 30, 40)))
@@ -135,7 +135,8 @@ def plan_network(seed: int, plan: TownPlan) -> Network:
             nodes[a].streets.append(streets[-1])
             nodes[b].streets.append(streets[-1])
     for street in streets:
-        street.arcs = _bent(nodes, street, rng.uniform(-plan.bend, plan.bend, 2))
+        first, second = rng.uniform(-plan.bend, plan.bend, 2)
+        street.arcs = _bent(nodes, street, (float(first), float(second)))
     road_id = FIRST_ROAD_ID + len(streets)
     for node in nodes:
         if len(node.streets) >= 3:
