@@ -202,6 +202,7 @@ def make_driver(name: str) -> Driver:
         "recovery": Recovery,
         "fast": Fast,
         "blind": lambda: ExpertDriver(ExpertConfig(sees_others=False)),
+        "careless": lambda: ExpertDriver(ExpertConfig(obeys_lights=False)),
         "stop_and_go": StopAndGo,
         "random": SmoothRandom,
         "standing": Standing,
@@ -213,16 +214,18 @@ def make_driver(name: str) -> Driver:
 
 
 DRIVER_NAMES = (
-    "expert", "noisy_expert", "recovery", "fast", "blind", "stop_and_go", "random", "standing",
+    "expert", "noisy_expert", "recovery", "fast", "blind", "careless", "stop_and_go", "random",
+    "standing",
 )  # fmt: skip
 """All drivers of the mixture."""
 
 DEFAULT_SHARES: dict[str, float] = {
     "expert": 0.24,
-    "blind": 0.22,
-    "noisy_expert": 0.18,
-    "fast": 0.13,
-    "recovery": 0.12,
+    "blind": 0.17,
+    "careless": 0.13,
+    "noisy_expert": 0.15,
+    "fast": 0.10,
+    "recovery": 0.10,
     "stop_and_go": 0.06,
     "random": 0.03,
     "standing": 0.02,

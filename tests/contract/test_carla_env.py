@@ -149,6 +149,16 @@ def test_running_into_a_vehicle_is_its_own_cause(env):
     pytest.fail(f"a driver who sees nobody hit nobody: {causes}")
 
 
+def test_a_careless_driver_runs_lights_and_stop_signs(empty_env):
+    causes = set()
+    for seed in range(12):
+        _, rewards, infos = drive(empty_env, seed, 400, "careless")
+        if infos[-1]["cause"] in ("stop_sign", "red_light"):
+            assert rewards[-1] == -1.0
+            causes.add(infos[-1]["cause"])
+    assert causes, "twelve drives met no line"
+
+
 def test_infractions_may_be_counted_and_driven_on_from():
     with CarlaDriveEnv(num_vehicles=0, infractions_end_episode=False) as made:
         made.reset(seed=3)
