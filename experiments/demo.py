@@ -74,12 +74,12 @@ class Sizes(NamedTuple):
 QUICK = Sizes(
     episodes=16, unseen_episodes=4, max_steps=120, tune_steps=25, clone_steps=150, updates=14,
     dreams=32, starts=512, routes=1, route_length_m=(80.0, 140.0), plans=8, look_ahead=10,
-    expected_s=(5, 15, 20, 5, 25, 20, 5),
+    expected_s=(5, 20, 25, 5, 30, 35, 5),
 )  # fmt: skip
 FULL = Sizes(
     episodes=80, unseen_episodes=8, max_steps=250, tune_steps=120, clone_steps=600, updates=80,
     dreams=64, starts=2048, routes=4, route_length_m=(100.0, 200.0), plans=16, look_ahead=15,
-    expected_s=(5, 60, 90, 10, 180, 120, 10),
+    expected_s=(5, 50, 160, 5, 210, 120, 5),
 )  # fmt: skip
 
 
