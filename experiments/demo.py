@@ -74,7 +74,7 @@ class Sizes(NamedTuple):
 QUICK = Sizes(
     episodes=16, unseen_episodes=4, max_steps=120, tune_steps=25, clone_steps=150, updates=14,
     dreams=32, starts=512, routes=1, route_length_m=(80.0, 140.0), plans=8, look_ahead=10,
-    expected_s=(5, 20, 25, 5, 30, 35, 5),
+    expected_s=(2, 22, 26, 2, 29, 33, 2),
 )  # fmt: skip
 FULL = Sizes(
     episodes=80, unseen_episodes=8, max_steps=250, tune_steps=120, clone_steps=600, updates=80,
@@ -242,15 +242,17 @@ def _dream(config: DemoConfig) -> Path:
 
 
 def _train_agent(config: DemoConfig) -> Path:
+    from dreamdrive.agents.actor_critic import ActorCriticConfig
     from dreamdrive.experiments.train_agent import TrainAgentConfig, train_agent
 
     sizes = config.sizes
+    # In so few updates a stronger fear of ends would teach it to stand still, and no more.
     return train_agent(
         TrainAgentConfig(
             model=str(config.folder / "worldmodel" / "model"), data=(config.folder / "episodes",),
             out=config.folder / "agent", clone="expert", clone_steps=sizes.clone_steps,
             updates=sizes.updates, batch_size=sizes.dreams, num_starts=sizes.starts, save_every=5,
-            seed=config.seed,
+            seed=config.seed, agent=ActorCriticConfig(termination_penalty=0.5),
         )
     )  # fmt: skip
 
