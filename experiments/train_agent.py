@@ -49,7 +49,7 @@ class TrainAgentConfig:
     """Whose stored decisions the actor imitates before it dreams."""
     clone_steps: int = 2500
     clone_batch_size: int = 256
-    updates: int = 180
+    updates: int = 300
     """Updates in the dream; 0 leaves the actor as it starts."""
     batch_size: int = 64
     """Dreams of an update."""

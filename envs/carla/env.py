@@ -43,7 +43,7 @@ DEFAULT_LIMIT_MPS = 30.0 / KMH_PER_MPS
 RESET_ATTEMPTS = 3
 
 
-class CarlaDriveEnv(gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]]):
+class CarlaDriveEnv(gym.Env[Any, Any]):
     """Drives a route through traffic, lights and walkers on a CARLA server.
 
     ## Action space
@@ -127,8 +127,8 @@ class CarlaDriveEnv(gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]]):
         if num_vehicles < 0 or num_walkers < 0 or max_steps < 1:
             raise ConfigError("Counts of vehicles, walkers and steps cannot be negative")
         self.render_mode = render_mode
-        self.observation_space = driving_observation_space()  # type: ignore[assignment]
-        self.action_space = driving_action_space()  # type: ignore[assignment]
+        self.observation_space = driving_observation_space()
+        self.action_space = driving_action_space()
         self.route: Route | None = None
         self.drive: Drive | None = None
         self.scene: Scene | None = None

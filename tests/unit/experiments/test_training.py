@@ -244,6 +244,11 @@ def test_perilous_windows_lie_shortly_before_terminations(world, episodes):
     assert int(lead.max()) <= PERIL_LEAD[1]
     assert len(lead.unique()) > 5
     assert torch.equal(first[:, 0], first[:, -1])
+    starts = StartStates.encode(
+        model, table, count=50, context=3, busy=0.0, perilous=1.0,
+        generator=torch.Generator().manual_seed(0),
+    )  # fmt: skip
+    torch.testing.assert_close(starts.windows.vector, model.normalise_vector(table.vector_NK[rows]))
     safe = replace(table, cause_N=torch.zeros_like(table.cause_N))
     assert before_terminations(safe, 50, 3, torch.Generator()).shape == (0, 3)
 

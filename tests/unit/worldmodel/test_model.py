@@ -142,6 +142,37 @@ def test_rollout_training_learns_a_constant_change(
     assert losses[-1] < 0.1 * losses[0]
 
 
+def test_a_rollouts_pictures_are_compared_with_their_own_frames_by_the_absolute_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = small().eval()
+    batch = random_batch(model, T=9)
+    frames = torch.arange(batch.latent.shape[1]) / 10.0
+    image = frames[None, :, None, None, None].expand(len(batch.latent), -1, 3, 32, 32)
+    batch = batch._replace(image=image.contiguous())
+    seen = []
+
+    def compare(predicted: torch.Tensor, truth: torch.Tensor, *, squares: float) -> torch.Tensor:
+        seen.append((predicted, truth[0, :, 0, 0, 0], squares))
+        return predicted.sum()
+
+    monkeypatch.setattr(model.tokenizer, "reconstruction_loss", compare)
+    g = torch.Generator().manual_seed(0)
+    for _ in range(12):
+        rollout_loss(model, batch, LossConfig(), g, context=batch.latent.shape[1])
+    # A new model repeats the frame before, which here is the true one.
+    with torch.no_grad():
+        repeated = model.decode(batch.latent[:, :-1])
+    for predicted, shown, squares in seen:
+        assert squares == 0.0
+        number = (shown * 10.0).round().long()
+        assert torch.equal(number, torch.arange(int(number[0]), int(number[-1]) + 1))
+        torch.testing.assert_close(
+            predicted[:, -1].clamp(0.0, 1.0), repeated[:, number[-1] - 1], atol=1e-4, rtol=1e-4
+        )
+    assert len({int(shown[-1] * 10) for _, shown, _ in seen}) > 1
+
+
 def test_streamed_observation_equals_encoding_the_clip() -> None:
     model = small().eval()
     image = torch.rand(1, 5, 3, 32, 32, generator=torch.Generator().manual_seed(0))
