@@ -1,7 +1,8 @@
 """A trained policy on disk, with the world model that it sees through.
 
 A policy's folder holds `config.json`, `actor.safetensors`, `worldmodel/`, itself a checkpoint, and
-where training may go on or a planner may ask for values, `critic.safetensors`.
+where training may go on or a planner may ask for values, `critic.safetensors`. A shipped policy
+names a shipped world model instead of holding one.
 """
 
 import shutil
@@ -18,21 +19,28 @@ from dreamdrive.agents.networks import Actor, Critic, NetworkConfig
 from dreamdrive.agents.policy import Observation
 from dreamdrive.config import from_dict, to_dict
 from dreamdrive.errors import CheckpointError, StorageError
-from dreamdrive.worldmodel.model import WorldModel
+from dreamdrive.worldmodel.model import WorldModel, find_checkpoint
 
+DEFAULT = "dreamdrive-cpu-agent"
+"""The policy that comes with the package."""
+SHIPPED = Path(__file__).parent / "checkpoints"
 KIND = "DreamPolicy"
 MODEL_FOLDER = "worldmodel"
 
 
 def save_policy(
-    folder: str | Path, actor: Actor, model: WorldModel, critic: Critic | None = None, **facts: Any
+    folder: str | Path,
+    actor: Actor,
+    model: WorldModel | str,
+    critic: Critic | None = None,
+    **facts: Any,
 ) -> None:
     """Writes a policy and its world model as one folder, replacing an older one at the end.
 
     Args:
         folder: Where.
         actor: The policy network.
-        model: The world model whose features it reads.
+        model: The world model whose features it reads, or a shipped one's name.
         critic: Its critic, of the same configuration.
         **facts: JSON facts for the header: step, metrics.
 
@@ -46,8 +54,11 @@ def save_policy(
         tensors = {"actor": actor.state_dict()}
         if critic is not None:
             tensors["critic"] = critic.state_dict()
+        if isinstance(model, str):
+            facts[MODEL_FOLDER] = model
         checkpoint.save_checkpoint(aside, KIND, to_dict(actor.config), tensors, **facts)
-        model.save_pretrained(aside / MODEL_FOLDER)
+        if isinstance(model, WorldModel):
+            model.save_pretrained(aside / MODEL_FOLDER)
         if folder.exists():
             folder.rename(old)
         aside.rename(folder)
@@ -62,27 +73,53 @@ def save_policy(
         shutil.rmtree(old, ignore_errors=True)
 
 
-def load_policy(folder: str | Path, device: str | torch.device = "cpu") -> tuple[Actor, WorldModel]:
-    """Returns the actor and the world model of a policy's folder, in evaluation mode.
+def find_policy(name_or_path: str | Path) -> Path:
+    """Returns the folder of a policy: a path where there is one, else a shipped name.
+
+    Raises:
+        CheckpointError: If there is neither.
+    """
+    return checkpoint.find_checkpoint(name_or_path, SHIPPED)
+
+
+def find_worldmodel(name_or_path: str | Path) -> Path:
+    """Returns the folder of the world model that a policy sees through.
+
+    Raises:
+        CheckpointError: If there is no such policy.
+    """
+    folder = find_policy(name_or_path)
+    name = checkpoint.load_header(folder, KIND).get(MODEL_FOLDER)
+    return folder / MODEL_FOLDER if name is None else find_checkpoint(name)
+
+
+def load_policy(
+    name_or_path: str | Path, device: str | torch.device = "cpu"
+) -> tuple[Actor, WorldModel]:
+    """Returns the actor and the world model of a policy, in evaluation mode.
+
+    Args:
+        name_or_path: A shipped policy's name, or a folder that `save_policy` wrote.
+        device: Where to put them.
 
     Raises:
         CheckpointError: If a part is missing, truncated, or does not fit.
     """
-    folder = Path(folder)
+    folder = find_policy(name_or_path)
     config = _network_config(folder)
-    model = WorldModel.from_pretrained(folder / MODEL_FOLDER, device)
+    model = WorldModel.from_pretrained(find_worldmodel(folder), device)
     actor = Actor.for_model(model, config)
     _fill(actor, folder, "actor")
     return actor.eval().requires_grad_(False), model
 
 
-def load_critic(folder: str | Path, model: WorldModel) -> Critic:
-    """Returns the critic of a policy's folder, for the world model that `load_policy` returned.
+def load_critic(name_or_path: str | Path, model: WorldModel) -> Critic:
+    """Returns the critic of a policy, for the world model that `load_policy` returned.
 
     Raises:
-        CheckpointError: If the folder holds none, or it does not fit.
+        CheckpointError: If the policy has none, or it does not fit.
     """
-    folder = Path(folder)
+    folder = find_policy(name_or_path)
     critic = Critic.for_model(model, _network_config(folder))
     _fill(critic, folder, "critic")
     return critic.eval().requires_grad_(False)
@@ -121,18 +158,18 @@ class DreamPolicy:
     @classmethod
     def load(
         cls,
-        folder: str | Path,
+        name_or_path: str | Path = DEFAULT,
         device: str | torch.device = "cpu",
         *,
         deterministic: bool = True,
         seed: int = 0,
     ) -> "DreamPolicy":
-        """Returns the policy of a folder that `save_policy` wrote.
+        """Returns a shipped policy, or that of a folder that `save_policy` wrote.
 
         Raises:
             CheckpointError: If a part is missing, truncated, or does not fit.
         """
-        return cls(*load_policy(folder, device), deterministic=deterministic, seed=seed)
+        return cls(*load_policy(name_or_path, device), deterministic=deterministic, seed=seed)
 
     def reset(self) -> None:
         """Forgets the frames of the episode before."""

@@ -29,6 +29,28 @@ def git_commit() -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
+def find_checkpoint(name_or_path: str | Path, shipped: Path) -> Path:
+    """Returns the folder of a checkpoint: a path where there is one, else a shipped name.
+
+    Args:
+        name_or_path: Which.
+        shipped: The folder of the shipped ones.
+
+    Raises:
+        CheckpointError: If there is neither.
+    """
+    path = Path(name_or_path)
+    if (path / "config.json").is_file():
+        return path
+    if (shipped / name_or_path / "config.json").is_file():
+        return shipped / name_or_path
+    names = ", ".join(sorted(p.name for p in shipped.glob("*") if p.is_dir())) or "none"
+    raise CheckpointError(
+        "There is no such checkpoint", where=name_or_path,
+        do=f"Give a folder that holds config.json, or a shipped name ({names}).",
+    )  # fmt: skip
+
+
 def save_checkpoint(
     folder: Path,
     kind: str,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from dreamdrive.agents.artefact import find_worldmodel
 from dreamdrive.envs.embedded.towns import DEV_TOWNS
 from dreamdrive.experiments.collect import CollectConfig, collect
 from dreamdrive.experiments.evaluate import EvaluateConfig, evaluate
@@ -16,7 +17,8 @@ class ImproveConfig:
     """How to go round."""
 
     policy: Path = Path("runs/agent/policy")
-    """The agent to begin with, with the world model that it sees through."""
+    """The agent to begin with, a folder or a shipped one's name, with the world model that it sees
+    through."""
     data: tuple[Path, ...] = (Path("data/train"),)
     """Episodes that the world model was trained on; those of each round are added to them."""
     out: Path = Path("runs/improve")
@@ -73,7 +75,7 @@ def improve(config: ImproveConfig) -> Path:
         if not (model / "config.json").is_file():
             train_worldmodel(
                 replace(
-                    config.worldmodel, init=policy / "worldmodel", fine_tune=True, data=data,
+                    config.worldmodel, init=find_worldmodel(policy), fine_tune=True, data=data,
                     out=folder / "worldmodel",
                 )
             )  # fmt: skip

@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from dreamdrive.planners.policy import PlannerPolicy
 
 POSSIBLE = (
-    "Possible are: standing, random, straight, expert, driver:NAME, planner, planner:FOLDER "
-    "(of a world model or a policy), a policy's folder, a Stable-Baselines3 .zip, "
-    "or module:factory; NAME= before it gives it a name, and NAME#0=, NAME#1=, … are runs of one."
+    "Possible are: standing, random, straight, expert, driver:NAME, planner, planner:WHICH "
+    "(a world model or a policy), a trained policy's folder or a shipped one's name, "
+    "a Stable-Baselines3 .zip, or module:factory; NAME= before it gives it a name, and NAME#0=, "
+    "NAME#1=, … are runs of one."
 )
 NAMED = re.compile(r"([A-Za-z0-9][A-Za-z0-9 ._+#-]*)=(.+)")
 UNFIT_FOR_FILES = re.compile(r"[^A-Za-z0-9._+-]+")
@@ -156,7 +157,7 @@ def make_policy(
         return _planner(rest, seed, device, planner, loaded)
     if spec.endswith(".zip"):
         return BaselinesPolicy(_once(loaded, spec, lambda: _load_baselines(Path(spec), device)))
-    if spec and Path(spec).is_dir():
+    if _is_policy(spec) or (spec and Path(spec).is_dir()):
         from dreamdrive.agents.artefact import DreamPolicy, load_policy
 
         return DreamPolicy(*_once(loaded, spec, lambda: load_policy(spec, device)), seed=seed)
@@ -170,14 +171,18 @@ def fingerprint(spec: str, planner: Path | None = None) -> str:
     spec = parse_policy(spec).spec
     kind, _, rest = spec.partition(":")
     digest = hashlib.blake2b(spec.encode(), digest_size=8)
-    source = Path(rest if kind == "planner" else spec)
-    if kind == "planner":
-        if planner is not None and planner.is_file():
-            digest.update(planner.read_bytes())
-        if not source.is_dir() or not rest:
-            from dreamdrive.worldmodel.model import DEFAULT, find_checkpoint
+    name = rest if kind == "planner" else spec
+    source = Path(name)
+    if kind == "planner" and planner is not None and planner.is_file():
+        digest.update(planner.read_bytes())
+    if _is_policy(name):
+        from dreamdrive.agents.artefact import find_policy
 
-            source = find_checkpoint(rest or DEFAULT)
+        source = find_policy(name)
+    elif kind == "planner":
+        from dreamdrive.worldmodel.model import DEFAULT, find_checkpoint
+
+        source = find_checkpoint(name or DEFAULT)
     files = sorted(p for p in source.rglob("*") if p.is_file()) if source.is_dir() else [source]
     for file in files:
         if file.is_file():
@@ -193,37 +198,41 @@ def _once(loaded: dict[str, Any], key: str, load: Callable[[], Any]) -> Any:
 
 
 def _planner(
-    folder: str, seed: int, device: str, file: Path | None, loaded: dict[str, Any]
+    name: str, seed: int, device: str, file: Path | None, loaded: dict[str, Any]
 ) -> "PlannerPolicy":
-    """Returns a planner; in a policy's folder its actor proposes and its critic ends the plans."""
+    """Returns a planner; with a trained policy its actor proposes and its critic ends the plans."""
     from dreamdrive.config import load_json
     from dreamdrive.planners.policy import PlannerConfig, PlannerPolicy
     from dreamdrive.worldmodel.model import DEFAULT, WorldModel
 
     config = PlannerConfig() if file is None else load_json(PlannerConfig, file)
-    if folder and _checkpoint_class(Path(folder)) == "DreamPolicy":
+    if _is_policy(name):
         from dreamdrive.agents.artefact import load_critic, load_policy
 
-        actor, model = _once(loaded, folder, lambda: load_policy(folder, device))
+        actor, model = _once(loaded, name, lambda: load_policy(name, device))
         value = None
         if config.objective.weights.value > 0.0:
-            critic = _once(loaded, f"critic:{folder}", lambda: load_critic(folder, model))
+            critic = _once(loaded, f"critic:{name}", lambda: load_critic(name, model))
             value = critic.value
         return PlannerPolicy(
             model, config, seed=seed, proposal=lambda *seen: actor(*seen).mode, value=value
         )
-    source = folder or str(DEFAULT)
+    source = name or DEFAULT
     model = _once(
         loaded, f"worldmodel:{source}", lambda: WorldModel.from_pretrained(source, device)
     )
     return PlannerPolicy(model, config, seed=seed)
 
 
-def _checkpoint_class(folder: Path) -> str:
+def _is_policy(name: str) -> bool:
+    """Whether this is a trained policy's folder or a shipped one's name."""
+    from dreamdrive.agents.artefact import KIND, find_policy
+
     try:
-        return str(json.loads((folder / "config.json").read_text())["class"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
+        header = json.loads((find_policy(name) / "config.json").read_text())
+        return bool(header["class"] == KIND)
+    except (CheckpointError, OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _load_baselines(path: Path, device: str) -> Any:

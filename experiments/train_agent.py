@@ -44,7 +44,7 @@ class TrainAgentConfig:
     out: Path = Path("runs/agent")
     """Run folder; the policy goes to `out/policy`."""
     init: Path | None = None
-    """A policy's folder to go on from."""
+    """A policy to go on from: a folder, or a shipped one's name."""
     clone: Literal["none", "expert", "all"] = "none"
     """Whose stored decisions the actor imitates before it dreams."""
     clone_steps: int = 2500

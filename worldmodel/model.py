@@ -264,19 +264,9 @@ class WorldModel(nn.Module):
 
 
 def find_checkpoint(name_or_path: str | Path) -> Path:
-    """Returns the folder of a checkpoint: a path where there is one, else a shipped name.
+    """Returns the folder of a world model: a path where there is one, else a shipped name.
 
     Raises:
         CheckpointError: If there is neither.
     """
-    path = Path(name_or_path)
-    if (path / "config.json").is_file():
-        return path
-    shipped = SHIPPED / str(name_or_path)
-    if shipped.is_dir():
-        return shipped
-    names = ", ".join(sorted(p.name for p in SHIPPED.glob("*") if p.is_dir())) or "none"
-    raise CheckpointError(
-        "There is no such checkpoint", where=name_or_path,
-        do=f"Give a folder that holds config.json, or a shipped name ({names}).",
-    )  # fmt: skip
+    return checkpoint.find_checkpoint(name_or_path, SHIPPED)

@@ -5,10 +5,18 @@ import numpy as np
 import pytest
 import torch
 
-from dreamdrive.agents.artefact import DreamPolicy, load_critic, load_policy, save_policy
+from dreamdrive.agents import artefact
+from dreamdrive.agents.artefact import (
+    DreamPolicy,
+    find_worldmodel,
+    load_critic,
+    load_policy,
+    save_policy,
+)
 from dreamdrive.agents.networks import Actor, Critic, NetworkConfig
 from dreamdrive.agents.policy import Observation
 from dreamdrive.errors import CheckpointError, StorageError
+from dreamdrive.worldmodel import model as worldmodel
 from dreamdrive.worldmodel.dynamics import DynamicsConfig
 from dreamdrive.worldmodel.model import WorldModel, WorldModelConfig
 from dreamdrive.worldmodel.state import LAG
@@ -156,7 +164,7 @@ def test_a_failed_save_keeps_the_older_policy(
 
 def test_broken_folders_are_named(tmp_path: Path) -> None:
     model = small_model()
-    with pytest.raises(CheckpointError, match="no checkpoint here"):
+    with pytest.raises(CheckpointError, match="no such checkpoint"):
         DreamPolicy.load(tmp_path / "nothing")
     folder = tmp_path / "p"
     save_policy(folder, lively_actor(model), model)
@@ -169,3 +177,42 @@ def test_broken_folders_are_named(tmp_path: Path) -> None:
     shutil.rmtree(folder / "worldmodel")
     with pytest.raises(CheckpointError, match="no such checkpoint"):
         DreamPolicy.load(folder)
+
+
+@pytest.fixture
+def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> WorldModel:
+    """A world model and an agent that come with the package, as `tiny` and `tiny-agent`."""
+    monkeypatch.setattr(worldmodel, "SHIPPED", tmp_path / "worldmodels")
+    monkeypatch.setattr(artefact, "SHIPPED", tmp_path / "agents")
+    model = small_model()
+    model.save_pretrained(tmp_path / "worldmodels" / "tiny")
+    save_policy(tmp_path / "agents" / "tiny-agent", lively_actor(model), "tiny")
+    return model
+
+
+def test_a_shipped_policy_sees_through_the_shipped_world_model_that_it_names(
+    shipped: WorldModel, tmp_path: Path
+) -> None:
+    expected = drive(DreamPolicy(lively_actor(shipped), shipped), observations(4))
+    assert np.array_equal(drive(DreamPolicy.load("tiny-agent"), observations(4)), expected)
+    assert find_worldmodel("tiny-agent") == tmp_path / "worldmodels" / "tiny"
+    assert not (tmp_path / "agents" / "tiny-agent" / "worldmodel").exists()
+
+
+def test_a_policy_of_its_own_world_model_is_found_by_its_folder(tmp_path: Path) -> None:
+    model = small_model()
+    save_policy(tmp_path / "p", lively_actor(model), model)
+    assert find_worldmodel(tmp_path / "p") == tmp_path / "p" / "worldmodel"
+
+
+def test_an_unknown_policy_names_the_shipped_ones(shipped: WorldModel) -> None:
+    with pytest.raises(CheckpointError, match=r"no such checkpoint.*tiny-agent"):
+        load_policy("tinier-agent")
+
+
+def test_a_policy_whose_world_model_is_not_shipped_is_refused(
+    shipped: WorldModel, tmp_path: Path
+) -> None:
+    save_policy(tmp_path / "p", lively_actor(shipped), "gone")
+    with pytest.raises(CheckpointError, match=r"no such checkpoint.*gone"):
+        load_policy(tmp_path / "p")
