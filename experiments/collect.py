@@ -17,7 +17,12 @@ from typing import Any
 import numpy as np
 
 from dreamdrive.driving.causes import CAUSE_INDEX, CAUSES
-from dreamdrive.envs.carla.drivers import DEFAULT_SHARES, Driver, make_driver
+from dreamdrive.envs.carla.drivers import (
+    DEFAULT_SHARES,
+    Driver,
+    PedalInterruptions,
+    make_driver,
+)
 from dreamdrive.envs.carla.env import CarlaDriveEnv
 from dreamdrive.envs.embedded.towns import TRAIN_TOWNS
 from dreamdrive.errors import DreamdriveError, ServerError
@@ -41,7 +46,7 @@ class CollectConfig:
     shares: dict[str, float] = field(default_factory=lambda: dict(DEFAULT_SHARES))
     """Share of the episodes of each driver."""
     policy: Path | None = None
-    """A trained policy's folder, which drives as well."""
+    """A trained policy that drives as well: its folder, or a shipped one's name."""
     policy_share: float = 0.5
     """Its share of the episodes."""
     vehicles: tuple[int, int] = (6, 16)
@@ -109,29 +114,32 @@ def plan_episode(config: CollectConfig, number: int) -> EpisodePlan:
 
 
 class PolicyDriver:
-    """A trained policy as a driver: it draws its actions, and leans on them for a while.
+    """A trained policy as a driver: by turns its mode, its draws, and its mode interrupted.
 
     Args:
-        folder: The policy's folder.
+        policy: The policy's folder, or a shipped one's name.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, policy: Path) -> None:
         from dreamdrive.agents.artefact import load_policy
 
-        self._parts = load_policy(folder)
+        self._parts = load_policy(policy)
 
     def reset(self, rng: np.random.Generator) -> None:
-        """Begins an episode; one in three is driven without chance."""
+        """Begins an episode; draws which of the three it is."""
         from dreamdrive.agents.artefact import DreamPolicy
 
+        kind = int(rng.integers(3))
         self._policy = DreamPolicy(
-            *self._parts, deterministic=bool(rng.random() < 1 / 3), seed=int(rng.integers(2**31))
+            *self._parts, deterministic=kind > 0, seed=int(rng.integers(2**31))
         )
         self._policy.reset()
+        self._interruptions = PedalInterruptions(rng) if kind > 1 else None
 
     def act(self, env: CarlaDriveEnv) -> Any:
         """Returns the policy's action."""
-        return self._policy.act(env.observation)
+        action = self._policy.act(env.observation)
+        return action if self._interruptions is None else self._interruptions.over(action)
 
 
 def drive_episode(env: CarlaDriveEnv, driver: Driver, plan: EpisodePlan) -> Episode | None:

@@ -136,21 +136,23 @@ class Fast:
         return self._expert.act(env)
 
 
-class StopAndGo:
-    """The expert, interrupted by stops and by moments of full throttle."""
+class PedalInterruptions:
+    """A pedal that changes its mind without a reason: whiles of braking and of throttle.
 
-    def __init__(self) -> None:
-        self._expert = Expert()
+    Drivers brake hard when they are about to collide; a dream that never saw it done for nothing
+    takes the brake for the cause.
 
-    def reset(self, rng: np.random.Generator) -> None:
-        """Begins an episode."""
-        self._expert.reset()
+    Args:
+        rng: Where the whiles come from.
+    """
+
+    def __init__(self, rng: np.random.Generator) -> None:
         self._rng = rng
         self._left = 0
         self._pedal: float | None = None
 
-    def act(self, env: "CarlaDriveEnv") -> Action:
-        """Returns the expert's steering with a pedal that changes its mind."""
+    def over(self, action: Action) -> Action:
+        """Returns the action, with another pedal during an interruption."""
         if self._left == 0:
             self._left = int(self._rng.integers(8, 35))
             kind = self._rng.random()
@@ -160,10 +162,23 @@ class StopAndGo:
             elif kind < 0.5:
                 self._pedal = float(self._rng.uniform(0.3, 1.0))
         self._left -= 1
-        action = self._expert.act(env)
-        if self._pedal is not None:
-            action[1] = self._pedal
-        return action
+        return action if self._pedal is None else np.array([action[0], self._pedal], np.float32)
+
+
+class StopAndGo:
+    """The expert, interrupted by stops and by moments of full throttle."""
+
+    def __init__(self) -> None:
+        self._expert = Expert()
+
+    def reset(self, rng: np.random.Generator) -> None:
+        """Begins an episode."""
+        self._expert.reset()
+        self._interruptions = PedalInterruptions(rng)
+
+    def act(self, env: "CarlaDriveEnv") -> Action:
+        """Returns the expert's steering with a pedal that changes its mind."""
+        return self._interruptions.over(self._expert.act(env))
 
 
 class SmoothRandom:

@@ -5,6 +5,7 @@ from dreamdrive.envs.carla.drivers import (
     DEFAULT_SHARES,
     DRIVER_NAMES,
     DriftingNoise,
+    PedalInterruptions,
     SmoothRandom,
     Standing,
     make_driver,
@@ -49,3 +50,17 @@ def test_standing_brakes():
     driver = Standing()
     driver.reset(np.random.default_rng(0))
     assert driver.act(None).tolist() == [0.0, -1.0]
+
+
+def test_interruptions_leave_the_steering_and_take_the_pedal_both_ways():
+    interruptions = PedalInterruptions(np.random.default_rng(0))
+    wanted = np.array([0.3, 0.05], np.float32)
+    actions = np.array([interruptions.over(wanted) for _ in range(5_000)])
+    assert actions.dtype == np.float32
+    assert (actions[:, 0] == wanted[0]).all()
+    pedal = actions[:, 1]
+    assert 0.25 < (pedal < -0.2).mean() < 0.45
+    assert 0.08 < (pedal > 0.3).mean() < 0.22
+    assert np.abs(pedal).max() <= 1.0
+    changes = np.flatnonzero(np.diff(pedal)) + 1
+    assert np.diff(changes).min() >= 8
