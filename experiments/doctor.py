@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 CORE = (
     "torch", "tensordict", "torchrl", "gymnasium", "numpy", "safetensors", "tensorboard", "tyro",
-    "rich", "msgpack", "defusedxml", "imageio", "matplotlib", "pillow",
+    "rich", "msgpack", "numba", "defusedxml", "imageio", "matplotlib", "pillow",
 )  # fmt: skip
 EXTRAS: dict[str, tuple[str, str]] = {
     "carla": ("carla", "CARLA-compatible servers, which demo, collect and evaluate need"),
