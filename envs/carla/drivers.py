@@ -158,7 +158,7 @@ class PedalInterruptions:
             kind = self._rng.random()
             self._pedal = None
             if kind < 0.35:
-                self._pedal = float(self._rng.uniform(-1.0, -0.2))
+                self._pedal = max(-1.0, float(self._rng.uniform(-1.5, -0.2)))
             elif kind < 0.5:
                 self._pedal = float(self._rng.uniform(0.3, 1.0))
         self._left -= 1
