@@ -23,6 +23,9 @@ from dreamdrive.worldmodel.model import WorldModel, WorldModelConfig
 from dreamdrive.worldmodel.state import LAG
 from dreamdrive.worldmodel.transformer import TransformerDynamics
 
+SHORTEST = 3
+"""Fewest frames that a training rollout imagines."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainWorldModelConfig:
@@ -46,7 +49,8 @@ class TrainWorldModelConfig:
     context: int = 4
     """Frames that a training rollout sees."""
     horizon: int = 16
-    """Frames that a training rollout imagines at the end of the curriculum."""
+    """Most frames that a training rollout imagines at the end of the curriculum; each batch draws
+    how many, since terminations end a rollout and shall be seen at each of its steps."""
     ending: float = 0.15
     """Share of the windows that end where an episode was terminated."""
     learning_rate: float = 1e-3
@@ -167,20 +171,28 @@ def window_loss(
     is_recurrent = model.config.kind == "recurrent"
     flow_steps = 0 if is_recurrent else round(config.steps * (1.0 - config.rollout_share))
     if state.step < flow_steps:
-        rows = data.table.windows(
-            config.batch_size, config.window, state.generator, ending=config.ending
-        )
-        return flow_loss(model, data.batch(rows), config.loss, state.generator)
+        batch = _windows(data, config.window, config, state, with_images=False)
+        return flow_loss(model, batch, config.loss, state.generator)
     done = (state.step - flow_steps) / max(1, config.steps - flow_steps)
-    horizon = 3 + round((config.horizon - 3) * min(1.0, 2.0 * done))
-    rows = data.table.windows(
-        config.batch_size, config.context + horizon, state.generator, ending=config.ending
+    longest = SHORTEST + round((config.horizon - SHORTEST) * min(1.0, 2.0 * done))
+    horizon = int(torch.randint(SHORTEST, longest + 1, (), generator=state.generator))
+    batch = _windows(
+        data, config.context + horizon, config, state, with_images=config.loss.reconstruction > 0
     )
-    batch = data.batch(rows, with_images=config.loss.reconstruction > 0)
     return rollout_loss(
         model, batch, config.loss, state.generator,
         context=config.context, teacher_forcing=max(0.0, 0.5 - 2.0 * done),
     )  # fmt: skip
+
+
+def _windows(
+    data: LatentTable, length: int, config: TrainWorldModelConfig, state: TrainingState, *,
+    with_images: bool,
+) -> Batch:  # fmt: skip
+    rows = data.table.windows(config.batch_size, length, state.generator, ending=config.ending)
+    return data.batch(rows, with_images=with_images)._replace(
+        oversampling=data.table.oversampling(length, config.ending)
+    )
 
 
 def averaged(model: WorldModel, state: TrainingState) -> WorldModel:

@@ -294,3 +294,22 @@ class FrameTable:
             pick = fatal[torch.randint(len(fatal), (num_ending,), generator=generator)]
             first[:num_ending] = last_E[pick] - length + 1
         return first[:, None] + torch.arange(length)
+
+    def oversampling(self, length: int, ending: float) -> float:
+        """Returns how many times more often `windows` show a termination than it happens.
+
+        Counted per decision, those of a window being all that lead to its frames but the first; 1
+        where nothing was terminated.
+
+        Args:
+            length: Frames in each window, at least 2.
+            ending: As in `windows`.
+        """
+        is_fatal_E = self.cause_N[self.start_E + self.length_E - 1] > 0
+        happens = int(is_fatal_E.sum()) / max(1, int((self.length_E - 1).sum()))
+        usable_E = (self.length_E - length + 1).clamp_min(0)
+        num_ending = int((is_fatal_E & (usable_E > 0)).sum())
+        if happens == 0.0 or num_ending == 0:
+            return 1.0
+        by_chance = num_ending / int(usable_E.sum())
+        return (ending + (1.0 - ending) * by_chance) / (length - 1) / happens

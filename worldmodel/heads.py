@@ -5,9 +5,10 @@ not know.
 
 Reference:
     Hafner et al. 2023, arXiv:2301.04104 (two-hot rewards); Lakshminarayanan et al. 2017,
-    arXiv:1612.01474 (ensembles).
+    arXiv:1612.01474 (ensembles); Menon et al. 2021, arXiv:2007.07314, eq. 10 (logit adjustment).
 """
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -60,18 +61,29 @@ class OutcomeHeads(nn.Module):
         uncertainty = (1.0 - cause[..., 0]).std(0) + reward.std(0)
         return Outcome(reward.mean(0), cause[..., 1:].mean(0), uncertainty)
 
-    def loss(self, agent: Tensor, reward: Tensor, cause: Tensor) -> tuple[Tensor, Tensor]:
+    def loss(
+        self, agent: Tensor, reward: Tensor, cause: Tensor, oversampling: float = 1.0
+    ) -> tuple[Tensor, Tensor]:
         """Returns the mean cross-entropies of reward and cause over members and elements.
+
+        Where terminations are sampled more often than they happen, the heads still learn how often
+        they happen: the logits of the causes are raised by the log of the ratio in the loss alone
+        (logit adjustment), and the rewards of terminations weigh less by the ratio.
 
         Args:
             agent: Agent tokens, shape (..., D).
             reward: Rewards, shape (...).
             cause: 0 for none, else 1 + the number of the cause, int64, shape (...).
+            oversampling: How many times more often terminations are sampled than they happen.
         """
         reward_loss, cause_loss = [], []
+        weight = torch.where(cause > 0, 1.0 / oversampling, 1.0)
         for member in self.members:
             out = member(agent).float()
-            reward_loss.append(two_hot_loss(out[..., :NUM_BINS], reward, self.bins).mean())
+            error = two_hot_loss(out[..., :NUM_BINS], reward, self.bins)
+            reward_loss.append((weight * error).mean())
             logits = out[..., NUM_BINS:].flatten(0, -2)
-            cause_loss.append(F.cross_entropy(logits, cause.flatten()))
+            raised = logits[:, 1:] + math.log(oversampling)
+            sampled = torch.cat([logits[:, :1], raised], 1)
+            cause_loss.append(F.cross_entropy(sampled, cause.flatten()))
         return torch.stack(reward_loss).mean(), torch.stack(cause_loss).mean()

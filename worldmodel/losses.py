@@ -39,6 +39,7 @@ class Batch(NamedTuple):
         cause: 0 for none, else 1 + the number of the cause, shape (B, T).
         image: RGB in [0, 1], shape (B, T, 3, H, W), or None.
         weight: Weight of each latent position, mean about 1, shape (B, T, H, W), or None.
+        oversampling: How many times more often terminations are in the windows than they happen.
     """
 
     latent: Tensor
@@ -48,6 +49,7 @@ class Batch(NamedTuple):
     cause: Tensor
     image: Tensor | None = None
     weight: Tensor | None = None
+    oversampling: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,7 +108,7 @@ def flow_loss(
         "vector": (predicted.vector - target_vector).square().mean(),
     }
     parts["reward"], parts["cause"] = model.heads.loss(
-        predicted.agent, batch.reward[:, 1:], batch.cause[:, 1:]
+        predicted.agent, batch.reward[:, 1:], batch.cause[:, 1:], batch.oversampling
     )
     return _total(parts, config), parts
 
@@ -156,7 +158,7 @@ def rollout_loss(
         "vector": (torch.stack(vectors, 1) - batch.vector[:, 1:]).square().mean(),
     }
     parts["reward"], parts["cause"] = model.heads.loss(
-        torch.stack(agents, 1), batch.reward[:, 1:], batch.cause[:, 1:]
+        torch.stack(agents, 1), batch.reward[:, 1:], batch.cause[:, 1:], batch.oversampling
     )
     if config.reconstruction and batch.image is not None:
         last = int(torch.randint(min(SHOWN, T - 1), T, (), generator=generator))

@@ -76,6 +76,24 @@ def test_windows_stay_within_one_episode_and_reach_every_start(tmp_path: Path) -
     assert ending[:4, -1].tolist() == [5, 5, 5, 5], "the crash's last frame"
 
 
+def test_oversampling_is_how_much_more_often_windows_end_in_a_termination(tmp_path: Path) -> None:
+    save_episode(tmp_path / "a", make_episode(5, cause=1))
+    save_episode(tmp_path / "b", make_episode(3, cause=2, first=10))
+    table = FrameTable.load(EpisodeStore(tmp_path), ("crash",))
+    # One of 8 decisions is terminated; one of 4 windows shows it, in one of its 3 decisions.
+    assert table.oversampling(4, 0.0) == pytest.approx((1 / 4) / 3 / (1 / 8))
+    assert table.oversampling(4, 0.5) == pytest.approx((0.5 + 0.5 / 4) / 3 / (1 / 8))
+    rows = table.windows(4000, 4, torch.Generator().manual_seed(0), ending=0.5)
+    shown = (table.cause_N[rows[:, 1:]] > 0).float().mean()
+    assert float(shown) * 8 == pytest.approx(table.oversampling(4, 0.5), rel=0.05)
+
+
+def test_without_terminations_nothing_is_oversampled(tmp_path: Path) -> None:
+    save_episode(tmp_path / "a", make_episode(5))
+    table = FrameTable.load(EpisodeStore(tmp_path), ("crash",))
+    assert table.oversampling(3, 0.3) == 1.0
+
+
 def test_no_window_longer_than_every_episode(tmp_path: Path) -> None:
     save_episode(tmp_path / "a", make_episode(3))
     table = FrameTable.load(EpisodeStore(tmp_path), ())
