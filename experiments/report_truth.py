@@ -47,6 +47,9 @@ GROUPS: dict[str, dict[str, str]] = {
     "Risk is neither over- nor underrated": {
         "terminations_foreseen": "terminations foreseen within 15 steps",
         "terminations_real": "terminations within 15 steps",
+        "slow_terminations_foreseen": "foreseen below 1 m/s",
+        "slow_terminations_real": "terminations below 1 m/s",
+        "brake_terminations_foreseen": "foreseen if the ego braked fully instead",
     },
 }
 TARGETS = {

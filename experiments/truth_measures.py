@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dreamdrive.driving.actions import ACCELERATION
 from dreamdrive.driving.palette import CLASS_INDEX, classify
 from dreamdrive.driving.state import STATE_INDEX
 from dreamdrive.experiments.train_tokenizer import images
@@ -25,6 +26,8 @@ EVENT_LEADS = (2, 4, 7, 10)
 """Steps before an event from which it is to be foreseen."""
 RISK_STEPS = 15
 """Steps over which foreseen terminations are counted beside real ones."""
+SLOW_MPS = 1.0
+"""Speed below which the ego stands or creeps."""
 MOVING_MPS = 2.0
 """Speed from which on steering and pedals show."""
 
@@ -259,7 +262,9 @@ def risk_truth(model: WorldModel, table: FrameTable, config: MeasureConfig) -> d
     """Returns how many terminations are foreseen within `RISK_STEPS`, and how many there were.
 
     Frames are drawn evenly, those shortly before an end as often as others; a window that meets a
-    termination is followed up to it.
+    termination is followed up to it. Two errors that make an agent stand still are looked for: risk
+    where the ego stands or creeps, and risk if it braked fully instead, which takes the brake for
+    the cause of what drivers brake for.
     """
     C, H = config.context, RISK_STEPS
     episode = torch.arange(len(table.start_E)).repeat_interleave(table.length_E)
@@ -272,13 +277,25 @@ def risk_truth(model: WorldModel, table: FrameTable, config: MeasureConfig) -> d
     now = usable[torch.randperm(len(usable), generator=generator)[: config.num_event_windows]]
     future = torch.minimum(now[:, None] + torch.arange(1, H + 1), last[now][:, None])
     past = now[:, None] + torch.arange(1 - C, 1)
-    result = dream(model, table, past, table.action_NA[future], config, decode=False)
+    recorded = table.action_NA[future]
+    braking = recorded.clone()
+    braking[..., ACCELERATION] = -1.0
     steps = (last[now] - now).clamp_max(H)
-    survival = result.survival.gather(1, steps[:, None] - 1)
+    risk, brake_risk = (
+        1.0
+        - dream(model, table, past, action, config, decode=False).survival.gather(
+            1, steps[:, None] - 1
+        )[:, 0]
+        for action in (recorded, braking)
+    )
     ended = (table.cause_N[last[now]] > 0) & (last[now] - now <= H)
+    slow = table.vector_NK[now, STATE_INDEX["speed"]] < SLOW_MPS
     return {
-        "terminations_foreseen": float((1.0 - survival).sum()),
+        "terminations_foreseen": float(risk.sum()),
         "terminations_real": float(ended.sum()),
+        "slow_terminations_foreseen": float(risk[slow].sum()),
+        "slow_terminations_real": float(ended[slow].sum()),
+        "brake_terminations_foreseen": float(brake_risk.sum()),
     }
 
 

@@ -75,8 +75,18 @@ def test_as_many_ends_are_foreseen_as_there_are(drives: FrameTable) -> None:
     seen = risk_truth(PointMassWorld(), drives, MeasureConfig(num_event_windows=10_000))
     assert seen["terminations_real"] == CRASHES * RISK_STEPS
     assert seen["terminations_foreseen"] == pytest.approx(CRASHES * RISK_STEPS, rel=0.2)
+    assert seen["slow_terminations_real"] == seen["slow_terminations_foreseen"] == 0.0
+    assert seen["brake_terminations_foreseen"] < 0.5 * seen["terminations_foreseen"]
     constant = risk_truth(ConstantRisk(), drives, MeasureConfig(num_event_windows=10_000))
     left = [LENGTH - 1 - row for row in range(CONFIG.context - 1, LENGTH - 1)]
     expected = CRASHES * sum(1.0 - 0.95 ** min(steps, RISK_STEPS) for steps in left)
     expected += QUIET * sum(1.0 - 0.95**RISK_STEPS for steps in left if steps >= RISK_STEPS)
     assert constant["terminations_foreseen"] == pytest.approx(expected, rel=1e-4)
+    assert constant["brake_terminations_foreseen"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_risk_of_an_ego_that_stands_is_counted_apart(drives: FrameTable) -> None:
+    drives.vector_NK[: LENGTH * CRASHES // 2, SPEED] = 0.5
+    row = risk_truth(ConstantRisk(), drives, MeasureConfig(num_event_windows=10_000))
+    assert row["slow_terminations_real"] == row["terminations_real"] / 2
+    assert 0.0 < row["slow_terminations_foreseen"] < row["terminations_foreseen"] / 2
