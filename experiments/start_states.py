@@ -79,8 +79,8 @@ class StartStates:
     def sample(self, batch_size: int, generator: torch.Generator) -> RolloutState:
         """Returns the states after the last frames of random windows."""
         pick = torch.randint(len(self), (batch_size,), generator=generator)
-        chosen = (part[pick] for part in self.windows[:5])
-        return start_states(self.model, Batch(*chosen))
+        latent, vector, action, reward, cause = (part[pick] for part in self.windows[:5])
+        return start_states(self.model, Batch(latent, vector, action, reward, cause))
 
 
 def before_terminations(
