@@ -106,8 +106,11 @@ class Drive:
 
     @property
     def binding_signs(self) -> NDArray[np.bool_]:
-        """Stop signs at which the ego has not stood yet, as a mask of the town's sign lines."""
-        return ~self._signs.stood
+        """Stop signs that the ego neither stood at nor passed, as a mask of the town's sign lines.
+
+        One that was run binds no longer: before it, standing would help nobody.
+        """
+        return ~(self._signs.stood | self._signs.passed)
 
     def advance(self, scene: Scene) -> DecisionOutcome:
         """Returns the outcome of the decision that led to `scene`."""

@@ -145,6 +145,7 @@ class StopLineRule:
         self._cos, self._sin = np.cos(lines[:, 2]), np.sin(lines[:, 2])
         self._ahead: NDArray[np.float64] | None = None
         self._stood = np.zeros(len(lines), bool)
+        self._passed = np.zeros(len(lines), bool)
 
     def crossed(self, scene: Scene) -> NDArray[np.bool_]:
         """Returns a mask of lines crossed since the last call, in their direction; shape (n,)."""
@@ -159,11 +160,17 @@ class StopLineRule:
         in_area = in_lane & (ahead <= 0.0) & (ahead > -STOP_AREA_M)
         self._stood &= in_area | (in_lane & (np.abs(ahead) < STOP_AREA_M))
         self._stood |= in_area & (abs(ego.speed_mps) < STANDING_MPS)
+        self._passed = in_lane & (ahead >= 0.0) & (ahead < STOP_AREA_M)
         if before is None:
             return np.zeros(len(self._lines), bool)
-        return np.asarray((before < 0.0) & (ahead >= 0.0) & in_lane & (ahead < STOP_AREA_M))
+        return np.asarray((before < 0.0) & self._passed)
 
     @property
     def stood(self) -> NDArray[np.bool_]:
         """Where the ego has stood in the area before the line, shape (n,)."""
         return self._stood
+
+    @property
+    def passed(self) -> NDArray[np.bool_]:
+        """Where the ego's front is on the line or just behind it, shape (n,)."""
+        return self._passed

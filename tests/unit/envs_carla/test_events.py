@@ -54,6 +54,15 @@ def test_standing_in_the_area_is_remembered_until_the_line():
     assert rule.stood[0]
 
 
+def test_a_line_just_crossed_is_passed_and_one_far_behind_is_not():
+    rule = StopLineRule(LINE)
+    seen = []
+    for x in (15.0, 17.0, 18.0, 20.0, 26.0):
+        rule.crossed(scene_at(x))
+        seen.append(bool(rule.passed[0]))
+    assert seen == [False, False, True, True, False]
+
+
 def test_standing_far_before_the_area_does_not_count():
     rule = StopLineRule(LINE)
     for x, speed in ((5.0, 0.0), (12.0, 3.0), (17.0, 3.0)):
