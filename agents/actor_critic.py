@@ -47,6 +47,9 @@ class ActorCriticConfig:
     """Steps of the critic on each dream, which costs far more than they do."""
     slow_rate: float = 0.05
     """Share of the critic that the slow critic, which bootstraps, takes over in an update."""
+    mean_rate: float = 0.02
+    """Share of the actor that the mean actor, the one that is kept, takes over in an update: what
+    an actor forgets and relearns from dream to dream is averaged out."""
     entropy: float = 1e-3
     """Reward for the entropy of the action, in units of the scale of returns."""
     scale_floor: float = 0.1
@@ -69,7 +72,7 @@ class ActorCriticConfig:
         """
         if min(self.horizon, self.num_steps, self.critic_steps) < 1:
             raise ValueError("horizon, num_steps and critic_steps must be at least 1")
-        for name in ("discount", "lambda_", "slow_rate"):
+        for name in ("discount", "lambda_", "slow_rate", "mean_rate"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} must lie in [0, 1], got {getattr(self, name)}")
         for name in ("actor_rate", "critic_rate", "scale_floor", "clip"):
@@ -110,6 +113,7 @@ class ActorCritic:
             torch.manual_seed(seed)
             self.actor = actor or Actor.for_model(model, config.network)
             self.critic = critic or Critic.for_model(model, config.network)
+        self.mean_actor = copy.deepcopy(self.actor).requires_grad_(False)
         self.slow_critic = copy.deepcopy(self.critic).requires_grad_(False)
         self.actor_optimizer = torch.optim.Adam(self.actor.parameters(), config.actor_rate)
         self.critic_optimizer = torch.optim.Adam(self.critic.parameters(), config.critic_rate)
@@ -179,6 +183,7 @@ class ActorCritic:
         """Returns everything that the next update depends on, as nested dicts of tensors."""
         return {
             "actor": self.actor.state_dict(),
+            "mean_actor": self.mean_actor.state_dict(),
             "critic": self.critic.state_dict(),
             "slow_critic": self.slow_critic.state_dict(),
             "actor_optimizer": self.actor_optimizer.state_dict(),
@@ -190,7 +195,9 @@ class ActorCritic:
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Goes on exactly where `state()` was taken."""
         state = copy.deepcopy(dict(state))
-        for name in ("actor", "critic", "slow_critic", "actor_optimizer", "critic_optimizer"):
+        for name in (
+            "actor", "mean_actor", "critic", "slow_critic", "actor_optimizer", "critic_optimizer",
+        ):  # fmt: skip
             getattr(self, name).load_state_dict(state[name])
         self.generator.set_state(state["generator"])
         self.scale.range = state["range"]
@@ -236,9 +243,12 @@ class ActorCritic:
 
     @torch.no_grad()
     def _follow(self) -> None:
-        pairs = zip(self.slow_critic.parameters(), self.critic.parameters(), strict=True)
-        for slow, fast in pairs:
-            slow.lerp_(fast, self.config.slow_rate)
+        for slow, fast, rate in (
+            (self.mean_actor, self.actor, self.config.mean_rate),
+            (self.slow_critic, self.critic, self.config.slow_rate),
+        ):
+            for mean, weight in zip(slow.parameters(), fast.parameters(), strict=True):
+                mean.lerp_(weight, rate)
 
 
 def _finite(value: Tensor, name: str) -> Tensor:

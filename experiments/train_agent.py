@@ -108,11 +108,11 @@ def train_agent(config: TrainAgentConfig) -> Path:
             if step % config.save_every == 0 or step == config.updates:
                 _save(config.out / "training", learner, generator, step, config)
                 save_policy(
-                    config.out / "policy", learner.actor, model, learner.critic, step=step,
+                    config.out / "policy", learner.mean_actor, model, learner.critic, step=step,
                     **{name: metrics[name] for name in ("return", "survival")},
                 )  # fmt: skip
     if config.updates == 0:
-        save_policy(config.out / "policy", learner.actor, model, learner.critic, step=0)
+        save_policy(config.out / "policy", learner.mean_actor, model, learner.critic, step=0)
     return config.out / "policy"
 
 

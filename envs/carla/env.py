@@ -55,7 +55,8 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
     pixel, the ego at column 32 and row 48 with its heading up, in the colours of
     `dreamdrive.driving.palette`. A stop sign's line is drawn while it binds: it goes when the ego
     has stood before it, as in Roach (Zhang et al. 2021, arXiv:2108.08265), or has run it, since one
-    frame would not tell. `state` is `float32 (14,)`, listed in `dreamdrive.driving.state.STATE_FIELDS`.
+    frame would not tell. `state` is `float32 (14,)`, listed in
+    `dreamdrive.driving.state.STATE_FIELDS`.
 
     ## Rewards
     One of `dreamdrive.driving.rewards.REWARDS`; `route_completion` by default.

@@ -232,6 +232,19 @@ def test_the_slow_critic_follows_by_its_share() -> None:
     torch.testing.assert_close(agent.slow_critic.head.weight, expected)
 
 
+def test_the_mean_actor_follows_by_its_share_and_is_part_of_the_state() -> None:
+    world = PointMassWorld()
+    agent = ActorCritic(world, config(mean_rate=0.25), seed=0)
+    before = agent.mean_actor.head.weight.clone()
+    agent.update(world.start(8))
+    expected = before + 0.25 * (agent.actor.head.weight - before)
+    assert not torch.equal(expected, before)
+    torch.testing.assert_close(agent.mean_actor.head.weight, expected)
+    again = ActorCritic(world, config(mean_rate=0.25), seed=1)
+    again.load_state(agent.state())
+    assert torch.equal(again.mean_actor.head.weight, agent.mean_actor.head.weight)
+
+
 def test_start_states_are_not_changed() -> None:
     world = PointMassWorld()
     start = world.start(4, generator=torch.Generator().manual_seed(0), spread=1.0)
