@@ -43,7 +43,7 @@ class ActorCriticConfig:
     lambda_: float = 0.95
     actor_rate: float = 1e-3
     critic_rate: float = 1e-3
-    critic_steps: int = 2
+    critic_steps: int = 8
     """Steps of the critic on each dream, which costs far more than they do."""
     slow_rate: float = 0.05
     """Share of the critic that the slow critic, which bootstraps, takes over in an update."""
