@@ -21,8 +21,6 @@ from dreamdrive.config import from_dict, to_dict
 from dreamdrive.errors import CheckpointError, StorageError
 from dreamdrive.worldmodel.model import WorldModel, find_checkpoint
 
-DEFAULT = "dreamdrive-cpu-agent"
-"""The policy that comes with the package."""
 SHIPPED = Path(__file__).parent / "checkpoints"
 KIND = "DreamPolicy"
 MODEL_FOLDER = "worldmodel"
@@ -158,7 +156,7 @@ class DreamPolicy:
     @classmethod
     def load(
         cls,
-        name_or_path: str | Path = DEFAULT,
+        name_or_path: str | Path,
         device: str | torch.device = "cpu",
         *,
         deterministic: bool = True,

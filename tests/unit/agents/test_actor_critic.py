@@ -223,26 +223,23 @@ def test_a_strong_prior_holds_the_actor_near_it() -> None:
     assert pedals[1e-3] > 0.2
 
 
-def test_the_slow_critic_follows_by_its_share() -> None:
+@pytest.mark.parametrize(
+    ("slow", "fast", "rate"),
+    [("slow_critic", "critic", "slow_rate"), ("mean_actor", "actor", "mean_rate")],
+)
+def test_a_slow_copy_follows_by_its_share_and_is_part_of_the_state(
+    slow: str, fast: str, rate: str
+) -> None:
     world = PointMassWorld()
-    agent = ActorCritic(world, config(slow_rate=0.25), seed=0)
-    before = agent.slow_critic.head.weight.clone()
+    agent = ActorCritic(world, config(**{rate: 0.25}), seed=0)
+    before = getattr(agent, slow).head.weight.clone()
     agent.update(world.start(8))
-    expected = before + 0.25 * (agent.critic.head.weight - before)
-    torch.testing.assert_close(agent.slow_critic.head.weight, expected)
-
-
-def test_the_mean_actor_follows_by_its_share_and_is_part_of_the_state() -> None:
-    world = PointMassWorld()
-    agent = ActorCritic(world, config(mean_rate=0.25), seed=0)
-    before = agent.mean_actor.head.weight.clone()
-    agent.update(world.start(8))
-    expected = before + 0.25 * (agent.actor.head.weight - before)
+    expected = before + 0.25 * (getattr(agent, fast).head.weight - before)
     assert not torch.equal(expected, before)
-    torch.testing.assert_close(agent.mean_actor.head.weight, expected)
-    again = ActorCritic(world, config(mean_rate=0.25), seed=1)
+    torch.testing.assert_close(getattr(agent, slow).head.weight, expected)
+    again = ActorCritic(world, config(), seed=1)
     again.load_state(agent.state())
-    assert torch.equal(again.mean_actor.head.weight, agent.mean_actor.head.weight)
+    assert torch.equal(getattr(again, slow).head.weight, getattr(agent, slow).head.weight)
 
 
 def test_start_states_are_not_changed() -> None:

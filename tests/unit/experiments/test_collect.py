@@ -1,15 +1,25 @@
 """Collecting: what fixes an episode, and what an interrupted run leaves."""
 
 import collections
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from dreamdrive.agents.artefact import DreamPolicy, save_policy
+from dreamdrive.agents.networks import Actor, NetworkConfig
 from dreamdrive.driving.causes import CAUSES
 from dreamdrive.errors import ConfigError, StorageError
 from dreamdrive.experiments import collect as module
-from dreamdrive.experiments.collect import CollectConfig, EpisodePlan, collect, plan_episode
+from dreamdrive.experiments.collect import (
+    CollectConfig,
+    EpisodePlan,
+    PolicyDriver,
+    collect,
+    plan_episode,
+)
 from dreamdrive.worldmodel.episodes import EpisodeStore
+from support.tiny_world import tiny_contexts, tiny_model
 
 
 def small(out, **fields):
@@ -105,3 +115,20 @@ def test_impossible_settings_are_refused(tmp_path):
     ):
         with pytest.raises(ValueError, match=r"\w"):
             CollectConfig(**fields)
+
+
+def test_an_agent_that_collects_is_by_turns_its_mode_its_draws_and_interrupted(tmp_path):
+    model = tiny_model()
+    actor = Actor.for_model(model, NetworkConfig(width=16, channels=4, num_layers=1))
+    save_policy(tmp_path / "policy", actor, model)
+    clip = tiny_contexts()
+    env = SimpleNamespace(observation={"image": clip.image[0, 0], "state": clip.vector[0, 0]})
+    plain = DreamPolicy(actor, model)
+    mode = np.array([plain.act(env.observation) for _ in range(60)])
+    driver = PolicyDriver(tmp_path / "policy")
+    found = set()
+    for seed in range(12):
+        driver.reset(np.random.default_rng(seed))
+        drawn = np.array([driver.act(env) for _ in range(60)]) != mode
+        found.add(("draws" if drawn[:, 0].any() else "mode", bool(drawn[:, 1].any())))
+    assert found == {("mode", False), ("draws", True), ("mode", True)}
