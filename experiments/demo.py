@@ -242,17 +242,15 @@ def _dream(config: DemoConfig) -> Path:
 
 
 def _train_agent(config: DemoConfig) -> Path:
-    from dreamdrive.agents.actor_critic import ActorCriticConfig
     from dreamdrive.experiments.train_agent import TrainAgentConfig, train_agent
 
     sizes = config.sizes
-    # In so few updates a stronger fear of ends would teach it to stand still, and no more.
     return train_agent(
         TrainAgentConfig(
             model=str(config.folder / "worldmodel" / "model"), data=(config.folder / "episodes",),
             out=config.folder / "agent", clone="expert", clone_steps=sizes.clone_steps,
             updates=sizes.updates, batch_size=sizes.dreams, num_starts=sizes.starts, save_every=5,
-            seed=config.seed, agent=ActorCriticConfig(termination_penalty=0.5),
+            seed=config.seed,
         )
     )  # fmt: skip
 
