@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dreamdrive.config import from_dict, to_dict
+from dreamdrive.driving.causes import is_collision
 from dreamdrive.errors import ConfigError
 from dreamdrive.files import write_atomically
 
@@ -107,7 +108,7 @@ class DriveResult:
         if self.cause not in found:
             found.append(self.cause)
         if cause == "collision":
-            return sum(name.startswith("collision") for name in found)
+            return sum(map(is_collision, found))
         return found.count(cause)
 
 

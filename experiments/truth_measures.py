@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dreamdrive.driving.actions import ACCELERATION
+from dreamdrive.driving.causes import is_collision
 from dreamdrive.driving.palette import CLASS_INDEX, classify
 from dreamdrive.driving.state import STATE_INDEX
 from dreamdrive.experiments.train_tokenizer import images
@@ -302,7 +303,7 @@ def risk_truth(model: WorldModel, table: FrameTable, config: MeasureConfig) -> d
 def measure(model: WorldModel, store: EpisodeStore, config: MeasureConfig) -> dict[str, float]:
     """Returns all measures of one model on unseen episodes."""
     table = FrameTable.load(store, model.config.causes)
-    collisions = [c for c in model.config.causes if c.startswith("collision")]
+    collisions = [c for c in model.config.causes if is_collision(c)]
     return {
         **picture_truth(model, table, config),
         **event_truth(model, table, config, collisions, "collision"),

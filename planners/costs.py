@@ -11,11 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dreamdrive.driving.comfort import COMFORT_BOUNDS
-from dreamdrive.driving.rewards import OVERSPEED_SCALE_MPS
-from dreamdrive.driving.state import STATE_INDEX
-
-COLLISION_PREFIX = "collision"
+from dreamdrive.driving.causes import is_collision
+from dreamdrive.driving.cost_terms import along_route_mps, discomfort, speeding
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,7 +50,7 @@ class CostWeights:
 
 def split_causes(causes: tuple[str, ...]) -> tuple[list[int], list[int]]:
     """Returns the indices of the causes that are collisions, and of those that are not."""
-    hit = [i for i, name in enumerate(causes) if name.startswith(COLLISION_PREFIX)]
+    hit = [i for i, name in enumerate(causes) if is_collision(name)]
     return hit, [i for i in range(len(causes)) if i not in hit]
 
 
@@ -68,8 +65,7 @@ def rule_cost(termination_BLJ: Tensor, causes: tuple[str, ...], vector_BLK: Tens
     The excess counts in units of 2.23 m/s; the larger of the two counts.
     """
     broken = termination_BLJ[..., split_causes(causes)[1]].sum(-1).clamp(0.0, 1.0)
-    excess = vector_BLK[..., STATE_INDEX["speed"]] - vector_BLK[..., STATE_INDEX["speed_limit"]]
-    return torch.maximum(broken, (excess / OVERSPEED_SCALE_MPS).clamp(0.0, 1.0))
+    return torch.maximum(broken, speeding(vector_BLK))
 
 
 def progress_cost(vector_BLK: Tensor, reference_mps: Tensor | float) -> Tensor:
@@ -79,8 +75,7 @@ def progress_cost(vector_BLK: Tensor, reference_mps: Tensor | float) -> Tensor:
         vector_BLK: State vectors in their own units.
         reference_mps: Speed at which nothing is left to gain; broadcast against (B, L).
     """
-    speed = vector_BLK[..., STATE_INDEX["speed"]]
-    along = speed * torch.cos(vector_BLK[..., STATE_INDEX["heading_error"]])
+    along = along_route_mps(vector_BLK)
     reference = torch.as_tensor(reference_mps, device=along.device).clamp(min=0.1)
     return 1.0 - (along / reference).clamp(0.0, 1.0)
 
@@ -94,8 +89,4 @@ def comfort_cost(signals_BLQ: Tensor) -> Tensor:
     Args:
         signals_BLQ: Signals in the order of `COMFORT_BOUNDS`.
     """
-    low = signals_BLQ.new_tensor([bound.low for bound in COMFORT_BOUNDS])
-    high = signals_BLQ.new_tensor([bound.high for bound in COMFORT_BOUNDS])
-    share = torch.where(signals_BLQ < 0.0, signals_BLQ / low, signals_BLQ / high)
-    raw = (share - 1.0).clamp(min=0.0).square().mean(-1) + 0.05 * share.square().mean(-1)
-    return -torch.expm1(-raw)
+    return -torch.expm1(-discomfort(signals_BLQ))

@@ -18,3 +18,8 @@ CAUSES: tuple[str, ...] = ("", *TERMINATION_CAUSES, *TRUNCATION_CAUSES)
 """All causes by number, as episodes store them; 0 means that the episode goes on."""
 
 CAUSE_INDEX: dict[str, int] = {name: i for i, name in enumerate(CAUSES)}
+
+
+def is_collision(cause: str) -> bool:
+    """Returns whether a cause is a collision of any kind."""
+    return cause.startswith("collision_")

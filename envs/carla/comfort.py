@@ -6,16 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dreamdrive.driving.actions import DECISION_DT_S
+from dreamdrive.driving.comfort import COMFORT_BOUNDS
 from dreamdrive.driving.rewards import OVERSPEED_SCALE_MPS
 from dreamdrive.envs.carla.scene import EgoPose
 
 SPAN = 2
 """Differences are taken over this many decisions, since raw ones are mostly noise."""
 
-COMFORT_LOW: NDArray[np.float64] = np.array([-4.05, -4.89, -0.95, -1.93, -4.13, 0.0])
-COMFORT_HIGH: NDArray[np.float64] = np.array([2.40, 4.89, 0.95, 1.93, 4.13, 8.37])
-"""Bounds of nuPlan: longitudinal and lateral acceleration (m/s²), yaw rate (rad/s), yaw
-acceleration (rad/s²), longitudinal jerk and size of the jerk (m/s³)."""
+COMFORT_LOW: NDArray[np.float64] = np.array([bound.low for bound in COMFORT_BOUNDS])
+COMFORT_HIGH: NDArray[np.float64] = np.array([bound.high for bound in COMFORT_BOUNDS])
 
 
 class ComfortMeter:
@@ -54,8 +53,7 @@ def comfort_cost(signals: NDArray[np.float64]) -> float:
 
     Each signal is first divided by its bound, so the cost has no dimension.
     """
-    bound = np.where(signals < 0.0, np.minimum(COMFORT_LOW, -1e-9), COMFORT_HIGH)
-    share = np.abs(signals / np.where(signals < 0.0, -bound, bound))
+    share = signals / np.where(signals < 0.0, COMFORT_LOW, COMFORT_HIGH)
     return float((np.maximum(0.0, share - 1.0) ** 2).mean() + 0.05 * (share**2).mean())
 
 

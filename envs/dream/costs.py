@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from dreamdrive.driving.actions import DECISION_DT_S
-from dreamdrive.driving.comfort import COMFORT_BOUNDS
-from dreamdrive.driving.rewards import OVERSPEED_SCALE_MPS
+from dreamdrive.driving.causes import is_collision
+from dreamdrive.driving.cost_terms import along_route_mps, discomfort, speeding
 from dreamdrive.driving.state import STATE_INDEX
 
 COST_NAMES = ("collision", "rule", "progress", "comfort")
@@ -27,12 +27,10 @@ class CostMeter:
     """
 
     def __init__(self, causes: tuple[str, ...], num_envs: int, device: torch.device) -> None:
-        hit = [float(name.startswith("collision")) for name in causes]
+        hit = [float(is_collision(name)) for name in causes]
         self._hit_J = torch.tensor(hit, device=device)
         self._motion_BH2 = torch.zeros(num_envs, 2 * SPAN + 1, 2, device=device)
         self._known_B = torch.zeros(num_envs, dtype=torch.long, device=device)
-        self._low = torch.tensor([bound.low for bound in COMFORT_BOUNDS], device=device)
-        self._high = torch.tensor([bound.high for bound in COMFORT_BOUNDS], device=device)
 
     def restart(self, mask_B: Tensor, vector_BK: Tensor) -> None:
         """Forgets the motion of the environments of the mask; they stand at a first frame."""
@@ -49,13 +47,11 @@ class CostMeter:
         """
         self._remember(vector_BK)
         hit_B = termination_BJ @ self._hit_J
-        speed, limit = (vector_BK[:, STATE_INDEX[name]] for name in ("speed", "speed_limit"))
-        along = speed * vector_BK[:, STATE_INDEX["heading_error"]].cos()
-        speeding = ((speed - limit) / OVERSPEED_SCALE_MPS).clamp(0.0, 1.0)
+        limit = vector_BK[:, STATE_INDEX["speed_limit"]].clamp_min(1e-5)
         return {
             "collision": hit_B,
-            "rule": termination_BJ.sum(1) - hit_B + speeding,
-            "progress": 1.0 - (along / limit.clamp_min(1e-5)).clamp(0.0, 1.0),
+            "rule": termination_BJ.sum(1) - hit_B + speeding(vector_BK),
+            "progress": 1.0 - (along_route_mps(vector_BK) / limit).clamp(0.0, 1.0),
             "comfort": self._comfort(),
         }
 
@@ -83,6 +79,4 @@ class CostMeter:
             [ahead * enough, aside[:, LATEST], rate[:, LATEST], turn * enough, jerk,
              torch.hypot(jerk, side_jerk)], 1,
         )  # fmt: skip
-        share = torch.where(signals < 0.0, signals / self._low, signals / self._high)
-        excess = (share - 1.0).clamp_min(0.0)
-        return excess.square().mean(1) + 0.05 * share.square().mean(1)
+        return discomfort(signals)
