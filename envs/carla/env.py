@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dreamdrive.driving.actions import DECISION_DT_S, PHYSICS_DT_S, checked_action
+from dreamdrive.driving.causes import is_collision
 from dreamdrive.driving.rewards import REWARDS, StepFacts
 from dreamdrive.envs.carla.bev import Overlay
 from dreamdrive.envs.carla.client import carla, to_carla_transform
@@ -19,6 +20,7 @@ from dreamdrive.envs.carla.comfort import (
     progress_cost,
     speeding_cost,
 )
+from dreamdrive.envs.carla.connection import Connection
 from dreamdrive.envs.carla.deadlock import DeadlockBreaker
 from dreamdrive.envs.carla.episode import DecisionOutcome, Drive, EpisodeRules
 from dreamdrive.envs.carla.events import ContactLog
@@ -146,10 +148,10 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
         self._start_speed_mps = start_speed_mps
         self._sizes: dict[str, tuple[float, float]] = {}
         self._reader = SceneReader(self._sizes)
-        self._towns: dict[str, TownMap] = {}
-        self._session: Session | None = None
-        self._supervisor = ServerSupervisor(town, supervisor) if port is None else None
-        self._address = SessionConfig(host=host, port=port or 0, tick_deadline_s=tick_deadline_s)
+        self._connection = Connection(
+            SessionConfig(host=host, port=port or 0, tick_deadline_s=tick_deadline_s),
+            ServerSupervisor(town, supervisor) if port is None else None,
+        )
         self._ego: Any = None
         self._steer_limit_rad = 0.0
         self._walkers: Walkers | None = None
@@ -162,7 +164,7 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
         self._image: NDArray[np.uint8] | None = None
         self._last_observation: dict[str, NDArray[Any]] = {}
         try:
-            self._connect()
+            self._connection.ensure()
         except BaseException:
             self.close()
             raise
@@ -174,29 +176,17 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
         Raises:
             ServerError: If the last server died and no reset has been made since.
         """
-        if self._session is None:
-            raise ServerError("There is no connection to a server", do="Call reset() first.")
-        return self._session
+        return self._connection.session
 
     @property
     def supervisor(self) -> ServerSupervisor | None:
         """The environment's own server; None where a port was given."""
-        return self._supervisor
+        return self._connection.supervisor
 
     @property
     def town_map(self) -> TownMap:
         """The town that is open."""
-        return self._towns[self.session.town]
-
-    def _connect(self) -> None:
-        port = self._address.port
-        if self._supervisor is not None:
-            port = self._supervisor.ensure_ready()
-        self._session = Session(
-            SessionConfig(
-                host=self._address.host, port=port, tick_deadline_s=self._address.tick_deadline_s
-            )
-        )
+        return self._connection.town_map
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -216,13 +206,12 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
         episode_seed = int(self.np_random.integers(2**31)) if seed is None else int(seed)
         for attempt in range(1, RESET_ATTEMPTS + 1):
             try:
-                if self._session is None:
-                    self._connect()
+                self._connection.ensure()
                 self._begin(episode_seed, options)
                 break
             except ServerError:
-                self._lose_server()
-                if self._supervisor is None or attempt == RESET_ATTEMPTS:
+                self._connection.lose()
+                if self.supervisor is None or attempt == RESET_ATTEMPTS:
                     raise
         assert self.drive is not None
         self._is_over = False
@@ -231,9 +220,9 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
     def _begin(self, seed: int, options: dict[str, Any]) -> None:
         self.session.destroy_all()
         route: Route | None = options.get("route")
-        session = self._open_town(options.get("town") or (route.town if route else self._town))
-        if session.town not in self._towns:
-            self._towns = {session.town: TownMap(session.world, session.map)}
+        town = options.get("town") or (route.town if route else self._town)
+        self._connection.open_town(town)
+        session = self.session
         self.route = route or random_route(session.map, seed, length_m=self._route_length_m)
         rng = numpy_generator(seed, "start")
         session.world.reset_all_traffic_lights()
@@ -267,22 +256,6 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
         self._comfort.update(self.scene.ego)
         self._past = []
         self._last_steer = 0.0
-
-    def _open_town(self, town: str) -> Session:
-        """Returns a session in a town; a server of our own is replaced by one that opens with it.
-
-        Loading a world makes the client restart every Traffic Manager of the process, which waits
-        for ever for one whose server has died and crashes beside one that is at work.
-        """
-        if town != self.session.town and self._supervisor is not None:
-            self.session.map_of(town)
-            self.session.close()
-            self._session = None
-            self._supervisor.town = town
-            self._supervisor.restart()
-            self._connect()
-        self.session.open_town(town)
-        return self.session
 
     def _spawn_ego(self, route: Route, speed_mps: float) -> Any:
         blueprint = self.session.world.get_blueprint_library().find(EGO_BLUEPRINT)
@@ -354,17 +327,9 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
         """Ends the episode without blame; the next reset gets a fresh server where it can."""
         observation = self._last_observation
         self._is_over = True
-        self._lose_server()
+        self._connection.lose()
         info = self._info((), "sim_error", 0.0, {}, str(error))
         return observation, 0.0, False, True, info
-
-    def _lose_server(self) -> None:
-        session, self._session = self._session, None
-        self._towns = {}
-        if session is not None:
-            session.abandon()
-        if self._supervisor is not None:
-            self._supervisor.mark_dead()
 
     def _speed_limit(self) -> float:
         limit = self._ego.get_speed_limit() / KMH_PER_MPS
@@ -389,8 +354,7 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
             comfort_violations=violations,
             desired_speed_mps=desired,
             terminated=outcome.terminated,
-            infraction=outcome.cause.startswith("collision")
-            or outcome.cause in ("red_light", "stop_sign"),
+            infraction=is_collision(outcome.cause) or outcome.cause in ("red_light", "stop_sign"),
             finished=outcome.cause == "route_finished",
         )
 
@@ -400,7 +364,7 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
         broken = sum(cause in ("red_light", "stop_sign") for cause in causes)
         speed = self.scene.ego.speed_mps
         return {
-            "collision": float(any(cause.startswith("collision") for cause in causes)),
+            "collision": float(any(map(is_collision, causes))),
             "rule": broken + float(outcome.is_outside) + speeding_cost(speed, limit),
             "progress": progress_cost(outcome.progress_m, limit),
             "comfort": comfort,
@@ -503,9 +467,5 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
 
     def close(self) -> None:
         """Leaves the server clean, and stops it if it is the environment's own."""
-        session, self._session = self._session, None
-        if session is not None:
-            session.close()
-        if self._supervisor is not None:
-            self._supervisor.stop()
+        self._connection.close()
         super().close()
