@@ -1,0 +1,45 @@
+"""An embedded server in a process of its own, and what tests often ask of it."""
+
+import contextlib
+import socket
+import subprocess
+import sys
+
+import msgpack
+
+CAR = "vehicle.lincoln.mkz_2020"
+DT_S = 0.05
+
+
+@contextlib.contextmanager
+def server_process(*arguments):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dreamdrive.envs.embedded", *arguments],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def spawn(world, index=0, kind=CAR):
+    blueprint = world.get_blueprint_library().find(kind)
+    return world.spawn_actor(blueprint, world.get_map().get_spawn_points()[index])
+
+
+def ticks(world, count):
+    for _ in range(count):
+        world.tick()
+
+
+def call(server, method, *arguments):
+    """Returns the raw answer to one remote call."""
+    with socket.create_connection(("127.0.0.1", server), timeout=10.0) as peer:
+        peer.sendall(msgpack.packb([0, 1, method, [["", False], *arguments]]))
+        unpacker = msgpack.Unpacker()
+        while True:
+            unpacker.feed(peer.recv(65536))
+            for message in unpacker:
+                return message
