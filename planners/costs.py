@@ -23,7 +23,7 @@ class CostWeights:
     weigh the mean over a plan; `termination` is paid once, where the episode ends.
     """
 
-    termination: float = 100.0
+    termination: float = 20.0
     collision: float = 100.0
     rule: float = 20.0
     progress: float = 2.0

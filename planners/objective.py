@@ -33,9 +33,9 @@ class ObjectiveConfig:
     weights: CostWeights = field(default_factory=CostWeights)
     bicycle: BicycleConfig = field(default_factory=BicycleConfig)
     discount: float = 1.0
-    probability_floor: float = 0.005
-    """Predicted probabilities of termination below it, at one step, count as none: a model is never
-    quite sure, and fear of nothing would keep the ego standing."""
+    probability_floor: float = 0.0
+    """Predicted probabilities of termination below it, at one step, count as none: for a model that
+    is never quite sure, since fear of nothing would keep the ego standing."""
     num_steps: int = 1
     """Euler steps of the world model's sampler."""
 

@@ -26,8 +26,8 @@ class PlannerConfig:
     mppi: MPPIConfig = field(default_factory=MPPIConfig)
     cem: CEMConfig = field(default_factory=CEMConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
-    replan_every: int = 5
-    """Decisions between two plans: 2 Hz at 10 decisions a second."""
+    replan_every: int = 4
+    """Decisions between two plans: 2.5 Hz at 10 decisions a second."""
 
     def __post_init__(self) -> None:
         """Checks the ranges.

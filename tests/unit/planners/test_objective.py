@@ -38,7 +38,7 @@ class ScriptedWorld(PointMassWorld):
 
 def test_cruising_at_the_limit_costs_next_to_nothing_and_standing_costs_the_progress() -> None:
     world = PointMassWorld()
-    cost = Objective(world, ObjectiveConfig())
+    cost = Objective(world, ObjectiveConfig(probability_floor=0.005))
     cruise = cost.evaluate(world.start(1, speed=8.0), plans((0.0, 0.0)), generator=seeded())
     assert cruise.total_B.item() == pytest.approx(0.0, abs=1e-3)
     assert cruise.survival_B.item() == pytest.approx(1.0, abs=1e-3)
@@ -59,7 +59,7 @@ def test_the_named_terms_add_up() -> None:
 
 
 def test_an_end_is_paid_once_and_masks_what_follows() -> None:
-    """A certain collision at the first of ten decisions: 100 once, 100 / 10, and one tenth of the
+    """A certain collision at the first of ten decisions: 20 once, 100 / 10, and one tenth of the
     progress and comfort that the first decision lost."""
     world = ScriptedWorld(1.0)
     action = plans((0.0, -1.0)).clone()
@@ -68,7 +68,7 @@ def test_an_end_is_paid_once_and_masks_what_follows() -> None:
         world.start(1, speed=0.0), action, generator=seeded()
     )
     assert judged.survival_B.item() == 0.0
-    assert judged.terms["termination"].item() == pytest.approx(100.0)
+    assert judged.terms["termination"].item() == pytest.approx(20.0)
     assert judged.terms["collision"].item() == pytest.approx(10.0)
     assert judged.terms["progress"].item() == pytest.approx(0.2)
     assert judged.terms["rule"].item() == 0.0
@@ -77,15 +77,15 @@ def test_an_end_is_paid_once_and_masks_what_follows() -> None:
 def test_survival_weighs_later_ends_with_what_is_left() -> None:
     """Half the probability at each of three decisions: 1/2 + 1/4 + 1/8 ends, 1/8 is left."""
     world = ScriptedWorld(0.5)
-    judged = Objective(world, ObjectiveConfig(probability_floor=0.0)).evaluate(
+    judged = Objective(world, ObjectiveConfig()).evaluate(
         world.start(1), plans((0.6, 0.0), L=3), generator=seeded()
     )
-    assert judged.terms["termination"].item() == pytest.approx(87.5)
+    assert judged.terms["termination"].item() == pytest.approx(17.5)
     assert judged.survival_B.item() == pytest.approx(0.125)
 
 
 def test_probabilities_below_the_floor_do_not_frighten() -> None:
-    for probability, expected in ((0.02, 0.0), (0.05, 0.0), (0.525, 50.0), (1.0, 100.0)):
+    for probability, expected in ((0.02, 0.0), (0.05, 0.0), (0.525, 10.0), (1.0, 20.0)):
         judged = Objective(ScriptedWorld(probability), ObjectiveConfig(probability_floor=0.05))
         terms = judged.evaluate(
             PointMassWorld().start(1), plans((0.6, 0.0), L=1), generator=seeded()
@@ -100,7 +100,7 @@ def test_a_crash_at_the_first_step_is_never_cheaper_than_stopping(L: int) -> Non
     judged = Objective(world, ObjectiveConfig()).evaluate(
         world.start(2, speed=8.0), plans((0.6, 1.0), (0.0, -1.0), L=L), generator=seeded()
     )
-    assert judged.total_B[0] > judged.total_B[1] + 50.0
+    assert judged.total_B[0] > judged.total_B[1] + 15.0
 
 
 def test_a_dream_that_is_not_finite_costs_infinitely_much() -> None:

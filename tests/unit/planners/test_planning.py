@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,8 @@ from dreamdrive.worldmodel.state import Imagined, RolloutState
 from support.point_mass import SPEED, WALL_SCALE, PointMassWorld, good_driver
 
 FEW = settings(max_examples=25, deadline=None, derandomize=True, database=None)
-SEARCH = SearchConfig(num_samples=64, iterations=3)
+SEARCH = SearchConfig(num_samples=64, iterations=3, steer_std=0.15, acceleration_std=0.5)
+"""Wide and often, since nothing proposes."""
 CONFIGS = [
     PlannerConfig(method="mppi", mppi=MPPIConfig(search=SEARCH)),
     PlannerConfig(method="cem", cem=CEMConfig(search=SEARCH)),
@@ -128,7 +130,7 @@ def test_where_all_else_crashes_the_plan_is_to_stop(config: PlannerConfig, finit
     start = search.objective.model.start(2)
     plan = search.plan(start, torch.full((2, 15, 2), 0.5), generator=seeded())
     assert (plan.action_BLA[..., 1] == -1.0).all()
-    assert plan.evaluation.survival_B.tolist() == [1.0, 1.0]
+    assert plan.evaluation.survival_B.tolist() == pytest.approx([1.0, 1.0], abs=1e-4)
 
 
 def test_a_dream_that_is_never_finite_gives_a_full_brake() -> None:
@@ -202,9 +204,9 @@ def test_a_shifted_plan_starts_where_the_executed_part_ends() -> None:
     assert shift(plan, 9)[0, :, 0].tolist() == [3.0, 3.0, 3.0, 3.0]
 
 
-def test_the_plan_is_executed_and_remade_at_two_hertz() -> None:
+def test_the_plan_is_executed_and_remade_every_few_decisions() -> None:
     world = PointMassWorld()
-    policy = PlannerPolicy(world, CONFIGS[0])
+    policy = PlannerPolicy(world, replace(CONFIGS[0], replan_every=5))
     state, plans = world.start(1), []
     for t in range(11):
         action = policy.act(observation(state))
