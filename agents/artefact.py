@@ -22,6 +22,9 @@ from dreamdrive.errors import CheckpointError, StorageError
 from dreamdrive.worldmodel.model import WorldModel, find_checkpoint
 
 SHIPPED = Path(__file__).parent / "checkpoints"
+DEFAULT = "dreamdrive-cpu-agent"
+"""The shipped policy."""
+
 KIND = "DreamPolicy"
 MODEL_FOLDER = "worldmodel"
 
@@ -156,7 +159,7 @@ class DreamPolicy:
     @classmethod
     def load(
         cls,
-        name_or_path: str | Path,
+        name_or_path: str | Path = DEFAULT,
         device: str | torch.device = "cpu",
         *,
         deterministic: bool = True,

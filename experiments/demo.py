@@ -7,7 +7,7 @@ its folder.
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,6 +31,9 @@ class DemoConfig:
     """Run folder; runs/demo-quick or runs/demo-full by default."""
     model: Path = Path("dreamdrive-cpu")
     """The world model to begin with: a shipped checkpoint's name, or a folder."""
+    agent: Path = Path("dreamdrive-cpu-agent")
+    """The agent that goes on in the fine-tuned dream: a shipped one's name, or a folder. It must
+    have been trained with `model`."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -73,12 +76,12 @@ class Sizes(NamedTuple):
 
 QUICK = Sizes(
     episodes=16, unseen_episodes=4, max_steps=120, tune_steps=25, clone_steps=150, updates=14,
-    dreams=32, starts=512, routes=1, route_length_m=(80.0, 140.0), plans=8, look_ahead=10,
+    dreams=32, starts=512, routes=1, route_length_m=(80.0, 140.0), plans=4, look_ahead=10,
     expected_s=(2, 22, 26, 2, 29, 33, 2),
 )  # fmt: skip
 FULL = Sizes(
     episodes=80, unseen_episodes=8, max_steps=250, tune_steps=120, clone_steps=600, updates=80,
-    dreams=64, starts=2048, routes=4, route_length_m=(100.0, 200.0), plans=16, look_ahead=15,
+    dreams=64, starts=2048, routes=4, route_length_m=(100.0, 200.0), plans=8, look_ahead=15,
     expected_s=(5, 50, 160, 5, 210, 120, 5),
 )  # fmt: skip
 
@@ -171,7 +174,7 @@ def _stages(config: DemoConfig) -> list[Stage]:
         ("collect", "New episodes through the client, with good and bad drivers", _collect),
         ("worldmodel", "Fine-tunes the shipped world model on them", _train_worldmodel),
         ("dream", f"Films the dream beside reality, in {TOWN}, which it never saw", _dream),
-        ("agent", "Clones the expert, then trains in the dream", _train_agent),
+        ("agent", "A clone to compare with; the shipped agent goes on in the dream", _train_agent),
         ("evaluate", f"Agent, planner and yardsticks on routes of {TOWN}", _evaluate),
         ("report", "Writes the report", _report),
     )
@@ -245,12 +248,16 @@ def _train_agent(config: DemoConfig) -> Path:
     from dreamdrive.experiments.train_agent import TrainAgentConfig, train_agent
 
     sizes = config.sizes
+    cloning = TrainAgentConfig(
+        model=str(config.folder / "worldmodel" / "model"), data=(config.folder / "episodes",),
+        out=config.folder / "cloning", clone="expert", clone_steps=sizes.clone_steps, updates=0,
+        batch_size=sizes.dreams, num_starts=sizes.dreams, save_every=5, seed=config.seed,
+    )  # fmt: skip
+    train_agent(cloning)
     return train_agent(
-        TrainAgentConfig(
-            model=str(config.folder / "worldmodel" / "model"), data=(config.folder / "episodes",),
-            out=config.folder / "agent", clone="expert", clone_steps=sizes.clone_steps,
-            updates=sizes.updates, batch_size=sizes.dreams, num_starts=sizes.starts, save_every=5,
-            seed=config.seed,
+        replace(
+            cloning, out=config.folder / "agent", init=config.agent, clone="none",
+            updates=sizes.updates, num_starts=sizes.starts,
         )
     )  # fmt: skip
 
@@ -264,16 +271,15 @@ def _evaluate(config: DemoConfig) -> Path:
     from dreamdrive.planners.search import SearchConfig
 
     sizes, agent = config.sizes, config.folder / "agent"
-    # A search of the default size takes longer on a CPU than a demonstration has.
-    search = SearchConfig(
-        num_samples=sizes.plans, horizon=sizes.look_ahead, iterations=1, num_proposals=2
-    )
+    search = SearchConfig(num_samples=sizes.plans, horizon=sizes.look_ahead)
     save_json(PlannerConfig(mppi=MPPIConfig(search=search)), config.folder / "planner.json")
     return evaluate(
         EvaluateConfig(
             policies=(
-                "standing", "random", "straight", f"cloning={agent / 'before'}",
-                f"agent={agent / 'policy'}", f"planner=planner:{agent / 'policy'}", "expert",
+                "standing", "random", "straight",
+                f"cloning={config.folder / 'cloning' / 'policy'}",
+                f"shipped agent={config.agent}", f"agent={agent / 'policy'}",
+                f"planner=planner:{agent / 'policy'}", "expert",
             ),
             towns=(TOWN,), routes_per_town=sizes.routes, videos=1, workers=2,
             planner=config.folder / "planner.json", out=config.folder / "evaluation",

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 POSSIBLE = (
     "Possible are: standing, random, straight, expert, driver:NAME, planner, planner:WHICH "
-    "(a world model or a policy), a trained policy's folder or a shipped one's name, "
-    "a Stable-Baselines3 .zip, or module:factory; NAME= before it gives it a name, and NAME#0=, "
-    "NAME#1=, … are runs of one."
+    "(a world model or a policy; the shipped agent by default), a trained policy's folder or a "
+    "shipped one's name, a Stable-Baselines3 .zip, or module:factory; NAME= before it gives it "
+    "a name, and NAME#0=, NAME#1=, … are runs of one."
 )
 NAMED = re.compile(r"([A-Za-z0-9][A-Za-z0-9 ._+#-]*)=(.+)")
 UNFIT_FOR_FILES = re.compile(r"[^A-Za-z0-9._+-]+")
@@ -171,7 +171,7 @@ def fingerprint(spec: str, planner: Path | None = None) -> str:
     spec = parse_policy(spec).spec
     kind, _, rest = spec.partition(":")
     digest = hashlib.blake2b(spec.encode(), digest_size=8)
-    name = rest if kind == "planner" else spec
+    name = _planned_with(rest) if kind == "planner" else spec
     source = Path(name)
     if kind == "planner" and planner is not None and planner.is_file():
         digest.update(planner.read_bytes())
@@ -180,9 +180,9 @@ def fingerprint(spec: str, planner: Path | None = None) -> str:
 
         source = find_policy(name)
     elif kind == "planner":
-        from dreamdrive.worldmodel.model import DEFAULT, find_checkpoint
+        from dreamdrive.worldmodel.model import find_checkpoint
 
-        source = find_checkpoint(name or DEFAULT)
+        source = find_checkpoint(name)
     files = sorted(p for p in source.rglob("*") if p.is_file()) if source.is_dir() else [source]
     for file in files:
         if file.is_file():
@@ -203,9 +203,10 @@ def _planner(
     """Returns a planner; with a trained policy its actor proposes and its critic ends the plans."""
     from dreamdrive.config import load_json
     from dreamdrive.planners.policy import PlannerConfig, PlannerPolicy
-    from dreamdrive.worldmodel.model import DEFAULT, WorldModel
+    from dreamdrive.worldmodel.model import WorldModel
 
     config = PlannerConfig() if file is None else load_json(PlannerConfig, file)
+    name = _planned_with(name)
     if _is_policy(name):
         from dreamdrive.agents.artefact import load_critic, load_policy
 
@@ -217,11 +218,15 @@ def _planner(
         return PlannerPolicy(
             model, config, seed=seed, proposal=lambda *seen: actor(*seen).mode, value=value
         )
-    source = name or DEFAULT
-    model = _once(
-        loaded, f"worldmodel:{source}", lambda: WorldModel.from_pretrained(source, device)
-    )
+    model = _once(loaded, f"worldmodel:{name}", lambda: WorldModel.from_pretrained(name, device))
     return PlannerPolicy(model, config, seed=seed)
+
+
+def _planned_with(name: str) -> str:
+    """Returns the policy or world model that a planner plans with: the shipped agent if none."""
+    from dreamdrive.agents.artefact import DEFAULT
+
+    return name or DEFAULT
 
 
 def _is_policy(name: str) -> bool:

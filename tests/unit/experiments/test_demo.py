@@ -108,7 +108,8 @@ def test_the_config_stands_beside_the_run(bare: Path) -> None:
     facts = json.loads((bare / "run.json").read_text())
     assert facts["command"] == "DemoConfig"
     assert facts["config"] == {
-        "quick": True, "out": str(bare), "model": "dreamdrive-cpu", "seed": 3,
+        "quick": True, "out": str(bare), "model": "dreamdrive-cpu",
+        "agent": "dreamdrive-cpu-agent", "seed": 3,
     }  # fmt: skip
 
 

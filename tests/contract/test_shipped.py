@@ -1,0 +1,96 @@
+"""What comes with the package: the world model, its start contexts and the agent."""
+
+from pathlib import Path
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+
+from dreamdrive.agents import artefact
+from dreamdrive.agents.artefact import DreamPolicy, find_policy
+from dreamdrive.driving.state import STATE_FIELDS
+from dreamdrive.envs.dream.vector import DreamVectorEnv
+from dreamdrive.worldmodel import model as worldmodel
+from dreamdrive.worldmodel.model import find_checkpoint
+
+NUM_ENVS, STEPS = 64, 15
+SPEED, YAW_RATE = (
+    next(i for i, field in enumerate(STATE_FIELDS) if field.name == name)
+    for name in ("speed", "yaw_rate")
+)
+
+
+def folder_size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.fixture(scope="module")
+def dreams() -> dict[str, dict[str, np.ndarray]]:
+    """State and survival after 1.5 s of one action from each of the shipped contexts."""
+    actions = {
+        "coast": (0.0, 0.0), "throttle": (0.0, 0.6), "brake": (0.0, -1.0),
+        "left": (0.15, 0.2), "right": (-0.15, 0.2),
+    }  # fmt: skip
+    found = {}
+    for name, action in actions.items():
+        env = DreamVectorEnv(
+            NUM_ENVS, observations="latent", termination="threshold", as_torch=True,
+            autoreset_mode=gym.vector.AutoresetMode.DISABLED,
+        )  # fmt: skip
+        env.reset(seed=0)
+        state, survival = env._state, torch.ones(NUM_ENVS)
+        start = state.vector_BK
+        generator = torch.Generator().manual_seed(0)
+        with torch.no_grad():
+            for _ in range(STEPS):
+                state, seen = env.model.imagine_step(
+                    state, torch.tensor(action).expand(NUM_ENVS, 2), generator=generator
+                )
+                survival = survival * (1.0 - seen.termination_BC.sum(1))
+        found[name] = {
+            "start": start.numpy(), "end": state.vector_BK.numpy(), "survival": survival.numpy(),
+        }  # fmt: skip
+    return found
+
+
+def test_the_pedal_and_the_wheel_do_what_they_do_in_a_car(dreams) -> None:
+    start, end = dreams["brake"]["start"][:, SPEED], dreams["brake"]["end"][:, SPEED]
+    moving = start > 3.0
+    assert moving.sum() > 20
+    assert (end[moving] < start[moving] - 2.0).mean() > 0.9
+    throttle, coast = (dreams[name]["end"][:, SPEED] for name in ("throttle", "coast"))
+    assert (throttle > coast + 0.5).mean() > 0.9
+    left, right = (dreams[name]["end"][:, YAW_RATE] for name in ("left", "right"))
+    assert (left > right).mean() > 0.9
+
+
+def test_braking_is_not_taken_for_the_cause_of_what_drivers_brake_for(dreams) -> None:
+    risk = {name: float((1.0 - dream["survival"]).mean()) for name, dream in dreams.items()}
+    assert risk["brake"] < 0.15
+    assert risk["brake"] < risk["throttle"]
+
+
+def test_what_ships_is_small() -> None:
+    folders = [find_checkpoint(worldmodel.DEFAULT), find_policy(artefact.DEFAULT)]
+    assert sum(map(folder_size, folders)) <= 8 * 2**20
+
+
+def test_the_shipped_agent_survives_longer_in_the_dream_than_its_absence() -> None:
+    policy = DreamPolicy.load()
+    with torch.no_grad():
+        env = DreamVectorEnv(NUM_ENVS, observations="latent", as_torch=True)
+        env.reset(seed=1)
+        lived = {}
+        for name in ("agent", "throttle"):
+            state, survival = env._state, torch.ones(NUM_ENVS)
+            generator = torch.Generator().manual_seed(0)
+            for _ in range(2 * STEPS):
+                action = policy.actor(state.seen, state.vector_BK).mode
+                if name == "throttle":
+                    action = torch.tensor([0.0, 0.5]).expand_as(action)
+                state, seen = env.model.imagine_step(state, action, generator=generator)
+                survival = survival * (1.0 - seen.termination_BC.sum(1))
+            lived[name] = float(survival.mean())
+    assert lived["agent"] > 0.8
+    assert lived["agent"] > lived["throttle"] + 0.2
