@@ -21,8 +21,9 @@ class EvaluateConfig:
     """What is evaluated, where, and how often."""
 
     policies: tuple[str, ...] = ("standing", "random", "straight", "expert")
-    """Each is SPEC or NAME=SPEC: standing, random, straight, expert, driver:NAME, planner,
-    planner:FOLDER, a policy's folder, a Stable-Baselines3 .zip, or module:factory."""
+    """Each is SPEC or NAME=SPEC: standing, random, straight, expert, driver:NAME, planner
+    (around the shipped agent), planner:WHICH, a policy's folder or a shipped one's name, a
+    Stable-Baselines3 .zip, or module:factory."""
     towns: tuple[str, ...] = TEST_TOWNS
     routes_per_town: int = 15
     seeds: tuple[int, ...] = (0,)

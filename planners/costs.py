@@ -17,7 +17,7 @@ from dreamdrive.driving.cost_terms import along_route_mps, discomfort, speeding
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CostWeights:
-    """What each term weighs, each above all below it together.
+    """What each term weighs; from `collision` to `comfort` each above all below it together.
 
     `collision`, `rule`, `progress` and `comfort` are divided by the number of steps, so that they
     weigh the mean over a plan; `termination` is paid once, where the episode ends.
