@@ -99,9 +99,11 @@ def demo(config: DemoConfig) -> Path:
     """Runs the stages that are not done yet and returns the path of the report.
 
     Raises:
-        ConfigError: If the folder holds a demonstration with other settings.
+        ConfigError: If the folder holds a demonstration with other settings, or the agent sees
+            through another tokenizer than the model's.
         DreamdriveError: As the stages do; what is done stays done.
     """
+    _check_agent(config)
     _claim(config)
     began = time.monotonic()
     report = run_stages(config.folder, _stages(config))
@@ -146,6 +148,22 @@ def _result_of(mark: Path) -> Path | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return result if result.exists() else None
+
+
+def _check_agent(config: DemoConfig) -> None:
+    """Raises a ConfigError unless the agent can read the latents of the model."""
+    from dreamdrive.agents.artefact import find_worldmodel
+    from dreamdrive.worldmodel.model import WorldModel
+
+    own, seen = (
+        WorldModel.from_pretrained(folder).tokenizer.state_dict()
+        for folder in (config.model, find_worldmodel(config.agent))
+    )
+    if own.keys() != seen.keys() or any(not own[name].equal(seen[name]) for name in own):
+        raise ConfigError(
+            f"The agent {config.agent} sees through another tokenizer than that of {config.model}",
+            where="agent", do="Give --agent a policy that was trained with this model.",
+        )  # fmt: skip
 
 
 def _claim(config: DemoConfig) -> None:

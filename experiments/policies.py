@@ -3,7 +3,9 @@
 import hashlib
 import importlib
 import json
+import os
 import re
+import sys
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from dreamdrive.config import to_dict
 from dreamdrive.errors import CheckpointError, ConfigError, MissingExtraError
 from dreamdrive.seeding import numpy_generator
 
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
     from dreamdrive.agents.policy import Observation, Policy
     from dreamdrive.envs.carla.drivers import Driver
     from dreamdrive.envs.carla.env import CarlaDriveEnv
-    from dreamdrive.planners.policy import PlannerPolicy
+    from dreamdrive.planners.policy import PlannerConfig, PlannerPolicy
 
 POSSIBLE = (
     "Possible are: standing, random, straight, expert, driver:NAME, planner, planner:WHICH "
@@ -172,22 +175,22 @@ def fingerprint(spec: str, planner: Path | None = None) -> str:
     kind, _, rest = spec.partition(":")
     digest = hashlib.blake2b(spec.encode(), digest_size=8)
     name = _planned_with(rest) if kind == "planner" else spec
-    source = Path(name)
-    if kind == "planner" and planner is not None and planner.is_file():
-        digest.update(planner.read_bytes())
+    sources = [Path(name)]
+    if kind == "planner":
+        digest.update(json.dumps(to_dict(_planner_config(name, planner))).encode())
     if _is_policy(name):
-        from dreamdrive.agents.artefact import find_policy
+        from dreamdrive.agents.artefact import find_policy, find_worldmodel
 
-        source = find_policy(name)
+        sources = [find_policy(name), find_worldmodel(name)]
     elif kind == "planner":
         from dreamdrive.worldmodel.model import find_checkpoint
 
-        source = find_checkpoint(name)
-    files = sorted(p for p in source.rglob("*") if p.is_file()) if source.is_dir() else [source]
-    for file in files:
-        if file.is_file():
-            digest.update(file.relative_to(source).as_posix().encode())
-            digest.update(file.read_bytes())
+        sources = [find_checkpoint(name)]
+    for source in sources:
+        for file in [source, *sorted(source.rglob("*"))]:
+            if file.is_file():
+                digest.update(file.relative_to(source).as_posix().encode())
+                digest.update(file.read_bytes())
     return digest.hexdigest()
 
 
@@ -201,12 +204,11 @@ def _planner(
     name: str, seed: int, device: str, file: Path | None, loaded: dict[str, Any]
 ) -> "PlannerPolicy":
     """Returns a planner; with a trained policy its actor proposes and its critic ends the plans."""
-    from dreamdrive.config import load_json
-    from dreamdrive.planners.policy import PlannerConfig, PlannerPolicy
+    from dreamdrive.planners.policy import PlannerPolicy
     from dreamdrive.worldmodel.model import WorldModel
 
-    config = PlannerConfig() if file is None else load_json(PlannerConfig, file)
     name = _planned_with(name)
+    config = _planner_config(name, file)
     if _is_policy(name):
         from dreamdrive.agents.artefact import load_critic, load_policy
 
@@ -227,6 +229,18 @@ def _planned_with(name: str) -> str:
     from dreamdrive.agents.artefact import DEFAULT
 
     return name or DEFAULT
+
+
+def _planner_config(name: str, file: Path | None) -> "PlannerConfig":
+    """Returns a file's configuration; else a narrow search around a policy, or a wide one."""
+    from dreamdrive.config import load_json
+    from dreamdrive.planners.mppi import MPPIConfig
+    from dreamdrive.planners.policy import PlannerConfig
+    from dreamdrive.planners.search import WIDE
+
+    if file is not None:
+        return load_json(PlannerConfig, file)
+    return PlannerConfig() if _is_policy(name) else PlannerConfig(mppi=MPPIConfig(search=WIDE))
 
 
 def _is_policy(name: str) -> bool:
@@ -265,6 +279,8 @@ def _load_baselines(path: Path, device: str) -> Any:
 
 
 def _from_factory(module: str, factory: str) -> "Policy":
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
     try:
         make = getattr(importlib.import_module(module), factory)
     except (ImportError, AttributeError) as error:

@@ -4,19 +4,19 @@ Reference:
     Rubinstein & Kroese 2004, "The Cross-Entropy Method".
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from dreamdrive.planners.search import SearchConfig
+from dreamdrive.planners.search import WIDE, SearchConfig
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CEMConfig:
     """How the cross-entropy method searches."""
 
-    search: SearchConfig = field(default_factory=lambda: SearchConfig(iterations=3))
+    search: SearchConfig = WIDE
     num_elites: int = 8
     min_std: float = 0.05
 

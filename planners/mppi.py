@@ -19,7 +19,7 @@ class MPPIConfig:
     search: SearchConfig = field(default_factory=SearchConfig)
     temperature: float = 0.05
     """λ, in units of J: candidates this much dearer than the best weigh a third of it."""
-    min_std: float = 0.05
+    min_std: float = 0.02
 
     def __post_init__(self) -> None:
         """Checks the ranges.

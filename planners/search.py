@@ -20,11 +20,7 @@ Proposal = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SearchConfig:
-    """How candidates are drawn.
-
-    The defaults suit a search around what a policy proposes, on a CPU. Without a policy, draw more,
-    wider and again: 64 samples with deviations of 0.15 and 0.5, in two iterations.
-    """
+    """How candidates are drawn; the defaults suit a search around a policy's proposals on a CPU."""
 
     num_samples: int = 8
     horizon: int = 15
@@ -49,6 +45,10 @@ class SearchConfig:
             raise ValueError(f"correlation must lie in [0, 1), got {self.correlation}")
         if min(self.steer_std, self.acceleration_std) <= 0.0:
             raise ValueError("steer_std and acceleration_std must be positive")
+
+
+WIDE = SearchConfig(num_samples=64, iterations=2, steer_std=0.15, acceleration_std=0.5)
+"""A search that has nothing but itself to find a way."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,12 +76,12 @@ def test_what_ships_is_small() -> None:
     assert sum(map(folder_size, folders)) <= 8 * 2**20
 
 
-def test_the_shipped_agent_survives_longer_in_the_dream_than_its_absence() -> None:
+def test_the_shipped_agent_drives_and_survives_where_constant_throttle_does_not() -> None:
     policy = DreamPolicy.load()
     with torch.no_grad():
         env = DreamVectorEnv(NUM_ENVS, observations="latent", as_torch=True)
         env.reset(seed=1)
-        lived = {}
+        lived, moves = {}, {}
         for name in ("agent", "throttle"):
             state, survival = env._state, torch.ones(NUM_ENVS)
             generator = torch.Generator().manual_seed(0)
@@ -91,6 +91,10 @@ def test_the_shipped_agent_survives_longer_in_the_dream_than_its_absence() -> No
                     action = torch.tensor([0.0, 0.5]).expand_as(action)
                 state, seen = env.model.imagine_step(state, action, generator=generator)
                 survival = survival * (1.0 - seen.termination_BC.sum(1))
-            lived[name] = float(survival.mean())
+            lived[name], moves[name] = (
+                float(survival.mean()),
+                float(state.vector_BK[:, SPEED].mean()),
+            )
     assert lived["agent"] > 0.8
     assert lived["agent"] > lived["throttle"] + 0.2
+    assert moves["agent"] > 2.0

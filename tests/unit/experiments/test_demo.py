@@ -8,6 +8,7 @@ from dreamdrive.envs.embedded.towns import TEST_TOWNS
 from dreamdrive.errors import ConfigError
 from dreamdrive.experiments import demo as module
 from dreamdrive.experiments.demo import FULL, QUICK, TOWN, DemoConfig, Stage, demo, run_stages
+from support.tiny_world import tiny_model
 
 
 class Kitchen:
@@ -128,6 +129,13 @@ def test_a_foreign_folder_is_left_alone(bare: Path) -> None:
     with pytest.raises(ConfigError, match="no demonstration"):
         demo(DemoConfig(out=bare))
     assert (bare / "run.json").read_text() == "[]"
+
+
+def test_an_agent_of_another_tokenizer_is_refused_before_anything_begins(bare: Path) -> None:
+    tiny_model().save_pretrained(bare.parent / "other")
+    with pytest.raises(ConfigError, match="another tokenizer"):
+        demo(DemoConfig(out=bare, model=bare.parent / "other"))
+    assert not bare.exists()
 
 
 def test_folders_and_sizes() -> None:

@@ -1,4 +1,5 @@
 import json
+import sys
 import zipfile
 
 import gymnasium as gym
@@ -15,6 +16,7 @@ from dreamdrive.experiments.policies import (
     make_policy,
     parse_policy,
 )
+from dreamdrive.planners.search import WIDE, SearchConfig
 from support.odd_policies import GENTLE
 
 SEEN = {"image": np.zeros((64, 64, 3), np.uint8), "state": np.zeros(14, np.float32)}
@@ -161,6 +163,39 @@ def test_a_fingerprint_follows_the_files(tmp_path):
     (folder / "weights").write_bytes(b"2")
     assert fingerprint(str(folder)) != first
     assert fingerprint("standing") != fingerprint("straight")
+
+
+def test_the_fingerprint_of_a_policy_covers_the_world_model_that_it_names(tmp_path):
+    world, agent = tmp_path / "world", tmp_path / "agent"
+    world.mkdir()
+    agent.mkdir()
+    (world / "config.json").write_text("{}")
+    (agent / "config.json").write_text(
+        json.dumps({"schema": 1, "class": "DreamPolicy", "config": {}, "worldmodel": str(world)})
+    )
+    first, planned = fingerprint(str(agent)), fingerprint(f"planner:{agent}")
+    (world / "config.json").write_text('{"a": 1}')
+    assert fingerprint(str(agent)) != first
+    assert fingerprint(f"planner:{agent}") != planned
+
+
+def test_a_planner_without_a_policy_searches_widely():
+    alone, around = (
+        make_policy(f"planner:{name}") for name in ("dreamdrive-cpu", "dreamdrive-cpu-agent")
+    )
+    assert alone.search.proposal is None
+    assert alone.search.config == WIDE
+    assert around.search.proposal is not None
+    assert around.search.config == SearchConfig()
+
+
+def test_a_policy_of_the_working_directory_is_found(tmp_path, monkeypatch):
+    (tmp_path / "policy_beside_me.py").write_text(
+        "class Mine:\n    def reset(self): ...\n    def act(self, observation): ...\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [p for p in sys.path if p])
+    assert type(make_policy("policy_beside_me:Mine")).__name__ == "Mine"
 
 
 def test_a_planners_fingerprint_follows_model_and_configuration(tmp_path):
