@@ -3,7 +3,7 @@
 import json
 import platform
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -16,7 +16,7 @@ from rich.text import Text
 
 from dreamdrive.checkpoint import git_commit
 from dreamdrive.config import to_dict
-from dreamdrive.errors import StorageError
+from dreamdrive.errors import ConfigError, StorageError
 from dreamdrive.files import write_atomically
 
 if TYPE_CHECKING:
@@ -31,16 +31,21 @@ PLAIN_LINE_S = 10.0
 SHOWN_METRICS = 3
 
 
-def begin_run(folder: Path, config: Any) -> None:
+def begin_run(folder: Path, config: Any, *, may_change: Collection[str] | None = None) -> None:
     """Writes `run.json` into a run folder: the resolved config and the versions that it ran with.
 
     Args:
         folder: The run folder; made if it is not there.
         config: A dataclass.
+        may_change: Fields beside `out` in which a run that goes on in this folder may differ from
+            what it began with; None for all.
 
     Raises:
+        ConfigError: If another field differs: the folder holds what other settings made.
         StorageError: If it could not be written.
     """
+    if may_change is not None:
+        _refuse_changes(Path(folder) / "run.json", config, may_change)
     facts = {
         "command": type(config).__name__,
         "config": to_dict(config),
@@ -48,6 +53,22 @@ def begin_run(folder: Path, config: Any) -> None:
         "versions": {"python": platform.python_version()} | installed_versions(PACKAGES),
     }
     write_atomically(Path(folder) / "run.json", (json.dumps(facts, indent=2) + "\n").encode())
+
+
+def _refuse_changes(path: Path, config: Any, may_change: Collection[str]) -> None:
+    try:
+        before = json.loads(path.read_text())["config"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    now = json.loads(json.dumps(to_dict(config)))
+    fixed = now.keys() - {"out", *may_change}
+    changed = sorted(name for name in fixed if before.get(name) != now[name])
+    if changed:
+        name = changed[0]
+        raise ConfigError(
+            f"This run began with another {name!r}: {before.get(name)!r}, now {now[name]!r}",
+            where=path.parent, do="Choose another --out, or delete the folder to begin again.",
+        )  # fmt: skip
 
 
 def installed_versions(packages: tuple[str, ...]) -> dict[str, str]:

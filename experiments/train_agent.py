@@ -76,14 +76,15 @@ def train_agent(config: TrainAgentConfig) -> Path:
     dream.
 
     Raises:
+        ConfigError: If `out` holds a run of other settings.
         CheckpointError: If the world model or the policy to go on from is missing or broken.
         EpisodeError: If there are no episodes, or one is damaged.
         DivergedError: If a loss is not finite; the last saved state is intact.
         StorageError: If a checkpoint could not be written.
     """
-    begin_run(config.out, config)
     model = CONTROLS[config.control](WorldModel.from_pretrained(config.model))
     table = FrameTable.load(EpisodeStore(*config.data), model.config.causes)
+    begin_run(config.out, config, may_change=("updates", "save_every", "compile"))
     actor, critic = _start(config, model, table)
     if not (config.out / "before" / "config.json").is_file():
         save_policy(config.out / "before", actor, model, step=0)

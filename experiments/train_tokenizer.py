@@ -65,13 +65,14 @@ def train_tokenizer(config: TrainTokenizerConfig) -> Path:
     Its dynamics are untrained. The run resumes from `out/training` where that stands.
 
     Raises:
+        ConfigError: If `out` holds a run of other settings.
         EpisodeError: If there are no episodes, or one is damaged.
         DivergedError: If a loss is not finite; the last saved state is intact.
         StorageError: If a checkpoint could not be written.
     """
-    begin_run(config.out, config)
     model_config = driving_model(config.tokenizer)
     table = FrameTable.load(EpisodeStore(config.data), model_config.causes)
+    begin_run(config.out, config, may_change=("steps", "save_every"))
     torch.manual_seed(config.seed)
     model = WorldModel(model_config)
     tokenizer = model.tokenizer

@@ -127,20 +127,22 @@ def train_worldmodel(config: TrainWorldModelConfig) -> Path:
     The run resumes from `out/training` where that stands.
 
     Raises:
+        ConfigError: If `out` holds a run of other settings.
         CheckpointError: If `init` is missing, damaged or of another shape.
         EpisodeError: If there are no episodes, or one is damaged.
         DivergedError: If a loss is not finite; the last saved state is intact.
         StorageError: If a checkpoint could not be written.
     """
-    begin_run(config.out, config)
     init = WorldModel.from_pretrained(config.init)
+    table = FrameTable.load(EpisodeStore(*config.data), init.config.causes)
+    begin_run(config.out, config, may_change=("steps", "save_every", "compile"))
     model = init
     if not config.fine_tune:
         fields = to_dict(init.config) | {"kind": config.kind}
         model = new_dynamics(init, from_dict(WorldModelConfig, fields), config.seed)
     model.requires_grad_(True)
     model.tokenizer.requires_grad_(False)
-    data = LatentTable(model, FrameTable.load(EpisodeStore(*config.data), model.config.causes))
+    data = LatentTable(model, table)
     trained = torch.nn.ModuleDict({"dynamics": model.dynamics, "heads": model.heads})
     state = TrainingState(
         trained, learning_rate=config.learning_rate, steps=config.steps, seed=config.seed

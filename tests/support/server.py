@@ -40,6 +40,8 @@ def call(server, method, *arguments):
         peer.sendall(msgpack.packb([0, 1, method, [["", False], *arguments]]))
         unpacker = msgpack.Unpacker()
         while True:
-            unpacker.feed(peer.recv(65536))
+            data = peer.recv(65536)
+            assert data, "the server hung up without an answer"
+            unpacker.feed(data)
             for message in unpacker:
                 return message

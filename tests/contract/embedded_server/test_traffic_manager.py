@@ -66,6 +66,8 @@ def test_twenty_vehicles_of_the_traffic_manager_drive_and_stop_at_red(server, wo
         movable = [a for a in world.get_actors() if a.type_id.startswith("vehicle.")]
         for actor in movable:
             actor.destroy()
+    else:
+        pytest.fail("the Traffic Manager was stuck three times")
     cars, moving, stood, ran = (int(word) for word in done.stdout.split("result")[1].split())
     assert cars == 20
     assert moving >= 17

@@ -8,7 +8,7 @@ from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from dreamdrive import __version__
-from dreamdrive.errors import StorageError
+from dreamdrive.errors import ConfigError, StorageError
 from dreamdrive.experiments import run
 from dreamdrive.experiments.run import RunLog, begin_run, duration
 
@@ -52,6 +52,17 @@ def test_the_resolved_config_stands_beside_the_run(tmp_path: Path) -> None:
     assert facts["config"] == {"out": "runs/bake", "heat": 0.75}
     assert facts["versions"]["dreamdrive"] == __version__
     assert {"python", "torch", "gymnasium"} <= facts["versions"].keys()
+
+
+def test_a_run_of_other_settings_is_not_gone_on_with(tmp_path: Path) -> None:
+    begin_run(tmp_path, BakeConfig(heat=0.75), may_change=())
+    begin_run(tmp_path, BakeConfig(heat=0.75, out=Path("moved")), may_change=())
+    before = (tmp_path / "run.json").read_text()
+    with pytest.raises(ConfigError, match=r"'heat': 0\.75, now 0\.5"):
+        begin_run(tmp_path, BakeConfig(), may_change=())
+    assert (tmp_path / "run.json").read_text() == before
+    begin_run(tmp_path, BakeConfig(), may_change=("heat",))
+    assert json.loads((tmp_path / "run.json").read_text())["config"]["heat"] == 0.5
 
 
 def test_every_step_is_a_line(tmp_path: Path, clock: Clock, screen: Console) -> None:
