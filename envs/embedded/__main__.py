@@ -7,7 +7,9 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from dataclasses import fields
 
+from dreamdrive.envs.embedded.limits import Limits
 from dreamdrive.envs.embedded.server import Server
 from dreamdrive.envs.embedded.simulator import Simulator
 from dreamdrive.envs.embedded.towns import available_towns, load_town
@@ -38,6 +40,12 @@ def parser() -> argparse.ArgumentParser:
         "--until-stdin-closes", action="store_true",
         help="end with the process that holds the other end of standard input",
     )  # fmt: skip
+    bounds = found.add_argument_group("limits", "what clients may ask for")
+    for field in fields(Limits):
+        bounds.add_argument(
+            f"--{field.name.replace('_', '-')}", type=int, default=field.default, metavar="N",
+            help="(%(default)s)",
+        )  # fmt: skip
     return found
 
 
@@ -53,8 +61,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Serves until it is told to stop; returns the exit status."""
     options = parser().parse_args(arguments)
     try:
+        limits = Limits(**{field.name: getattr(options, field.name) for field in fields(Limits)})
         town = load_town(options.town)
-        simulator = Simulator(town, synchronous=options.sync, only_answer=options.only_answer)
+        simulator = Simulator(
+            town, synchronous=options.sync, only_answer=options.only_answer, limits=limits
+        )
         server = Server(simulator, options.host, options.port)
     except DreamdriveError as error:
         print(error, file=sys.stderr)

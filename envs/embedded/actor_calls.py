@@ -1,4 +1,4 @@
-"""Calls about actors: spawning, motion, control, lights, and batches of commands.
+"""Calls about actors of any kind: spawning, places, velocities, pushes.
 
 Each method is a remote procedure of its own name; arguments and answers are as the wire has them.
 """
@@ -9,19 +9,12 @@ from typing import Any
 import numpy as np
 
 from dreamdrive.envs.embedded import wire
-from dreamdrive.envs.embedded.simulator import CallError, Simulator
-from dreamdrive.envs.embedded.world import SpawnError
+from dreamdrive.envs.embedded.arguments import CallError, flag, number, numbers, transform
+from dreamdrive.envs.embedded.bodies import Bodies
+from dreamdrive.envs.embedded.simulator import Simulator
+from dreamdrive.envs.embedded.spawning import spawn
 
-COMMANDS = (
-    "spawn", "destroy_actor", "apply_control_to_vehicle", "apply_ackermann_control_to_vehicle",
-    "apply_control_to_walker", "apply_physics_control", "set_actor_transform", "set_walker_state",
-    "set_actor_target_velocity", "set_actor_target_angular_velocity", "add_actor_impulse",
-    "add_actor_force", "add_actor_angular_impulse", "add_actor_torque",
-    "set_actor_simulate_physics", "set_actor_enable_gravity", "set_actor_autopilot",
-    "show_vehicle_debug_telemetry", "set_vehicle_light_state", "set_actor_location",
-    "console_command", "set_traffic_light_state",
-)  # fmt: skip
-"""Procedures by the number of their command in a batch."""
+MAX_SPEED_MPS = 1000.0
 
 
 class ActorCalls:
@@ -41,31 +34,16 @@ class ActorCalls:
     def get_actors_by_id(self, ids: list[int]) -> Any:
         return wire.ok([self.sim.describe(i) for i in ids if i in self.sim.world.actors])
 
-    def spawn_actor(self, description: list[Any], transform: list[Any]) -> Any:
-        return wire.ok(self.sim.describe(self._spawn(description, transform, 0)))
+    def spawn_actor(self, description: list[Any], place: list[Any]) -> Any:
+        return wire.ok(self.sim.describe(spawn(self.sim, description, place, 0)))
 
     def spawn_actor_with_parent(
-        self, description: list[Any], transform: list[Any], parent: int, *_: Any
+        self, description: list[Any], place: list[Any], parent: int, *_: Any
     ) -> Any:
-        return wire.ok(self.sim.describe(self._spawn(description, transform, parent)))
-
-    def _spawn(self, description: list[Any], transform: list[Any], parent: int) -> int:
-        (x, y, z), (_, yaw, _) = transform
-        if not all(math.isfinite(v) for v in (x, y, z, yaw)):
-            raise CallError("unable to spawn actor: its transform is not finite")
-        attributes = {name: value for name, _, value in description[2]}
-        try:
-            return self.sim.world.spawn(description[1], attributes, x, y, z, yaw, parent).id
-        except SpawnError as error:
-            raise CallError(str(error)) from error
+        return wire.ok(self.sim.describe(spawn(self.sim, description, place, parent)))
 
     def destroy_actor(self, actor: int) -> Any:
-        world = self.sim.world
-        if actor in world.actors:
-            if len(self.sim.dead_boxes) > 4096:
-                self.sim.dead_boxes.clear()
-            self.sim.dead_boxes[actor] = self.sim.box(actor)
-        return wire.ok(world.destroy(actor))
+        return wire.ok(self.sim.destroy(actor))
 
     def get_actor_bounding_box(self, actor: int) -> Any:
         if actor in self.sim.world.actors:
@@ -74,280 +52,121 @@ class ActorCalls:
             return wire.ok(self.sim.dead_boxes[actor])
         raise CallError(f"actor {actor} not found")
 
-    # --- motion ----------------------------------------------------------------------------------
+    def set_actor_dead(self, actor: int) -> None:
+        body, row = self.sim.body(actor)
+        body.physics[row] = 0.0
+        self.sim.ackermann.release(actor)
+        self.sim.dead.add(actor)
+        if actor in self.sim.world.walkers.row:
+            self.sim.world.walkers.speed[row] = 0.0
 
-    def set_actor_transform(self, actor: int, transform: list[Any]) -> Any:
-        (x, y, z), (_, yaw, _) = transform
-        return self._move(actor, x, y, z, yaw)
+    # --- places ----------------------------------------------------------------------------------
 
-    def set_actor_location(self, actor: int, location: list[float]) -> Any:
+    def set_actor_transform(self, actor: int, place: list[Any]) -> None:
+        self._move(actor, *transform(place, "transform"))
+
+    def set_actor_location(self, actor: int, location: list[float]) -> None:
+        x, y, z = numbers(location, "location", 3)
+        yaw_deg = self.sim.world.place(actor)[3] if actor in self.sim.world.actors else 0.0
+        self._move(actor, x, y, z, yaw_deg)
+
+    def _move(self, actor: int, x: float, y: float, z: float, yaw_deg: float) -> None:
         if actor not in self.sim.world.actors:
             raise CallError(f"actor {actor} not found")
-        x, y, z = location
-        return self._move(actor, x, y, z, self.sim.world.place(actor)[3])
+        self.sim.world.move(actor, x, y, z, yaw_deg)
 
-    def _move(self, actor: int, x: float, y: float, z: float, yaw: float) -> Any:
-        if actor not in self.sim.world.actors:
-            raise CallError(f"actor {actor} not found")
-        if not all(math.isfinite(v) for v in (x, y, z, yaw)):
-            raise CallError(f"unable to move actor {actor}: its transform is not finite")
-        self.sim.world.move(actor, x, y, z, yaw)
-        return wire.OK_VOID
+    # --- switches --------------------------------------------------------------------------------
 
-    def set_actor_simulate_physics(self, actor: int, enabled: bool) -> Any:
+    def set_actor_simulate_physics(self, actor: int, enabled: bool) -> None:
         body, row = self.sim.body(actor)
-        body.physics[row] = float(enabled)
-        return wire.OK_VOID
+        body.physics[row] = float(flag(enabled, "enabled") and actor not in self.sim.dead)
 
-    def set_actor_collisions(self, actor: int, _enabled: bool) -> Any:
+    def set_actor_collisions(self, actor: int, enabled: bool) -> None:
+        body, row = self.sim.body(actor)
+        body.ghost[row] = float(not flag(enabled, "enabled"))
+
+    def set_actor_enable_gravity(self, actor: int, enabled: bool) -> None:
         self.sim.body(actor)
-        return wire.OK_VOID
+        flag(enabled, "enabled")
 
-    def set_actor_enable_gravity(self, actor: int, _enabled: bool) -> Any:
-        self.sim.body(actor)
-        return wire.OK_VOID
+    # --- velocities ------------------------------------------------------------------------------
 
-    def set_actor_dead(self, actor: int) -> Any:
-        self.sim.body(actor)
-        return wire.OK_VOID
-
-    def set_actor_target_velocity(self, actor: int, velocity: list[float]) -> Any:
+    def set_actor_target_velocity(self, actor: int, velocity: list[float]) -> None:
         body, row = self.sim.body(actor)
-        body.velocity[row] = velocity[:2]
-        return wire.OK_VOID
+        vx, vy, _ = numbers(velocity, "velocity", 3)
+        _set_velocity(body, row, vx, vy)
 
-    def set_actor_target_angular_velocity(self, actor: int, velocity: list[float]) -> Any:
-        body, row = self.sim.body(actor)
-        body.yaw_rate[row] = math.radians(velocity[2])
-        return wire.OK_VOID
+    def set_actor_target_angular_velocity(self, actor: int, velocity: list[float]) -> None:
+        row = self._vehicle(actor, "turned")
+        rate = math.radians(_limited(numbers(velocity, "angular_velocity", 3)[2], 36e3, "turn"))
+        self.sim.world.vehicles.yaw_rate[row] = self.sim.world.vehicles.spin[row] = rate
 
-    def enable_actor_constant_velocity(self, actor: int, velocity: list[float]) -> Any:
-        body, row = self.sim.body(actor)
-        body.constant[row] = velocity[0], velocity[1], 1.0
-        return wire.OK_VOID
+    def enable_actor_constant_velocity(self, actor: int, velocity: list[float]) -> None:
+        row = self._vehicle(actor, "kept at a velocity")
+        vx, vy, _ = numbers(velocity, "velocity", 3)
+        _limited(vx, MAX_SPEED_MPS, "velocity")
+        self.sim.world.vehicles.constant[row] = vx, vy, 1.0
 
-    def disable_actor_constant_velocity(self, actor: int) -> Any:
-        body, row = self.sim.body(actor)
-        body.constant[row] = 0.0
-        return wire.OK_VOID
+    def disable_actor_constant_velocity(self, actor: int) -> None:
+        self.sim.world.vehicles.constant[self._vehicle(actor, "kept at a velocity")] = 0.0
 
-    def add_actor_impulse(self, actor: int, impulse: list[float]) -> Any:
-        body, row = self.sim.body(actor)
-        body.velocity[row] += np.array(impulse[:2]) / body.mass[row]
-        return wire.OK_VOID
+    # --- pushes ----------------------------------------------------------------------------------
 
-    def add_actor_impulse_at_location(self, actor: int, impulse: list[float], _at: Any) -> Any:
-        return self.add_actor_impulse(actor, impulse)
+    def add_actor_impulse(self, actor: int, impulse: list[float]) -> None:
+        row, cars = self._vehicle(actor, "pushed"), self.sim.world.vehicles
+        x, y, _ = numbers(impulse, "impulse", 3)
+        vx, vy = cars.velocity[row] + np.array([x, y]) / cars.mass[row]
+        _set_velocity(cars, row, float(vx), float(vy))
 
-    def add_actor_force(self, actor: int, force: list[float]) -> Any:
+    def add_actor_impulse_at_location(
+        self, actor: int, impulse: list[float], location: list[float]
+    ) -> None:
+        row, cars = self._vehicle(actor, "pushed"), self.sim.world.vehicles
+        x, y, _ = numbers(impulse, "impulse", 3)
+        at_x, at_y, _ = numbers(location, "location", 3)
+        arm_x, arm_y = at_x - float(cars.pose[row, 0]), at_y - float(cars.pose[row, 1])
+        self.add_actor_impulse(actor, impulse)
+        self._turn(row, arm_x * y - arm_y * x)
+
+    def add_actor_force(self, actor: int, force: list[float]) -> None:
+        self.add_actor_impulse(actor, self._for_a_tick(force, "force"))
+
+    def add_actor_force_at_location(
+        self, actor: int, force: list[float], location: list[float]
+    ) -> None:
+        self.add_actor_impulse_at_location(actor, self._for_a_tick(force, "force"), location)
+
+    def add_actor_angular_impulse(self, actor: int, impulse: list[float]) -> None:
+        row = self._vehicle(actor, "turned")
+        self._turn(row, math.radians(numbers(impulse, "angular_impulse", 3)[2]))
+
+    def add_actor_torque(self, actor: int, torque: list[float]) -> None:
+        self.add_actor_angular_impulse(actor, self._for_a_tick(torque, "torque"))
+
+    def _for_a_tick(self, values: list[float], name: str) -> list[float]:
         dt_s = self.sim.dt_s or 0.05
-        return self.add_actor_impulse(actor, [value * dt_s for value in force])
+        return [value * dt_s for value in numbers(values, name, 3)]
 
-    def add_actor_force_at_location(self, actor: int, force: list[float], _at: Any) -> Any:
-        return self.add_actor_force(actor, force)
+    def _turn(self, row: int, impulse: float) -> None:
+        """Adds an angular impulse in kg m²/s, with the moment of inertia of the vehicle's box."""
+        cars = self.sim.world.vehicles
+        length, width = 2.0 * cars.half[row]
+        inertia = cars.mass[row] * (length**2 + width**2) / 12.0
+        cars.spin[row] = _limited(float(cars.spin[row] + impulse / inertia), 630.0, "turn")
 
-    def add_actor_angular_impulse(self, actor: int, _impulse: list[float]) -> Any:
-        self.sim.body(actor)
-        return wire.OK_VOID
+    def _vehicle(self, actor: int, what: str) -> int:
+        row = self.sim.world.vehicles.row.get(actor)
+        if row is not None:
+            return row
+        if actor in self.sim.world.actors:
+            raise CallError(f"actor {actor} cannot be {what}: only vehicles can")
+        raise CallError(f"actor {actor} not found")
 
-    def add_actor_torque(self, actor: int, _torque: list[float]) -> Any:
-        self.sim.body(actor)
-        return wire.OK_VOID
 
-    # --- vehicles --------------------------------------------------------------------------------
+def _limited(value: float, most: float, name: str) -> float:
+    return number(value, name, -most, most)
 
-    def apply_control_to_vehicle(self, actor: int, control: list[Any]) -> Any:
-        row, cars = self.sim.vehicle(actor), self.sim.world.vehicles
-        throttle, steer, brake = (float(value) for value in control[:3])
-        if not math.isfinite(throttle + steer + brake):
-            raise CallError(f"the control of vehicle {actor} is not finite")
-        cars.throttle[row] = min(max(throttle, 0.0), 1.0)
-        cars.steer[row] = min(max(steer, -1.0), 1.0)
-        cars.brake[row] = min(max(brake, 0.0), 1.0)
-        cars.hand_brake[row], cars.reverse[row] = float(control[3]), float(control[4])
-        cars.manual[row], cars.gear[row] = float(control[5]), float(control[6])
-        return wire.OK_VOID
 
-    def apply_ackermann_control_to_vehicle(self, actor: int, control: list[float]) -> Any:
-        row, cars = self.sim.vehicle(actor), self.sim.world.vehicles
-        steer, _, speed, acceleration, _ = control
-        u = float(np.hypot(*cars.velocity[row]))
-        limit = acceleration if acceleration > 0.0 else 3.0
-        pull = min(max(2.0 * (speed - u), -2.0 * limit), limit)
-        cars.steer[row] = min(max(steer / cars.max_steer[row], -1.0), 1.0)
-        cars.throttle[row] = min(max(pull / 4.5, 0.0), 1.0)
-        cars.brake[row] = min(max(-pull / 8.0, 0.0), 1.0)
-        return wire.OK_VOID
-
-    def get_ackermann_controller_settings(self, actor: int) -> Any:
-        self.sim.vehicle(actor)
-        return wire.ok([0.15, 0.0, 0.25, 0.01, 0.0, 0.01])
-
-    def apply_ackermann_controller_settings(self, actor: int, _settings: Any) -> Any:
-        self.sim.vehicle(actor)
-        return wire.OK_VOID
-
-    def get_physics_control(self, actor: int) -> Any:
-        row, cars = self.sim.vehicle(actor), self.sim.world.vehicles
-        x, y, yaw = cars.pose[row]
-        steer = math.degrees(float(cars.max_steer[row]))
-        wheels = []
-        for along, across in ((1, -1), (1, 1), (-1, -1), (-1, 1)):
-            dx = along * cars.wheelbase[row] / 2.0
-            dy = across * (cars.half[row, 1] - 0.1)
-            at = (x + dx * math.cos(yaw) - dy * math.sin(yaw),
-                  y + dx * math.sin(yaw) + dy * math.cos(yaw))  # fmt: skip
-            wheels.append(
-                [3.5, 0.25, steer if along > 0 else 0.0, 35.0, 1500.0, 3000.0, 2.0, 17.0, 1000.0,
-                 [100.0 * float(at[0]), 100.0 * float(at[1]), 35.0]]
-            )  # fmt: skip
-        return wire.ok(
-            [
-                [[0.0, 400.0], [5000.0, 400.0]], 6000.0, 1.0, 0.15, 2.0, 0.35, True, 0.5, 10.0, 4.0,
-                [[1.0, 0.5, 0.65]], float(cars.mass[row]), 0.3, [0.0, 0.0, 0.0],
-                [[0.0, 1.0], [20.0, 0.9], [60.0, 0.8], [120.0, 0.7]], wheels, False,
-            ]
-        )  # fmt: skip
-
-    def apply_physics_control(self, actor: int, control: list[Any]) -> Any:
-        row, cars = self.sim.vehicle(actor), self.sim.world.vehicles
-        cars.mass[row] = max(1.0, float(control[11]))
-        cars.max_steer[row] = math.radians(max(float(wheel[2]) for wheel in control[15]))
-        return wire.OK_VOID
-
-    def get_telemetry_data(self, actor: int) -> Any:
-        row, cars = self.sim.vehicle(actor), self.sim.world.vehicles
-        speed = float(np.hypot(*cars.velocity[row]))
-        wheels = [[0.0] * 11 for _ in range(4)]
-        return wire.ok(
-            [speed, cars.steer[row], cars.throttle[row], cars.brake[row], 800.0, 1, 0.0, wheels]
-        )
-
-    def get_wheel_steer_angle(self, actor: int, wheel: int) -> Any:
-        row, cars = self.sim.vehicle(actor), self.sim.world.vehicles
-        angle = math.degrees(float(cars.steer[row] * cars.max_steer[row]))
-        return wire.ok(angle if wheel < 2 else 0.0)
-
-    def set_wheel_steer_direction(self, actor: int, *_: Any) -> Any:
-        self.sim.vehicle(actor)
-        return wire.OK_VOID
-
-    def set_actor_autopilot(self, actor: int, _enabled: bool) -> Any:
-        self.sim.vehicle(actor)
-        return wire.OK_VOID
-
-    def show_vehicle_debug_telemetry(self, *_: Any) -> Any:
-        return wire.OK_VOID
-
-    def set_vehicle_light_state(self, actor: int, state: Any) -> Any:
-        self.sim.vehicle(actor)
-        self.sim.light_states[actor] = state[0] if isinstance(state, list) else int(state)
-        return wire.OK_VOID
-
-    def get_vehicle_light_state(self, actor: int) -> Any:
-        self.sim.vehicle(actor)
-        return wire.ok([self.sim.light_states.get(actor, 0)])
-
-    def get_vehicle_light_states(self) -> Any:
-        known = self.sim.light_states
-        return wire.ok([[int(i), known.get(int(i), 0)] for i in self.sim.world.vehicles.id])
-
-    def open_vehicle_door(self, actor: int, _door: int) -> Any:
-        self.sim.vehicle(actor)
-        return wire.OK_VOID
-
-    def close_vehicle_door(self, actor: int, _door: int) -> Any:
-        self.sim.vehicle(actor)
-        return wire.OK_VOID
-
-    # --- walkers ---------------------------------------------------------------------------------
-
-    def apply_control_to_walker(self, actor: int, control: list[Any]) -> Any:
-        walkers = self.sim.world.walkers
-        if actor not in walkers.row:
-            raise CallError(f"unable to control actor {actor}: walker not found")
-        row = walkers.row[actor]
-        walkers.direction[row], walkers.speed[row] = control[0], max(0.0, control[1])
-        return wire.OK_VOID
-
-    def set_walker_state(self, actor: int, transform: list[Any], _speed: float) -> Any:
-        return self.set_actor_transform(actor, transform)
-
-    # --- traffic lights --------------------------------------------------------------------------
-
-    def _light(self, actor: int) -> int:
-        if actor not in self.sim.world.light_index:
-            raise CallError(f"actor {actor} is no traffic light")
-        return self.sim.world.light_index[actor]
-
-    def set_traffic_light_state(self, actor: int, state: int) -> Any:
-        self.sim.world.lights.set_colour(self._light(actor), state)
-        self.sim.world.fill()
-        return wire.OK_VOID
-
-    def set_traffic_light_green_time(self, actor: int, seconds: float) -> Any:
-        self.sim.world.lights.green_s[self._light(actor)] = seconds
-        return wire.OK_VOID
-
-    def set_traffic_light_yellow_time(self, actor: int, seconds: float) -> Any:
-        self.sim.world.lights.yellow_s[self._light(actor)] = seconds
-        return wire.OK_VOID
-
-    def set_traffic_light_red_time(self, actor: int, seconds: float) -> Any:
-        self.sim.world.lights.red_s[self._light(actor)] = seconds
-        return wire.OK_VOID
-
-    def freeze_traffic_light(self, actor: int, frozen: bool) -> Any:
-        self._light(actor)
-        return self.freeze_all_traffic_lights(frozen)
-
-    def freeze_all_traffic_lights(self, frozen: bool) -> Any:
-        self.sim.world.lights.frozen = bool(frozen)
-        self.sim.world.fill()
-        return wire.OK_VOID
-
-    def reset_traffic_light_group(self, actor: int) -> Any:
-        self.sim.world.lights.reset_group(self._light(actor))
-        self.sim.world.fill()
-        return wire.OK_VOID
-
-    def reset_all_traffic_lights(self) -> Any:
-        self.sim.world.lights.reset()
-        self.sim.world.fill()
-        return wire.OK_VOID
-
-    def get_group_traffic_lights(self, actor: int) -> Any:
-        members = self.sim.world.lights.members(self._light(actor))
-        return wire.ok([self.sim.world.light_ids[i] for i in members])
-
-    def get_light_boxes(self, actor: int) -> Any:
-        self._light(actor)
-        return wire.ok([])
-
-    # --- batches ---------------------------------------------------------------------------------
-
-    def apply_batch(self, commands: list[Any], do_tick: bool) -> Any:
-        answers = [self._command(command, 0) for command in commands]
-        if do_tick:
-            self.sim.tick()
-        return answers
-
-    def _command(self, command: list[Any], future: int) -> Any:
-        """Returns the response to one command; actor 0 is the one just spawned."""
-        index, payload = command[0]
-        try:
-            if index == 0:
-                description, transform, parent, _, _, following = payload
-                actor = self._spawn(description, transform, parent[1] if parent[0] else 0)
-                for inner in following:
-                    self._command(inner, actor)
-                return wire.ok(actor)
-            if index >= len(COMMANDS):
-                raise CallError(f"unknown command {index}")
-            if COMMANDS[index] == "console_command":
-                return wire.ok(0)
-            actor = payload[0] or future
-            getattr(self, COMMANDS[index])(actor, *payload[1:])
-            return wire.ok(actor)
-        except CallError as error:
-            return wire.failed(str(error))
+def _set_velocity(body: Bodies, row: int, vx: float, vy: float) -> None:
+    _limited(math.hypot(vx, vy), MAX_SPEED_MPS, "velocity")
+    body.velocity[row] = vx, vy

@@ -13,16 +13,19 @@ ACTIVE = 1
 _COMMON: list[tuple[Any, ...]] = [
     ("pose", "f8", 3), ("velocity", "f8", 2), ("acceleration", "f8", 2), ("yaw_rate", "f8"),
     ("z", "f8"), ("half", "f8", 2), ("mass", "f8"), ("physics", "f8"), ("constant", "f8", 3),
+    ("ghost", "f8"),
 ]  # fmt: skip
 VEHICLE_STATE = np.dtype(
     [
         *_COMMON, ("throttle", "f8"), ("steer", "f8"), ("brake", "f8"), ("hand_brake", "f8"),
         ("reverse", "f8"), ("manual", "f8"), ("gear", "f8"), ("wheelbase", "f8"),
-        ("max_steer", "f8"), ("power", "f8"), ("speed_limit", "f8"),
+        ("max_steer", "f8"), ("power", "f8"), ("speed_limit", "f8"), ("spin", "f8"),
     ],
     align=True,
 )  # fmt: skip
-WALKER_STATE = np.dtype([*_COMMON, ("direction", "f8", 3), ("speed", "f8")], align=True)
+WALKER_STATE = np.dtype(
+    [*_COMMON, ("direction", "f8", 3), ("speed", "f8"), ("jump", "f8")], align=True
+)
 
 
 class Bodies:
@@ -42,6 +45,7 @@ class Bodies:
         mass: In kilograms.
         physics: Whether the body moves by itself.
         constant: Constant velocity in the body's axes, and whether it is on, shape (n, 3).
+        ghost: Whether the body passes through others.
     """
 
     STATE: ClassVar[np.dtype[Any]]
@@ -60,6 +64,7 @@ class Bodies:
     mass: NDArray[np.float64]
     physics: NDArray[np.float64]
     constant: NDArray[np.float64]
+    ghost: NDArray[np.float64]
 
     def __len__(self) -> int:
         """Returns the number of bodies."""
@@ -93,9 +98,16 @@ class Bodies:
         """Returns x, y, half length, half width and yaw of each body, shape (n, 5)."""
         return np.concatenate([self.pose[:, :2], self.half, self.pose[:, 2:]], 1)
 
+    def solid_boxes(self) -> NDArray[np.float64]:
+        """Returns the same, with ghosts infinitely far away."""
+        found = self.boxes()
+        if self.ghost.any():
+            found[self.ghost > 0.0, :2] = np.inf
+        return found
+
 
 class Vehicles(Bodies):
-    """Vehicles, with their controls and the speed limit where they are."""
+    """Vehicles: controls, the speed limit where they are, `spin` for a turn beside the steering."""
 
     STATE: ClassVar = VEHICLE_STATE
     RECORD: ClassVar = VEHICLE_RECORD
@@ -111,6 +123,7 @@ class Vehicles(Bodies):
     max_steer: NDArray[np.float64]
     power: NDArray[np.float64]
     speed_limit: NDArray[np.float64]
+    spin: NDArray[np.float64]
 
     def spawn(self, actor: int, model: VehicleModel, pose: list[float], z: float) -> None:
         """Adds a vehicle that stands still."""
@@ -122,13 +135,14 @@ class Vehicles(Bodies):
 
 
 class Walkers(Bodies):
-    """Walkers, with the direction and speed that they are told."""
+    """Walkers, with the direction, speed and jump that they are told."""
 
     STATE: ClassVar = WALKER_STATE
     RECORD: ClassVar = WALKER_RECORD
 
     direction: NDArray[np.float64]
     speed: NDArray[np.float64]
+    jump: NDArray[np.float64]
 
     def spawn(self, actor: int, pose: list[float], z: float) -> None:
         """Adds a walker that stands still."""

@@ -30,6 +30,8 @@ DRAG_PER_M = 0.0004
 """Air drag per speed squared, half of air density times C_d A over m, of a car of 1,700 kg."""
 SLIDE_MPS2 = 7.0
 """Deceleration of a sideways slide, as after a collision."""
+SPIN_RADPS2 = 4.0
+"""How fast scrubbing tyres end a turn that the steering does not ask for."""
 STEERING_CURVE = ((0.0, 20.0 / 3.6, 60.0 / 3.6, 120.0 / 3.6), (1.0, 0.9, 0.8, 0.7))
 """Share of the steering angle that is left at a speed in m/s."""
 
@@ -80,6 +82,9 @@ def _drive_one(car: Any, dt_s: float) -> None:
     angle = car.steer * car.max_steer * _steering_share(magnitude)
     limit = GRIP_MPS2 / max(magnitude, 0.5)
     rate = min(max(middle * math.tan(angle) / car.wheelbase, -limit), limit)
+    if car.spin != 0.0:
+        rate += car.spin
+        car.spin = _shrunk(car.spin, SPIN_RADPS2 * dt_s)
     # The centre moves sideways by half the wheelbase times the yaw rate, whatever limits it.
     sideways = 0.5 * rate * car.wheelbase if magnitude > 0.1 else 0.0
     across = sideways + _shrunk(w - sideways, SLIDE_MPS2 * dt_s)

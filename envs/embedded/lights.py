@@ -15,11 +15,11 @@ GREEN_S, YELLOW_S, ALL_RED_S = 9.0, 3.0, 2.0
 LIGHT_STATE = np.dtype(
     [
         ("colour", "i8"), ("elapsed_s", "f8"), ("green_s", "f8"), ("yellow_s", "f8"),
-        ("red_s", "f8"), ("group", "i8"), ("turn", "i8"),
+        ("red_s", "f8"), ("group", "i8"), ("turn", "i8"), ("frozen", "i8"),
     ],
     align=True,
 )  # fmt: skip
-"""A light: what it shows, for how long, its set times, its junction, its phase there."""
+"""A light: what it shows, for how long, its set times, its junction, its phase there, a halt."""
 JUNCTION_STATE = np.dtype(
     [("phase", "i8"), ("stage", "i8"), ("timer_s", "f8"), ("num_phases", "i8")], align=True
 )
@@ -68,6 +68,24 @@ class TrafficLights:
         """Returns all lights of the junction of a light."""
         return np.nonzero(self.state["group"] == self.state[light]["group"])[0]
 
+    def poles(self) -> NDArray[np.int64]:
+        """Returns the number of each light among those of its junction, shape (n,)."""
+        group = self.state["group"]
+        found = np.zeros(len(group), np.int64)
+        for i in range(len(group)):
+            found[i] = np.count_nonzero(group[:i] == group[i])
+        return found
+
+    def freeze_group(self, light: int, frozen: bool) -> None:
+        """Halts the junction of a light, or lets it go on."""
+        self.state["frozen"][self.members(light)] = frozen
+
+    def freeze(self, frozen: bool) -> None:
+        """Halts all lights, or lets all go on, those of halted junctions too."""
+        self.frozen = frozen
+        if not frozen:
+            self.state["frozen"] = False
+
     def set_colour(self, light: int, colour: int) -> None:
         """Sets one light; its junction takes over again with its next change."""
         self.colour[light] = colour
@@ -105,11 +123,14 @@ def _restart(lights: Any, junctions: Any, group: int) -> None:
 def _pass_time(lights: Any, junctions: Any, leads: NDArray[np.int64], dt_s: float) -> None:
     """Lets time pass; `leads` has the light whose set times hold for each junction's phases."""
     for i in range(len(lights)):
-        lights[i].elapsed_s += dt_s
+        if lights[i].frozen == 0:
+            lights[i].elapsed_s += dt_s
     for group in range(len(junctions)):
         junction = junctions[group]
-        junction.timer_s += dt_s
         lead = lights[leads[group, junction.phase]]
+        if lead.frozen != 0:
+            continue
+        junction.timer_s += dt_s
         length_s = lead.red_s
         if junction.stage == GREEN:
             length_s = lead.green_s

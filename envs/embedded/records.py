@@ -88,12 +88,13 @@ def fill_lights(lights: Any, records: Any, frozen: bool) -> None:
     Args:
         lights: Rows of `LIGHT_STATE`, shape (l,).
         records: Rows of `LIGHT_RECORD`, shape (l,).
-        frozen: Whether the lights stand still.
+        frozen: Whether all lights stand still, and not only those that say so themselves.
     """
     for i in range(len(lights)):
         light, record = lights[i], records[i]
         record.green, record.yellow, record.red = light.green_s, light.yellow_s, light.red_s
-        record.elapsed, record.frozen, record.colour = light.elapsed_s, frozen, light.colour
+        record.elapsed, record.colour = light.elapsed_s, light.colour
+        record.frozen = 1 if frozen or light.frozen > 0 else 0
 
 
 @compiled(void(from_dtype(WALKER_STATE)[::1], from_dtype(WALKER_RECORD)[::1]))
@@ -105,3 +106,4 @@ def fill_walkers(walkers: Any, records: Any) -> None:
         for d in range(3):
             record.direction[d] = walker.direction[d]
         record.speed = walker.speed
+        record.jump = walker.jump

@@ -5,79 +5,18 @@ Bytes that are not the protocol cost their sender the connection and nobody else
 
 import selectors
 import socket
-import struct
 import time
-from collections.abc import Callable
 from typing import Any
 
 import msgpack
 
 from dreamdrive.envs.embedded import wire
-from dreamdrive.envs.embedded.actor_calls import ActorCalls
+from dreamdrive.envs.embedded.complaints import Complaints
+from dreamdrive.envs.embedded.connections import Connection, RpcConnection, StreamConnection
+from dreamdrive.envs.embedded.procedures import Procedures
 from dreamdrive.envs.embedded.sensors import messages
-from dreamdrive.envs.embedded.simulator import CallError, Simulator
-from dreamdrive.envs.embedded.world_calls import WorldCalls
+from dreamdrive.envs.embedded.simulator import Simulator
 from dreamdrive.errors import ServerError
-
-MAX_MESSAGE = 64 << 20
-MAX_BACKLOG = 64 << 20
-"""A subscriber that is this many bytes behind is dropped."""
-
-VOID_CALLS = frozenset(
-    name
-    for name in (*vars(ActorCalls), *vars(WorldCalls))
-    if name.startswith(("set_", "apply_control", "apply_ack", "apply_phys", "add_actor", "enable_",
-                        "disable_", "freeze_", "reset_", "load_", "copy_", "start_", "stop_",
-                        "open_", "close_", "show_vehicle"))
-) - {"set_episode_settings"}  # fmt: skip
-"""Calls whose answer is a `Response<void>`."""
-
-
-class Connection:
-    """A socket with what waits to be read and sent."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self.sock = sock
-        self.outgoing = bytearray()
-
-    def send(self, data: bytes) -> None:
-        """Sends what the socket takes now and keeps the rest."""
-        if self.outgoing:
-            self.outgoing += data
-            return
-        try:
-            sent = self.sock.send(data)
-        except BlockingIOError:
-            sent = 0
-        if sent < len(data):
-            self.outgoing += data[sent:]
-
-    def flush(self) -> None:
-        """Sends more of what waits."""
-        try:
-            sent = self.sock.send(self.outgoing)
-        except BlockingIOError:
-            return
-        del self.outgoing[:sent]
-
-
-class RpcConnection(Connection):
-    """A client's calls."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        super().__init__(sock)
-        self.unpacker = msgpack.Unpacker(
-            raw=False, max_buffer_size=MAX_MESSAGE, strict_map_key=False
-        )
-
-
-class StreamConnection(Connection):
-    """A subscriber: its first four bytes say to which stream."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        super().__init__(sock)
-        self.incoming = b""
-        self.stream: int | None = None
 
 
 class Server:
@@ -91,17 +30,16 @@ class Server:
 
     def __init__(self, simulator: Simulator, host: str = "127.0.0.1", port: int = 0) -> None:
         self.sim = simulator
-        self.calls: dict[str, Callable[..., Any]] = {}
-        for group in (WorldCalls(simulator), ActorCalls(simulator)):
-            for name in dir(group):
-                if not name.startswith("_") and callable(getattr(group, name)):
-                    self.calls[name] = getattr(group, name)
+        self.procedures = Procedures(simulator)
+        self.limits = simulator.limits
+        self.complaints = Complaints()
         self.selector = selectors.DefaultSelector()
         self.rpc, self.streaming = _listen(host, port)
         self.port = self.rpc.getsockname()[1]
         simulator.stream_port = self.streaming.getsockname()[1]
         simulator.on_tick = self.broadcast
         self.subscribers: dict[int, list[StreamConnection]] = {}
+        self.num_connections = 0
         self.running = True
         for listener in (self.rpc, self.streaming):
             self.selector.register(listener, selectors.EVENT_READ)
@@ -122,8 +60,8 @@ class Server:
                         self._read(key.data)
                     if events & selectors.EVENT_WRITE:
                         key.data.flush()
-                except (OSError, ValueError, TypeError, msgpack.UnpackException, RecursionError):
-                    self._drop(key.data)
+                except (OSError, ValueError, TypeError, msgpack.UnpackException) as error:
+                    self._drop(key.data, error)
                     continue
                 self._watch(key.data)
             if not self.sim.synchronous and time.monotonic() >= due:
@@ -141,19 +79,41 @@ class Server:
     # --- connections -----------------------------------------------------------------------------
 
     def _accept(self, listener: Any) -> None:
-        sock, _ = listener.accept()
-        sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection = RpcConnection(sock) if listener is self.rpc else StreamConnection(sock)
-        self.selector.register(sock, selectors.EVENT_READ, connection)
+        try:
+            sock, (host, port, *_) = listener.accept()
+        except OSError as error:  # The peer is gone already, or this process has no file left.
+            self.complaints.say("a new peer", f"not accepted: {error}")
+            return
+        peer = f"{host}:{port}"
+        if self.num_connections >= self.limits.max_connections:
+            self.complaints.say(peer, f"closed: {self.num_connections} connections are open")
+            sock.close()
+            return
+        is_rpc = listener is self.rpc
+        try:
+            sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except OSError:
+            sock.close()
+            return
+        made = RpcConnection if is_rpc else StreamConnection
+        self.selector.register(sock, selectors.EVENT_READ, made(sock, peer, self.limits))
+        self.num_connections += 1
 
-    def _drop(self, connection: Connection) -> None:
+    def _drop(self, connection: Connection, error: Exception | None = None) -> None:
         if connection.sock.fileno() < 0:
             return
+        if error is not None and not isinstance(error, ConnectionError):
+            cause = str(error) or type(error).__name__
+            self.complaints.say(connection.peer, f"closed after a broken message: {cause}")
         self.selector.unregister(connection.sock)
         connection.sock.close()
+        self.num_connections -= 1
         if isinstance(connection, StreamConnection) and connection.stream is not None:
-            self.subscribers[connection.stream].remove(connection)
+            listeners = self.subscribers[connection.stream]
+            listeners.remove(connection)
+            if not listeners:
+                del self.subscribers[connection.stream]
         managers = self.sim.traffic_managers
         for port in [p for p, entry in managers.items() if entry[2] == id(connection)]:
             del managers[port]
@@ -161,7 +121,7 @@ class Server:
     def _watch(self, connection: Connection) -> None:
         if connection.sock.fileno() < 0:
             return
-        wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if connection.outgoing else 0)
+        wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if connection.is_waiting else 0)
         if self.selector.get_key(connection.sock).events != wanted:
             self.selector.modify(connection.sock, wanted, connection)
 
@@ -176,13 +136,18 @@ class Server:
             connection.unpacker.feed(data)
             for message in connection.unpacker:
                 connection.send(self._answer(message, connection))
-        elif isinstance(connection, StreamConnection) and connection.stream is None:
-            connection.incoming += data
-            if len(connection.incoming) >= 4:
-                connection.stream = struct.unpack_from("<I", connection.incoming)[0]
-                self.subscribers.setdefault(connection.stream, []).append(connection)
-                if connection.stream == wire.SNAPSHOT_STREAM:
-                    connection.send(wire.framed(self.sim.snapshot()))
+        elif isinstance(connection, StreamConnection) and connection.subscribe(data):
+            self._subscribe(connection)
+
+    def _subscribe(self, connection: StreamConnection) -> None:
+        if sum(map(len, self.subscribers.values())) >= self.limits.max_subscriptions:
+            stream, connection.stream = connection.stream, None
+            limit = self.limits.max_subscriptions
+            raise ValueError(f"no room for stream {stream}: {limit} subscriptions are open")
+        stream = connection.stream or 0
+        self.subscribers.setdefault(stream, []).append(connection)
+        if stream == wire.SNAPSHOT_STREAM:
+            connection.send(wire.framed(self.sim.snapshot()))
 
     # --- calls and streams -----------------------------------------------------------------------
 
@@ -190,25 +155,17 @@ class Server:
         kind, number, method, arguments = message
         if kind != 0 or not isinstance(method, str):
             raise ValueError("not a request")
-        procedure = self.calls.get(method)
-        if procedure is None:
-            return wire.pack([1, number, f"no such function: {method}", None])
         self.sim.caller = id(connection)
-        try:
-            result = procedure(*arguments[1:])
-        except CallError as error:
-            void = method in VOID_CALLS
-            result = wire.failed_void(str(error)) if void else wire.failed(str(error))
-        except (TypeError, ValueError, IndexError, KeyError) as error:
-            text = f"{method}: broken arguments ({error})"
-            result = wire.failed_void(text) if method in VOID_CALLS else wire.failed(text)
-        return wire.pack([1, number, None, result])
+        error, result, cause = self.procedures.answer(method, arguments)
+        if cause and arguments and arguments[0] == [True]:
+            self.complaints.say(connection.peer, f"{method}, whose answer nobody reads: {cause}")
+        return wire.pack([1, number, error, result])
 
     def broadcast(self) -> None:
         """Sends the last tick: the snapshot first, then what the sensors saw."""
         self._publish(wire.SNAPSHOT_STREAM, [self.sim.snapshot()])
         world = self.sim.world
-        for stream, listeners in self.subscribers.items():
+        for stream, listeners in list(self.subscribers.items()):
             if stream != wire.SNAPSHOT_STREAM and listeners and stream in world.actors:
                 self._publish(
                     stream, messages(world, stream, self.sim.reference, self.sim.describe)
@@ -219,10 +176,8 @@ class Server:
             try:
                 for payload in payloads:
                     connection.send(wire.framed(payload))
-                if len(connection.outgoing) > MAX_BACKLOG:
-                    raise OSError("the subscriber is too slow")
-            except OSError:
-                self._drop(connection)
+            except OSError as error:
+                self._drop(connection, error)
                 continue
             self._watch(connection)
 

@@ -5,7 +5,12 @@ from collections.abc import Callable
 from typing import Any
 
 from dreamdrive.envs.embedded import blueprints, wire
+from dreamdrive.envs.embedded.ackermann import Ackermann
+from dreamdrive.envs.embedded.arguments import CallError
 from dreamdrive.envs.embedded.bodies import Bodies
+from dreamdrive.envs.embedded.debug_shapes import DebugShapes
+from dreamdrive.envs.embedded.lamps import Lamps
+from dreamdrive.envs.embedded.limits import Limits
 from dreamdrive.envs.embedded.sensors import georeference
 from dreamdrive.envs.embedded.towns import Town
 from dreamdrive.envs.embedded.world import World
@@ -19,10 +24,6 @@ KINDS = {
 }
 
 
-class CallError(Exception):
-    """A call that cannot be answered; the text goes to the caller."""
-
-
 class Simulator:
     """A world and everything that the protocol keeps beside it.
 
@@ -32,9 +33,20 @@ class Simulator:
         synchronous: Whether time stands still between `tick_cue` calls.
         on_tick: Called after each tick, to send it.
         stream_port: Where clients fetch streams.
+        gravity_mps2: What clients were told of gravity; inertial units read 9.81 all the same.
+        limits: What clients may ask for.
+        ackermann: Vehicles that hold a speed and an angle by themselves.
+        physics_controls: What vehicles were told of their physics, by actor.
+        wheel_angles: Angles that wheels without physics show, by actor, axis and wheel.
+        dead: Actors that were declared dead.
+        debug_shapes: What clients have drawn.
+        lamps: The town's street lamps.
     """
 
-    def __init__(self, town: Town, *, synchronous: bool = False, only_answer: bool = False) -> None:
+    def __init__(
+        self, town: Town, *, synchronous: bool = False, only_answer: bool = False,
+        limits: Limits | None = None,
+    ) -> None:  # fmt: skip
         self.episode, self.synchronous = 1, synchronous
         self.dt_s: float | None = DEFAULT_DT_S if synchronous else None
         self.settings: list[Any] = [
@@ -42,20 +54,29 @@ class Simulator:
             0.0, True, 3000.0, 2000.0, True,
         ]  # fmt: skip
         self.only_answer = only_answer
+        self.limits = limits or Limits()
         self.stream_port = 0
+        self.gravity_mps2 = 9.81
         self.on_tick: Callable[[], None] = lambda: None
         self.weather = list(CLEAR_NOON)
         self.definitions = blueprints.definitions()
         self.uid = {definition[1]: definition[0] for definition in self.definitions}
         self.caller = 0
         self.dead_boxes: dict[int, list[Any]] = {}
-        self.light_states: dict[int, int] = {}
+        self.debug_shapes = DebugShapes(self.limits.max_debug_shapes)
         self.traffic_managers: dict[int, tuple[str, int, int]] = {}
         self.open(World(town))
 
     def open(self, world: World) -> None:
         """Makes a world the current one."""
         self.world = world
+        self.light_states: dict[int, int] = {}
+        self.physics_controls: dict[int, list[Any]] = {}
+        self.wheel_angles: dict[tuple[int, str, int], float] = {}
+        self.dead: set[int] = set()
+        self.ackermann = Ackermann()
+        self.lamps = Lamps(world.town)
+        self.debug_shapes.clear()
         self.reference = georeference(world.town.xodr)
 
     def tick(self) -> int:
@@ -65,7 +86,9 @@ class Simulator:
             self.world.time_s += self.dt_s or DEFAULT_DT_S
             self.world.dt_s = self.dt_s or DEFAULT_DT_S
         else:
+            self.ackermann.steer(self.world.vehicles, self.dt_s or DEFAULT_DT_S)
             self.world.tick(self.dt_s or DEFAULT_DT_S)
+            self.debug_shapes.pass_time(self.world.time_s)
         self.on_tick()
         return self.world.frame
 
@@ -77,13 +100,31 @@ class Simulator:
             self.episode, world.frame, world.time_s, time.monotonic(), dt_s, world.records()
         )
 
+    def destroy(self, actor: int) -> bool:
+        """Removes an actor and all that is kept of it; returns whether there was one."""
+        known = self.world.actors.get(actor)
+        box = self.box(actor) if known else []
+        if not self.world.destroy(actor):
+            return False
+        if len(self.dead_boxes) > 4096:
+            self.dead_boxes.clear()
+        self.dead_boxes[actor] = box
+        self.light_states.pop(actor, None)
+        self.physics_controls.pop(actor, None)
+        self.wheel_angles = {k: v for k, v in self.wheel_angles.items() if k[0] != actor}
+        self.dead.discard(actor)
+        self.ackermann.release(actor)
+        return True
+
     def describe(self, actor: int) -> list[Any]:
         """Returns an actor as the wire has it; 0 is a building."""
         if actor not in self.world.actors:
             box = wire.bounding_box((0.0, 0.0, 0.0), (0.0, 0.0, 0.0), 0)
             return [0, 0, [0, "static.building", []], box, b"", b""]
         known = self.world.actors[actor]
-        attributes = [[name, _kind(name), value] for name, value in known.attributes.items()]
+        attributes = [
+            [name, attribute_kind(name), value] for name, value in known.attributes.items()
+        ]
         token = b""
         if known.kind.startswith("sensor.") and known.kind != "sensor.other.lane_invasion":
             token = wire.token(actor, self.stream_port)
@@ -127,6 +168,6 @@ class Simulator:
         return body, body.row[actor]
 
 
-def _kind(name: str) -> int:
+def attribute_kind(name: str) -> int:
     """Returns the type of an attribute by its name, as its definition has it."""
     return KINDS.get(name, blueprints.STRING)

@@ -100,10 +100,11 @@ def transform(x: float, y: float, z: float, yaw_deg: float) -> list[Any]:
 
 
 def bounding_box(
-    centre: tuple[float, float, float], extent: tuple[float, float, float], actor: int
-) -> list[Any]:
+    centre: tuple[float, float, float], extent: tuple[float, float, float], actor: int,
+    yaw_deg: float = 0.0,
+) -> list[Any]:  # fmt: skip
     """Returns a BoundingBox; `extent` has half sizes."""
-    return [list(centre), list(extent), [0.0, 0.0, 0.0], actor]
+    return [list(centre), list(extent), [0.0, yaw_deg, 0.0], actor]
 
 
 def pack(value: Any) -> bytes:

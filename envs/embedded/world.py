@@ -141,7 +141,7 @@ class World:
 
     def _check_free(self, pose: list[float], extent: tuple[float, float, float]) -> None:
         box = np.array([[pose[0], pose[1], extent[0], extent[1], pose[2]]])
-        for others in (self.vehicles.boxes(), self.walkers.boxes(), self._solids()):
+        for others in (self.vehicles.solid_boxes(), self.walkers.solid_boxes(), self._solids()):
             if len(find_contacts(box, others).first):
                 raise SpawnError(SPAWN_COLLISION)
 
@@ -225,11 +225,11 @@ class World:
         cars, walkers = self.vehicles, self.walkers
         if not len(cars):
             return
-        boxes = cars.boxes()
+        boxes = cars.solid_boxes()
         self._part(find_contacts(boxes), cars.id, None)
         if len(walkers):
             on_foot = (walkers.pose[:, :2], walkers.velocity, walkers.mass)
-            self._part(find_contacts(boxes, walkers.boxes()), walkers.id, on_foot)
+            self._part(find_contacts(boxes, walkers.solid_boxes()), walkers.id, on_foot)
         near = self._clearance.near(boxes)
         if len(near):
             contacts = find_contacts(boxes[near], self.town.static_boxes)
@@ -283,6 +283,7 @@ class World:
             row["location"][:2] = light.x, light.y
             row["rotation"][1] = light.yaw_deg
             row["sign_id"] = light.id.encode()
+        record["pole"] = self.lights.poles()
         return record
 
     def _rebuild_statics(self) -> None:

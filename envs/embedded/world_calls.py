@@ -6,12 +6,22 @@ Each method is a remote procedure of its own name; arguments and answers are as 
 from typing import Any
 
 from dreamdrive.envs.embedded import wire
-from dreamdrive.envs.embedded.simulator import CallError, Simulator
+from dreamdrive.envs.embedded.arguments import CallError, flag, integer, items, number, text
+from dreamdrive.envs.embedded.simulator import Simulator
 from dreamdrive.envs.embedded.towns import Town, available_towns, build_town, load_town
 from dreamdrive.envs.embedded.world import World
 from dreamdrive.errors import MapError
 
 OPENDRIVE_MAP = "OpenDriveMap"
+FLAGS = {
+    0: "synchronous_mode", 1: "no_rendering_mode", 3: "substepping", 7: "deterministic_ragdolls",
+    10: "spectator_as_ego",
+}  # fmt: skip
+NUMBERS = {
+    4: "max_substep_delta_time", 6: "max_culling_distance", 8: "tile_stream_distance",
+    9: "actor_active_distance",
+}  # fmt: skip
+"""Names of the settings by their place."""
 
 
 class WorldCalls:
@@ -35,11 +45,10 @@ class WorldCalls:
         return wire.ok(self.sim.settings)
 
     def set_episode_settings(self, settings: list[Any]) -> Any:
-        delta = settings[2]
-        if delta[0] and not 0.0 < delta[1] <= 1.0:
-            raise CallError(f"fixed_delta_seconds must lie within (0, 1], got {delta[1]}")
-        self.sim.settings = settings
-        self.sim.synchronous = bool(settings[0])
+        checked = _checked_settings(settings)
+        delta = checked[2]
+        self.sim.settings = checked
+        self.sim.synchronous = checked[0]
         self.sim.dt_s = float(delta[1]) if delta[0] else None
         return wire.ok(self.sim.world.frame)
 
@@ -60,18 +69,34 @@ class WorldCalls:
     def get_required_files(self, _folder: str, *_: Any) -> Any:
         return wire.ok([])
 
-    def request_file(self, _name: str) -> Any:
-        return wire.ok(b"")
+    def cast_ray(self, *_: Any) -> Any:
+        return wire.ok([])
+
+    def project_point(self, *_: Any) -> Any:
+        return wire.ok([False, [[0.0, 0.0, 0.0], 0]])
+
+    def request_file(self, name: str) -> Any:
+        stem = text(name, "name").rsplit("/", 1)[-1]
+        if stem == f"{self.sim.world.town.name}.xodr":
+            return wire.ok(self.sim.world.town.xodr.encode())
+        raise CallError(
+            f"there is no file {stem[:80]!r}: of the current town there is "
+            f"{self.sim.world.town.name}.xodr"
+        )
 
     def get_navigation_mesh(self) -> Any:
         return wire.ok(b"")
 
-    def load_new_episode(self, name: str, reset_settings: bool, *_: Any) -> Any:
+    def load_new_episode(self, name: str, reset_settings: bool, *_: Any) -> None:
+        wanted = text(name, "map") or self.sim.world.town.name
+        flag(reset_settings, "reset_settings")
         try:
             if name.rsplit("/", 1)[-1] == OPENDRIVE_MAP:
                 town: Town = build_town(OPENDRIVE_MAP, self.custom_map)
+            elif wanted == self.sim.world.town.name:
+                town = self.sim.world.town
             else:
-                town = load_town(name)
+                town = load_town(wanted)
         except MapError as error:
             raise CallError(str(error)) from error
         old = self.sim.world
@@ -81,57 +106,24 @@ class WorldCalls:
             self.sim.settings = [False, True, [False], *self.sim.settings[3:]]
             self.sim.synchronous, self.sim.dt_s = False, None
         self.sim.on_tick()
-        return wire.OK_VOID
 
-    def copy_opendrive_to_file(self, xodr: str, *_: Any) -> Any:
+    def copy_opendrive_to_file(self, xodr: str, *_: Any) -> None:
         try:
             build_town(OPENDRIVE_MAP, xodr)
         except MapError as error:
             raise CallError(str(error)) from error
         self.custom_map = xodr
-        return wire.OK_VOID
-
-    def get_weather_parameters(self) -> Any:
-        return wire.ok(self.sim.weather)
-
-    def set_weather_parameters(self, weather: list[float]) -> Any:
-        self.sim.weather = list(weather)
-        return wire.OK_VOID
 
     def get_imui_gravity(self) -> Any:
-        return wire.ok(9.81)
+        return wire.ok(self.sim.gravity_mps2)
 
-    def query_lights_state(self, *_: Any) -> Any:
-        return wire.ok([])
-
-    def update_lights_state(self, *_: Any) -> Any:
-        return wire.ok(True)
-
-    def update_day_night_cycle(self, *_: Any) -> Any:
-        return wire.ok(True)
-
-    def get_environment_objects(self, *_: Any) -> Any:
-        return wire.ok([])
-
-    def enable_environment_objects(self, *_: Any) -> Any:
-        return wire.OK_VOID
-
-    def get_all_level_BBs(self, *_: Any) -> Any:  # noqa: N802
-        return wire.ok([])
-
-    def get_names_of_all_objects(self, *_: Any) -> Any:
-        return wire.ok([])
-
-    def cast_ray(self, *_: Any) -> Any:
-        return wire.ok([])
-
-    def project_point(self, *_: Any) -> Any:
-        return wire.ok([False, [[0.0, 0.0, 0.0], 0]])
-
-    def draw_debug_shape(self, *_: Any) -> Any:
-        return wire.OK_VOID
+    def set_imui_gravity(self, gravity: float) -> None:
+        self.sim.gravity_mps2 = number(gravity, "gravity", 0.0, 1000.0)
 
     def console_command(self, *_: Any) -> Any:
+        return wire.ok(False)
+
+    def is_sensor_enabled_for_ros(self, _actor: int) -> Any:
         return wire.ok(False)
 
     def is_traffic_manager_running(self, port: int) -> Any:
@@ -142,7 +134,9 @@ class WorldCalls:
         return wire.ok([host, at])
 
     def add_traffic_manager_running(self, address: list[Any]) -> Any:
-        host, port = address
+        host, port = items(address, "address", 2)
+        text(host, "host")
+        integer(port, "port", 0, 65535)
         if port in self.sim.traffic_managers:
             return wire.ok(False)
         self.sim.traffic_managers[port] = (host, port, self.sim.caller)
@@ -152,20 +146,20 @@ class WorldCalls:
         self.sim.traffic_managers.pop(port, None)
         return wire.ok(True)
 
-    def start_recorder(self, *_: Any) -> Any:
-        raise CallError("the embedded server has no recorder")
 
-    def stop_recorder(self) -> Any:
-        return wire.OK_VOID
+def _checked_settings(settings: Any) -> list[Any]:
+    """Returns episode settings, each part of which is what other clients expect.
 
-    def show_recorder_file_info(self, *_: Any) -> Any:
-        raise CallError("the embedded server has no recorder")
-
-    def show_recorder_collisions(self, *_: Any) -> Any:
-        raise CallError("the embedded server has no recorder")
-
-    def show_recorder_actors_blocked(self, *_: Any) -> Any:
-        raise CallError("the embedded server has no recorder")
-
-    def replay_file(self, *_: Any) -> Any:
-        raise CallError("the embedded server has no recorder")
+    Raises:
+        CallError: If they are not.
+    """
+    items(settings, "settings", 11)
+    delta = items(settings[2], "fixed_delta_seconds")
+    for index, name in FLAGS.items():
+        flag(settings[index], name)
+    if flag(delta[0], "fixed_delta_seconds") and not 0.0 < delta[1] <= 1.0:
+        raise CallError(f"fixed_delta_seconds must lie within (0, 1], got {delta[1]}")
+    for index, name in NUMBERS.items():
+        number(settings[index], name)
+    integer(settings[5], "max_substeps", 0, 1 << 16)
+    return settings

@@ -1,0 +1,112 @@
+"""Checks of what callers send: each returns the value or says which argument is wrong and why."""
+
+import math
+from typing import Any
+
+
+class CallError(Exception):
+    """A call that cannot be answered; the text goes to the caller."""
+
+
+def check_tree(values: list[Any], max_depth: int) -> None:
+    """Checks that nested lists are not too deep and hold no number that is not finite.
+
+    Raises:
+        CallError: If they are or do.
+    """
+    if max_depth < 0:
+        raise CallError("the arguments are nested too deeply")
+    for value in values:
+        kind = type(value)
+        if kind is float:
+            if not math.isfinite(value):
+                raise CallError(f"the arguments hold {value}, which is not finite")
+        elif kind is list:
+            check_tree(value, max_depth - 1)
+        elif kind is dict:
+            raise CallError("the arguments hold a map, which no call takes")
+
+
+def number(value: Any, name: str, low: float = -math.inf, high: float = math.inf) -> float:
+    """Returns a finite number within bounds.
+
+    Raises:
+        CallError: If it is none.
+    """
+    if type(value) not in (int, float) or not math.isfinite(value):
+        raise CallError(f"{name} must be a finite number, got {_shown(value)}")
+    if not low <= value <= high:
+        raise CallError(f"{name} must lie within [{low:g}, {high:g}], got {value:g}")
+    return float(value)
+
+
+def integer(value: Any, name: str, low: int = 0, high: int = 2**32 - 1) -> int:
+    """Returns a whole number within bounds.
+
+    Raises:
+        CallError: If it is none.
+    """
+    if type(value) is not int or not low <= value <= high:
+        raise CallError(f"{name} must be a whole number in [{low}, {high}], got {_shown(value)}")
+    return value
+
+
+def flag(value: Any, name: str) -> bool:
+    """Returns a truth value.
+
+    Raises:
+        CallError: If it is none.
+    """
+    if type(value) is not bool:
+        raise CallError(f"{name} must be true or false, got {_shown(value)}")
+    return value
+
+
+def text(value: Any, name: str, max_length: int = 1024) -> str:
+    """Returns a string of limited length.
+
+    Raises:
+        CallError: If it is none.
+    """
+    if type(value) is not str or len(value) > max_length:
+        raise CallError(f"{name} must be a text of at most {max_length} characters")
+    return value
+
+
+def numbers(value: Any, name: str, count: int) -> list[float]:
+    """Returns so many finite numbers.
+
+    Raises:
+        CallError: If they are not.
+    """
+    if type(value) is not list or len(value) != count:
+        raise CallError(f"{name} must be {count} numbers, got {_shown(value)}")
+    return [number(item, f"{name}[{i}]") for i, item in enumerate(value)]
+
+
+def items(value: Any, name: str, count: int | None = None) -> list[Any]:
+    """Returns a list, of a length where one is given.
+
+    Raises:
+        CallError: If it is none.
+    """
+    if type(value) is not list or (count is not None and len(value) != count):
+        wanted = "a list" if count is None else f"a list of {count}"
+        raise CallError(f"{name} must be {wanted}, got {_shown(value)}")
+    return value
+
+
+def transform(value: Any, name: str) -> tuple[float, float, float, float]:
+    """Returns x, y, z and yaw in degrees; pitch and roll are checked and left out.
+
+    Raises:
+        CallError: If it is no transform.
+    """
+    location, rotation = items(value, name, 2)
+    x, y, z = numbers(location, f"{name}.location", 3)
+    return x, y, z, numbers(rotation, f"{name}.rotation", 3)[1]
+
+
+def _shown(value: Any) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 60 else shown[:57] + "..."

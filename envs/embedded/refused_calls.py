@@ -1,0 +1,80 @@
+"""Calls that nothing in a flat world without a renderer could answer truly, and why."""
+
+from collections.abc import Callable
+from typing import Any
+
+from dreamdrive.envs.embedded.arguments import CallError
+
+NO_BONES = "the bodies of the embedded server are boxes: they have no bones, parts or sockets"
+NO_LAYERS = "the towns of the embedded server have no layers"
+NO_TEXTURES = "the embedded server has no textures"
+NO_DOORS = "the vehicles of the embedded server have no doors"
+NO_GBUFFERS = "the embedded server has no G-buffers"
+NO_ROS = "the embedded server does not publish to ROS"
+NO_RADIO = "the embedded server has no V2X radio"
+NO_RECORDER = "the embedded server has no recorder"
+NO_CARSIM = "the embedded server has no CarSim"
+NO_CHRONO = "the embedded server has no Chrono physics"
+NO_SKY = "the embedded server's sun stands still"
+ALL_SEE = "the sensors of the embedded server can ignore no vehicles"
+STAYS = "the buildings of the embedded server cannot be removed"
+
+VALUED: dict[str, str] = {
+    **dict.fromkeys(
+        (
+            "get_actor_bone_names", "get_actor_bone_world_transforms",
+            "get_actor_bone_relative_transforms", "get_actor_component_names",
+            "get_actor_component_world_transform", "get_actor_component_relative_transform",
+            "get_actor_socket_names", "get_actor_socket_world_transforms",
+            "get_actor_socket_relative_transforms", "get_vehicle_bone_world_transforms",
+            "get_bones_transform",
+        ),
+        NO_BONES,
+    ),
+    "get_gbuffer_token": NO_GBUFFERS,
+    **dict.fromkeys(
+        (
+            "start_recorder", "show_recorder_file_info", "show_recorder_collisions",
+            "show_recorder_actors_blocked", "replay_file",
+        ),
+        NO_RECORDER,
+    ),
+}  # fmt: skip
+"""Why, by name, where the answer would be a value."""
+VOID: dict[str, str] = {
+    **dict.fromkeys(("set_bones_transform", "blend_pose", "get_pose_from_animation"), NO_BONES),
+    **dict.fromkeys(("load_map_layer", "unload_map_layer"), NO_LAYERS),
+    **dict.fromkeys(
+        (
+            "apply_color_texture_to_objects", "apply_float_color_texture_to_objects",
+            "apply_textures_to_objects",
+        ),
+        NO_TEXTURES,
+    ),
+    **dict.fromkeys(("open_vehicle_door", "close_vehicle_door"), NO_DOORS),
+    "enable_gbuffers": NO_GBUFFERS,
+    **dict.fromkeys(("enable_sensor_for_ros", "disable_sensor_for_ros"), NO_ROS),
+    "send": NO_RADIO,
+    **dict.fromkeys(
+        (
+            "stop_recorder", "stop_replayer", "set_replayer_time_factor",
+            "set_replayer_ignore_hero", "set_replayer_ignore_spectator",
+        ),
+        NO_RECORDER,
+    ),
+    **dict.fromkeys(("enable_carsim", "use_carsim_road"), NO_CARSIM),
+    "enable_chrono_physics": NO_CHRONO,
+    "update_day_night_cycle": NO_SKY,
+    "set_ignored_vehicles": ALL_SEE,
+    "enable_environment_objects": STAYS,
+}  # fmt: skip
+"""Why, by name, where the answer would be nothing."""
+
+
+def refusal(reason: str) -> Callable[..., Any]:
+    """Returns a procedure that refuses whatever it is asked."""
+
+    def refuse(*_: Any) -> Any:
+        raise CallError(reason)
+
+    return refuse

@@ -1,0 +1,101 @@
+"""Calls about what stands around: buildings, boxes by label, lamps, weather, debug shapes.
+
+Each method is a remote procedure of its own name; arguments and answers are as the wire has them.
+"""
+
+import math
+from typing import Any
+
+from dreamdrive.envs.embedded import wire
+from dreamdrive.envs.embedded.arguments import flag, integer, items, number, numbers
+from dreamdrive.envs.embedded.blueprints import VEHICLES, WALKERS
+from dreamdrive.envs.embedded.simulator import Simulator
+
+ANY, BUILDING, TRAFFIC_LIGHT, TRAFFIC_SIGN, PEDESTRIAN = 255, 3, 7, 8, 12
+BUILDING_HALF_HEIGHT_M = 4.0
+FIRST_BUILDING = 1 << 32
+"""Numbers of buildings begin here, beyond those of actors."""
+PRIMITIVE_LENGTHS = (2, 3, 2, 3, 3)
+"""Parts of a point, line, arrow, box and string."""
+SHAPE_KINDS, STRING_KINDS = range(4), range(4, 5)
+
+
+class SceneryCalls:
+    """Procedures that concern what does not drive or walk."""
+
+    def __init__(self, simulator: Simulator) -> None:
+        self.sim = simulator
+
+    # --- weather ---------------------------------------------------------------------------------
+
+    def get_weather_parameters(self) -> Any:
+        return wire.ok(self.sim.weather)
+
+    def set_weather_parameters(self, weather: list[float]) -> None:
+        self.sim.weather = numbers(weather, "weather", 14)
+
+    # --- buildings and boxes ---------------------------------------------------------------------
+
+    def _buildings(self) -> list[list[Any]]:
+        """Returns the buildings as EnvironmentObjects."""
+        found = []
+        for i, (x, y, length, width, yaw) in enumerate(self.sim.world.town.static_boxes.tolist()):
+            yaw_deg = math.degrees(yaw)
+            box = wire.bounding_box(
+                (x, y, BUILDING_HALF_HEIGHT_M), (length, width, BUILDING_HALF_HEIGHT_M), 0, yaw_deg
+            )
+            place = wire.transform(x, y, 0.0, yaw_deg)
+            found.append([place, box, FIRST_BUILDING + i, f"Building_{i}", BUILDING])
+        return found
+
+    def get_environment_objects(self, label: int) -> Any:
+        wanted = integer(label, "object_type", 0, ANY)
+        return wire.ok(self._buildings() if wanted in (ANY, BUILDING) else [])
+
+    def get_all_level_BBs(self, label: int) -> Any:  # noqa: N802
+        wanted = integer(label, "bb_type", 0, ANY)
+        boxes = [(BUILDING, made[1]) for made in self._buildings()]
+        for actor, known in self.sim.world.actors.items():
+            x, y, z, yaw_deg = self.sim.world.place(actor)
+            if known.kind in VEHICLES or known.kind in WALKERS:
+                model = VEHICLES.get(known.kind)
+                tag = model.tag if model else PEDESTRIAN
+                up = known.extent[2] if model else 0.0
+                boxes.append((tag, wire.bounding_box((x, y, z + up), known.extent, actor, yaw_deg)))
+            elif known.kind in ("traffic.traffic_light", "traffic.stop"):
+                tag = TRAFFIC_LIGHT if known.kind == "traffic.traffic_light" else TRAFFIC_SIGN
+                box = wire.bounding_box((x, y, 5.0), (0.2, 0.2, 0.5), actor, yaw_deg)
+                boxes.append((tag, box))
+        return wire.ok([box for tag, box in boxes if wanted in (ANY, tag)])
+
+    def get_names_of_all_objects(self) -> Any:
+        actors = (f"{known.kind}_{actor}" for actor, known in self.sim.world.actors.items())
+        return wire.ok([*(made[3] for made in self._buildings()), *actors])
+
+    # --- lamps -----------------------------------------------------------------------------------
+
+    def query_lights_state(self, *_: Any) -> Any:
+        return wire.ok(list(self.sim.lamps.states.values()))
+
+    def update_lights_state(self, _client: str, lights: list[Any], *_: Any) -> None:
+        self.sim.lamps.update(lights)
+
+    # --- debug shapes ----------------------------------------------------------------------------
+
+    def draw_debug_shape(self, shape: list[Any]) -> None:
+        variant, colour, life_s, _ = items(shape, "shape", 4)
+        kind, primitive = items(variant, "primitive", 2)
+        if integer(kind, "kind", 0, 8) < len(PRIMITIVE_LENGTHS):
+            items(primitive, "primitive", PRIMITIVE_LENGTHS[kind])
+            shade = [integer(value, "color", 0, 255) for value in items(colour, "color", 3)]
+            life = number(life_s, "life_time")
+            self.sim.debug_shapes.add(variant, shade, life, self.sim.world.time_s)
+
+    def clear_debug_shape(self) -> None:
+        self.sim.debug_shapes.clear(SHAPE_KINDS)
+
+    def clear_debug_string(self) -> None:
+        self.sim.debug_shapes.clear(STRING_KINDS)
+
+    def set_annotations_traverse_translucency(self, enable: bool) -> None:
+        flag(enable, "enable")

@@ -1,0 +1,44 @@
+"""Calls about walkers.
+
+Each method is a remote procedure of its own name; arguments and answers are as the wire has them.
+"""
+
+import math
+
+from dreamdrive.envs.embedded.arguments import CallError, flag, items, number, numbers, transform
+from dreamdrive.envs.embedded.simulator import Simulator
+
+MAX_WALK_MPS = 1000.0
+
+
+class WalkerCalls:
+    """Procedures that concern walkers."""
+
+    def __init__(self, simulator: Simulator) -> None:
+        self.sim = simulator
+
+    def _row(self, actor: int) -> int:
+        row = self.sim.world.walkers.row.get(actor)
+        if row is None:
+            raise CallError(f"unable to control actor {actor}: walker not found")
+        if actor in self.sim.dead:
+            raise CallError(f"unable to control actor {actor}: it is dead")
+        return row
+
+    def apply_control_to_walker(self, actor: int, control: list[object]) -> None:
+        row, walkers = self._row(actor), self.sim.world.walkers
+        direction, speed, jump = items(control, "control", 3)
+        towards = numbers(direction, "direction", 3)
+        speed_mps = number(speed, "speed", -MAX_WALK_MPS, MAX_WALK_MPS)
+        is_jumping = flag(jump, "jump")
+        walkers.direction[row], walkers.speed[row] = towards, max(0.0, speed_mps)
+        walkers.jump[row] = is_jumping
+
+    def set_walker_state(self, actor: int, place: list[object], speed: float) -> None:
+        row, walkers = self._row(actor), self.sim.world.walkers
+        x, y, z, yaw_deg = transform(place, "transform")
+        speed_mps = number(speed, "speed", 0.0, MAX_WALK_MPS)
+        yaw = math.radians(yaw_deg)
+        walkers.direction[row] = math.cos(yaw), math.sin(yaw), 0.0
+        walkers.speed[row] = speed_mps
+        self.sim.world.move(actor, x, y, z, yaw_deg)

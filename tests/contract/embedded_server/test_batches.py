@@ -1,0 +1,116 @@
+"""Every command of a batch, with its answer."""
+
+import pytest
+
+from support.server import CAR, call, spawn
+
+carla = pytest.importorskip("carla")
+C = carla.command
+V = carla.Vector3D
+
+
+@pytest.fixture
+def car(world):
+    made = spawn(world)
+    world.tick()
+    return made
+
+
+def commands(car, walker):
+    """Returns a command of each kind, by name."""
+    place = car.get_transform()
+    control = car.get_physics_control()
+    return {
+        "control": C.ApplyVehicleControl(car, carla.VehicleControl(throttle=0.3)),
+        "ackermann": C.ApplyVehicleAckermannControl(car, carla.VehicleAckermannControl(speed=2.0)),
+        "physics": C.ApplyVehiclePhysicsControl(car, control),
+        "transform": C.ApplyTransform(car, place),
+        "velocity": C.ApplyTargetVelocity(car, V(1.0, 0.0, 0.0)),
+        "turn": C.ApplyTargetAngularVelocity(car, V(0.0, 0.0, 1.0)),
+        "impulse": C.ApplyImpulse(car, V(1.0, 0.0, 0.0)),
+        "force": C.ApplyForce(car, V(1.0, 0.0, 0.0)),
+        "angular impulse": C.ApplyAngularImpulse(car, V(0.0, 0.0, 1.0)),
+        "torque": C.ApplyTorque(car, V(0.0, 0.0, 1.0)),
+        "physics switch": C.SetSimulatePhysics(car, True),
+        "gravity": C.SetEnableGravity(car, True),
+        "lights": C.SetVehicleLightState(car.id, carla.VehicleLightState.Fog),
+        "walker": C.ApplyWalkerControl(walker, carla.WalkerControl(V(1.0, 0.0, 0.0), 1.0, False)),
+        "walker state": C.ApplyWalkerState(walker, walker.get_transform(), 0.0),
+    }
+
+
+def test_every_command_is_answered_with_its_actor(client, world, car):
+    blueprint = world.get_blueprint_library().find("walker.pedestrian.0001")
+    walker = world.spawn_actor(blueprint, world.get_map().get_spawn_points()[4])
+    world.tick()
+    made = commands(car, walker)
+    answers = client.apply_batch_sync(list(made.values()), True)
+    assert len(answers) == len(made)
+    for name, answer in zip(made, answers, strict=True):
+        assert not answer.has_error(), (name, answer.error)
+        assert answer.actor_id == (walker.id if "walker" in name else car.id)
+    assert car.get_light_state() == carla.VehicleLightState.Fog
+    assert walker.get_location().distance(walker.get_transform().location) == 0.0
+
+
+def test_destroying_twice_is_an_error_of_the_second(client, world, car):
+    answers = client.apply_batch_sync([C.DestroyActor(car.id), C.DestroyActor(car.id)], True)
+    assert [answer.has_error() for answer in answers] == [False, True]
+    assert str(car.id) in answers[1].error
+
+
+def test_commands_that_follow_act_on_what_was_spawned(client, world):
+    blueprint = world.get_blueprint_library().find(CAR)
+    following = (
+        C.SpawnActor(blueprint, world.get_map().get_spawn_points()[12])
+        .then(C.SetVehicleLightState(C.FutureActor, carla.VehicleLightState.LowBeam))
+        .then(C.ApplyTargetVelocity(C.FutureActor, V(3.0, 0.0, 0.0)))
+        .then(C.SetSimulatePhysics(C.FutureActor, False))
+    )
+    (answer,) = client.apply_batch_sync([following], True)
+    made = world.get_actor(answer.actor_id)
+    assert made.get_light_state() == carla.VehicleLightState.LowBeam
+    assert made.get_velocity().length() == 0.0
+
+
+def test_sensors_are_spawned_on_their_parent(client, world, car):
+    blueprint = world.get_blueprint_library().find("sensor.other.gnss")
+    place = carla.Transform(carla.Location(1.0, 0.0, 2.0))
+    (answer,) = client.apply_batch_sync([C.SpawnActor(blueprint, place, car)], True)
+    sensor = world.get_actor(answer.actor_id)
+    assert sensor.parent.id == car.id
+    assert sensor.get_location().distance(car.get_location()) == pytest.approx(5.0**0.5, abs=0.05)
+
+
+def test_a_broken_command_harms_no_other(server, world, car):
+    good = [[8, [car.id, [1.0, 0.0, 0.0]]]]
+    batch = [[[2, [car.id]]], [[99, []]], [[-1, []]], [7], [["spawn", []]], [[0, [1, 2]]], good]
+    answers = call(server, "apply_batch", batch, False)[3]
+    assert [answer[0][0] for answer in answers] == [0, 0, 0, 0, 0, 0, 1]
+    assert all(isinstance(answer[0][1][0], str) for answer in answers[:-1])
+    world.tick()
+    assert car.get_velocity().length() > 0.9
+
+
+def test_commands_that_the_client_cannot_send_are_answered_too(server, world):
+    world.tick()
+    light = world.get_actors().filter("traffic.traffic_light")[0]
+    car = spawn(world)
+    batch = [[[20, ["quit"]]], [[21, [light.id, 2]]], [[17, [car.id, True]]]]
+    answers = call(server, "apply_batch", batch, False)[3]
+    assert "no console" in answers[0][0][1][0]
+    assert answers[1:] == [[[1, light.id]], [[1, car.id]]]
+    world.tick()
+    assert light.get_state() == carla.TrafficLightState.Green
+
+
+def test_a_batch_can_tick(server, client, world):
+    before = world.get_snapshot().frame
+    assert call(server, "apply_batch", [], True)[3] == []
+    assert world.tick() == before + 2
+
+
+def test_a_batch_of_nothing_in_particular_is_an_error(server, client):
+    assert "commands" in call(server, "apply_batch", "all", False)[2]
+    client.apply_batch([], False)
+    assert client.apply_batch_sync([], True) == []

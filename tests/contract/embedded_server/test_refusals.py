@@ -1,0 +1,107 @@
+"""What the embedded server refuses, and with which words."""
+
+import pytest
+
+from dreamdrive.envs.embedded.refused_calls import VALUED, VOID
+from support.server import call, spawn
+
+carla = pytest.importorskip("carla")
+
+
+@pytest.fixture(scope="module")
+def car(client):
+    world = client.get_world()
+    made = spawn(world, 40)
+    world.tick()
+    yield made
+    made.destroy()
+
+
+@pytest.mark.parametrize("method", VALUED)
+def test_what_has_no_value_is_refused(server, method):
+    assert call(server, method, 1)[3] == [[0, [VALUED[method]]]]
+
+
+@pytest.mark.parametrize("method", VOID)
+def test_what_cannot_be_done_is_refused(server, method):
+    assert call(server, method, 1)[3] == [[True, [VOID[method]]]]
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        "get_bone_names",
+        "get_bone_world_transforms",
+        "get_bone_relative_transforms",
+        "get_component_names",
+        "get_socket_names",
+        "get_socket_world_transforms",
+        "get_socket_relative_transforms",
+        "get_vehicle_bone_world_transforms",
+    ],
+)
+def test_boxes_have_no_bones(car, method):
+    with pytest.raises(RuntimeError, match="boxes"):
+        getattr(car, method)()
+
+
+@pytest.mark.parametrize(
+    "method", ["get_component_world_transform", "get_component_relative_transform"]
+)
+def test_boxes_have_no_parts(car, method):
+    with pytest.raises(RuntimeError, match="boxes"):
+        getattr(car, method)("Mesh")
+
+
+def test_walkers_have_no_skeleton(client):
+    world = client.get_world()
+    blueprint = world.get_blueprint_library().find("walker.pedestrian.0001")
+    walker = world.spawn_actor(blueprint, world.get_map().get_spawn_points()[50])
+    with pytest.raises(RuntimeError, match="boxes"):
+        walker.get_bones()
+    walker.destroy()
+
+
+def test_towns_have_no_layers(client):
+    world = client.get_world()
+    for change in (world.load_map_layer, world.unload_map_layer):
+        with pytest.raises(RuntimeError, match="no layers"):
+            change(carla.MapLayer.Buildings)
+
+
+def test_nothing_has_a_texture(client):
+    world = client.get_world()
+    diffuse, size = carla.MaterialParameter.Diffuse, 2
+    with pytest.raises(RuntimeError, match="no textures"):
+        world.apply_color_texture_to_object("a", diffuse, carla.TextureColor(size, size))
+    with pytest.raises(RuntimeError, match="no textures"):
+        world.apply_color_texture_to_objects(["a"], diffuse, carla.TextureColor(size, size))
+    texture = carla.TextureFloatColor(size, size)
+    with pytest.raises(RuntimeError, match="no textures"):
+        world.apply_float_color_texture_to_object("a", diffuse, texture)
+    with pytest.raises(RuntimeError, match="no textures"):
+        world.apply_float_color_texture_to_objects(["a"], diffuse, texture)
+
+
+def test_nothing_is_recorded(client):
+    for ask in (
+        lambda: client.start_recorder("a.log"),
+        lambda: client.show_recorder_collisions("a.log", "a", "a"),
+        lambda: client.show_recorder_actors_blocked("a.log", 1.0, 1.0),
+        lambda: client.replay_file("a.log", 0.0, 0.0, 0),
+    ):
+        with pytest.raises(RuntimeError, match="no recorder"):
+            ask()
+
+
+def test_sensors_ignore_nobody_and_have_no_buffers(client, car):
+    world = client.get_world()
+    blueprint = world.get_blueprint_library().find("sensor.other.imu")
+    sensor = world.spawn_actor(blueprint, carla.Transform(), attach_to=car)
+    with pytest.raises(RuntimeError, match="ignore no vehicles"):
+        sensor.set_ignored_vehicles([car.id])
+    with pytest.raises(RuntimeError, match="no G-buffers"):
+        sensor.enable_gbuffers(True)
+    assert sensor.is_enabled_for_ros() is False
+    assert sensor.is_listening_gbuffer(0) is False
+    sensor.destroy()
