@@ -111,6 +111,12 @@ def test_lights_are_found_from_the_map(world, lights):
         assert light.trigger_volume.extent.x > 0.0
         waypoint = light.get_affected_lane_waypoints()[0]
         assert waypoint.lane_type == carla.LaneType.Driving
+        stop = light.get_stop_waypoints()[0].previous(6.0)[0]
+        assert light.id in {
+            found.id for found in world.get_traffic_lights_from_waypoint(stop, 20.0)
+        }
+    for landmark in world.get_map().get_all_landmarks_of_type("206")[:2]:
+        assert world.get_traffic_sign(landmark).type_id == "traffic.stop"
     landmarks = world.get_map().get_all_landmarks_of_type("1000001")
     assert world.get_traffic_light(landmarks[0]).type_id == "traffic.traffic_light"
 
