@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from dreamdrive.envs.embedded import wire
+from dreamdrive.envs.embedded.render.attributes import RENDERED
 from dreamdrive.envs.embedded.simulator import CallError, Simulator
 from dreamdrive.envs.embedded.world import SpawnError
 
@@ -50,12 +51,15 @@ class ActorCalls:
         return wire.ok(self.sim.describe(self._spawn(description, transform, parent)))
 
     def _spawn(self, description: list[Any], transform: list[Any], parent: int) -> int:
-        (x, y, z), (_, yaw, _) = transform
-        if not all(math.isfinite(v) for v in (x, y, z, yaw)):
+        (x, y, z), (pitch, yaw, roll) = transform
+        if not all(math.isfinite(v) for v in (x, y, z, pitch, yaw, roll)):
             raise CallError("unable to spawn actor: its transform is not finite")
         attributes = {name: value for name, _, value in description[2]}
         try:
-            return self.sim.world.spawn(description[1], attributes, x, y, z, yaw, parent).id
+            if description[1] in RENDERED:
+                self.sim.open_eyes(description[1], attributes)
+            place, tilt = (x, y, z, yaw), (pitch, roll)
+            return self.sim.world.spawn(description[1], attributes, *place, parent, tilt).id
         except SpawnError as error:
             raise CallError(str(error)) from error
 
@@ -77,21 +81,24 @@ class ActorCalls:
     # --- motion ----------------------------------------------------------------------------------
 
     def set_actor_transform(self, actor: int, transform: list[Any]) -> Any:
-        (x, y, z), (_, yaw, _) = transform
-        return self._move(actor, x, y, z, yaw)
+        (x, y, z), (pitch, yaw, roll) = transform
+        return self._move(actor, x, y, z, yaw, (pitch, roll))
 
     def set_actor_location(self, actor: int, location: list[float]) -> Any:
         if actor not in self.sim.world.actors:
             raise CallError(f"actor {actor} not found")
         x, y, z = location
-        return self._move(actor, x, y, z, self.sim.world.place(actor)[3])
+        known = self.sim.world.actors[actor]
+        return self._move(actor, x, y, z, self.sim.world.place(actor)[3], known.tilt)
 
-    def _move(self, actor: int, x: float, y: float, z: float, yaw: float) -> Any:
+    def _move(
+        self, actor: int, x: float, y: float, z: float, yaw: float, tilt: tuple[float, float]
+    ) -> Any:
         if actor not in self.sim.world.actors:
             raise CallError(f"actor {actor} not found")
-        if not all(math.isfinite(v) for v in (x, y, z, yaw)):
+        if not all(math.isfinite(v) for v in (x, y, z, yaw, *tilt)):
             raise CallError(f"unable to move actor {actor}: its transform is not finite")
-        self.sim.world.move(actor, x, y, z, yaw)
+        self.sim.world.move(actor, x, y, z, yaw, tilt)
         return wire.OK_VOID
 
     def set_actor_simulate_physics(self, actor: int, enabled: bool) -> Any:
