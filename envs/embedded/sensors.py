@@ -89,12 +89,17 @@ def georeference(xodr: str) -> tuple[float, float]:
     return found[0], found[1]
 
 
-def is_due(world: World, sensor: int) -> bool:
-    """Returns whether a sensor's `sensor_tick` lets it send after the last tick."""
+def ticks_between(world: World, sensor: int) -> int:
+    """Returns how many ticks a sensor's `sensor_tick` asks for from one message to the next."""
     period = float(world.actors[sensor].attributes.get("sensor_tick", "0") or 0.0)
     if period > 0.0 and world.dt_s > 0.0:
-        return world.frame % max(1, int(np.round(period / world.dt_s))) == 0
-    return True
+        return max(1, int(np.round(period / world.dt_s)))
+    return 1
+
+
+def is_due(world: World, sensor: int) -> bool:
+    """Returns whether a sensor's `sensor_tick` lets it send after the last tick."""
+    return world.frame % ticks_between(world, sensor) == 0
 
 
 def messages(

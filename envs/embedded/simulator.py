@@ -103,7 +103,7 @@ class Simulator:
         if self._eyes is None:
             from dreamdrive.envs.embedded.render.eyes import Eyes
 
-            self._eyes = Eyes(self.world)
+            self._eyes = Eyes(self.world, self.describe, self.weather)
         return self._eyes
 
     def sensed(self, sensor: int) -> list[bytes]:

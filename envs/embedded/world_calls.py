@@ -122,11 +122,15 @@ class WorldCalls:
     def get_names_of_all_objects(self, *_: Any) -> Any:
         return wire.ok([])
 
-    def cast_ray(self, *_: Any) -> Any:
-        return wire.ok([])
+    def cast_ray(self, start: list[float], end: list[float]) -> Any:
+        eyes = self.sim.eyes()
+        return wire.ok([[list(p.place), p.tag] for p in eyes.along(start, end, self.sim.weather)])
 
-    def project_point(self, *_: Any) -> Any:
-        return wire.ok([False, [[0.0, 0.0, 0.0], 0]])
+    def project_point(self, location: list[float], direction: list[float], distance: float) -> Any:
+        end = [a + distance * b for a, b in zip(location, direction, strict=True)]
+        points = self.sim.eyes().along(location, end, self.sim.weather)
+        found = [list(points[0].place), points[0].tag] if points else [[0.0, 0.0, 0.0], 0]
+        return wire.ok([bool(points), found])
 
     def draw_debug_shape(self, *_: Any) -> Any:
         return wire.OK_VOID

@@ -1,8 +1,12 @@
 """Triangles by hand, for tests of what looks at them."""
 
+from types import SimpleNamespace
+
 import numpy as np
 
 from dreamdrive.envs.embedded.render.mesh import MeshBuilder
+from dreamdrive.envs.embedded.render.raster import Image
+from dreamdrive.envs.embedded.render.ray_tree import RayTree
 from dreamdrive.envs.embedded.render.scene import GROUP, Triangles
 
 
@@ -16,6 +20,15 @@ def triangles_of(builder: MeshBuilder) -> Triangles:
     return Triangles(
         mesh.points, mesh.normals(), mesh.colour, mesh.tag, mesh.instance, mesh.finish, len(mesh),
         groups, 1, np.zeros(0, np.int64),
+    )  # fmt: skip
+
+
+def look_at(builder, weather=(), world=None):
+    """Returns what sensors take for a frame of a world with nothing but a builder's triangles."""
+    triangles = triangles_of(builder)
+    return SimpleNamespace(
+        triangles=triangles, weather=weather, world=world, describe=lambda actor: actor,
+        image=lambda pose, lens: Image(triangles, pose, lens), cast=RayTree(triangles).cast,
     )  # fmt: skip
 
 

@@ -24,12 +24,29 @@ _LIDAR = {
     "upper_fov": "10.0", "lower_fov": "-30.0", "horizontal_fov": "360.0",
 }  # fmt: skip
 
+_RADAR = {
+    "horizontal_fov": "30.0", "vertical_fov": "30.0", "points_per_second": "1500",
+    "range": "100.0", "noise_seed": "0",
+}  # fmt: skip
+_OBSTACLE = {
+    "distance": "5.0", "hit_radius": "0.5", "only_dynamics": "false", "debug_linetrace": "false",
+}  # fmt: skip
+_LOSSES = {
+    "atmosphere_attenuation_rate": "0.004", "dropoff_general_rate": "0.45",
+    "dropoff_intensity_limit": "0.8", "dropoff_zero_intensity": "0.4", "noise_stddev": "0.0",
+    "noise_seed": "0",
+}  # fmt: skip
+
 RENDERED: dict[str, dict[str, str]] = {
     "sensor.camera.rgb": {**_CAMERA, **_FILM},
     "sensor.camera.depth": _CAMERA,
     "sensor.camera.semantic_segmentation": _CAMERA,
     "sensor.camera.instance_segmentation": _CAMERA,
     "sensor.camera.normals": _CAMERA,
+    "sensor.lidar.ray_cast": {**_LIDAR, **_LOSSES},
+    "sensor.lidar.ray_cast_semantic": _LIDAR,
+    "sensor.other.radar": _RADAR,
+    "sensor.other.obstacle": _OBSTACLE,
 }
 """Attributes of each sensor, with their defaults."""
 

@@ -1,22 +1,21 @@
 """Camera sensors: what each sends for a frame."""
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dreamdrive.envs.embedded.render import pixels
+from dreamdrive.envs.embedded.render.look import Look, Payload
 from dreamdrive.envs.embedded.render.paint import paint
 from dreamdrive.envs.embedded.render.raster import Image
-from dreamdrive.envs.embedded.render.scene import Triangles
-from dreamdrive.envs.embedded.render.settings import CameraSettings
 from dreamdrive.envs.embedded.render.view import Lens, Pose
 from dreamdrive.envs.embedded.render.weather import light_of
 
 SAMPLES = 2
 """Colours are the mean of the square of so many by so many samples; all else has one."""
-_HEADER = struct.Struct("<IIf")
+IMAGE_HEADER = struct.Struct("<IIf")
 
 SHOWN: dict[str, tuple[str, Callable[[Image], NDArray[np.uint8]]]] = {
     "sensor.camera.depth": ("depth", pixels.depth_pixels),
@@ -27,34 +26,43 @@ SHOWN: dict[str, tuple[str, Callable[[Image], NDArray[np.uint8]]]] = {
 """What each camera is called on the wire, and how it shows an image."""
 
 
-class Gallery:
-    """The images of one frame; cameras that stand in one place and have one lens share theirs.
+def lens_of(settings: Mapping[str, float]) -> Lens:
+    """Returns the lens that a camera's settings ask for."""
+    return Lens(int(settings["image_size_x"]), int(settings["image_size_y"]), settings["fov"])
+
+
+class Camera:
+    """A camera that shows an image in one of the ways above.
 
     Args:
-        triangles: What there is to see.
+        kind: Name of its blueprint.
+        settings: Its attributes as numbers.
     """
 
-    def __init__(self, triangles: Triangles) -> None:
-        self._triangles = triangles
-        self._images: dict[tuple[Pose, Lens], Image] = {}
+    def __init__(self, kind: str, settings: Mapping[str, float]) -> None:
+        self._name, self._shown = SHOWN[kind]
+        self._lens = lens_of(settings)
 
-    def image(self, pose: Pose, lens: Lens) -> Image:
-        """Returns what a camera sees."""
-        if (pose, lens) not in self._images:
-            self._images[pose, lens] = Image(self._triangles, pose, lens)
-        return self._images[pose, lens]
+    def sense(self, look: Look, sensor: int, pose: Pose, interval_s: float) -> list[Payload]:
+        """Returns what it sends of a frame."""
+        picture = self._shown(look.image(pose, self._lens))
+        return [Payload(self._name, IMAGE_HEADER.pack(*self._lens) + picture.tobytes())]
 
 
-def camera_payload(
-    settings: CameraSettings, pose: Pose, gallery: Gallery, weather: Sequence[float]
-) -> tuple[str, bytes]:
-    """Returns a camera's name on the wire and what it sends after the header of all streams."""
-    lens = settings.lens
-    if settings.kind in SHOWN:
-        name, shown = SHOWN[settings.kind]
-        picture = shown(gallery.image(pose, lens))
-    else:
-        name = "rgb"
-        fine = Lens(SAMPLES * lens.width, SAMPLES * lens.height, lens.fov)
-        picture = paint(gallery.image(pose, fine), light_of(weather), SAMPLES)
-    return name, _HEADER.pack(lens.width, lens.height, lens.fov) + picture.tobytes()
+class ColourCamera:
+    """A camera that shows colours in the light of the weather.
+
+    Args:
+        kind: Name of its blueprint.
+        settings: Its attributes as numbers.
+    """
+
+    def __init__(self, kind: str, settings: Mapping[str, float]) -> None:
+        self._lens = lens_of(settings)
+
+    def sense(self, look: Look, sensor: int, pose: Pose, interval_s: float) -> list[Payload]:
+        """Returns what it sends of a frame."""
+        width, height, fov = self._lens
+        image = look.image(pose, Lens(SAMPLES * width, SAMPLES * height, fov))
+        picture = paint(image, light_of(look.weather), SAMPLES)
+        return [Payload("rgb", IMAGE_HEADER.pack(*self._lens) + picture.tobytes())]

@@ -1,15 +1,46 @@
 """The sensors of a world that look at its geometry."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 from dreamdrive.envs.embedded import wire
-from dreamdrive.envs.embedded.render.cameras import Gallery, camera_payload
-from dreamdrive.envs.embedded.render.scene import Scene
-from dreamdrive.envs.embedded.render.settings import CameraSettings, settings_of
+from dreamdrive.envs.embedded.render.cameras import SHOWN, Camera, ColourCamera
+from dreamdrive.envs.embedded.render.lidar import Lidar, SemanticLidar
+from dreamdrive.envs.embedded.render.look import Look, Payload
+from dreamdrive.envs.embedded.render.probes import (
+    LabelledPoint,
+    ObstacleDetector,
+    Radar,
+    points_along,
+)
+from dreamdrive.envs.embedded.render.settings import settings_of
 from dreamdrive.envs.embedded.render.view import Pose
-from dreamdrive.envs.embedded.render.weather import is_dark
-from dreamdrive.envs.embedded.sensors import sensor_transform
+from dreamdrive.envs.embedded.sensors import sensor_transform, ticks_between
 from dreamdrive.envs.embedded.world import World
+
+
+class Sensor(Protocol):
+    """Something that looks at geometry."""
+
+    def sense(self, look: Look, sensor: int, pose: Pose, interval_s: float) -> list[Payload]:
+        """Returns what it sends of a frame.
+
+        Args:
+            look: What there is to see.
+            sensor: Its actor number.
+            pose: Where it is.
+            interval_s: Time from one message to the next.
+        """
+
+
+SENSORS: dict[str, Callable[[str, dict[str, float]], Sensor]] = {
+    **dict.fromkeys(SHOWN, Camera),
+    "sensor.camera.rgb": ColourCamera,
+    "sensor.lidar.ray_cast": Lidar,
+    "sensor.lidar.ray_cast_semantic": SemanticLidar,
+    "sensor.other.radar": Radar,
+    "sensor.other.obstacle": ObstacleDetector,
+}
 
 
 class Eyes:
@@ -17,34 +48,40 @@ class Eyes:
 
     Args:
         world: The world that they are in.
+        describe: Returns an actor as the wire has it, by its number; 0 is a building.
+        weather: Weather parameters in their order on the wire.
     """
 
-    def __init__(self, world: World) -> None:
+    def __init__(
+        self, world: World, describe: Callable[[int], list[Any]], weather: Sequence[float]
+    ) -> None:
         self._world = world
-        self._scene = Scene(world)
-        self._settings: dict[int, CameraSettings] = {}
-        self._frame = -1
-        self._gallery = Gallery(self._scene.triangles)
+        self._look = Look(world, describe, weather)
+        self._frame = world.frame
+        self._sensors: dict[int, Sensor] = {}
 
     def messages(self, sensor: int, weather: Sequence[float]) -> list[bytes]:
-        """Returns what a sensor sends after the last tick.
-
-        Args:
-            sensor: Its actor number.
-            weather: Weather parameters in their order on the wire.
-        """
+        """Returns what a sensor sends after the last tick."""
         world = self._world
         if self._frame != world.frame:
-            self._look(weather)
-        if sensor not in self._settings:
-            actor = world.actors[sensor]
-            self._settings[sensor] = settings_of(actor.kind, actor.attributes)
+            self._look.update(weather)
+            self._frame = world.frame
+            gone = [actor for actor in self._sensors if actor not in world.actors]
+            for actor in gone:
+                del self._sensors[actor]
+        if sensor not in self._sensors:
+            kind, attributes = world.actors[sensor].kind, world.actors[sensor].attributes
+            self._sensors[sensor] = SENSORS[kind](kind, settings_of(kind, attributes))
         place = sensor_transform(world, sensor)
-        name, payload = camera_payload(self._settings[sensor], Pose(*place), self._gallery, weather)
-        return [wire.header(name, world.frame, world.time_s, place) + payload]
+        interval_s = world.dt_s * ticks_between(world, sensor)
+        payloads = self._sensors[sensor].sense(self._look, sensor, Pose(*place), interval_s)
+        return [
+            wire.header(name, world.frame, world.time_s, place) + data for name, data in payloads
+        ]
 
-    def _look(self, weather: Sequence[float]) -> None:
-        """Brings the scene to the current frame."""
-        self._frame = self._world.frame
-        self._scene.update(is_dark(weather))
-        self._gallery = Gallery(self._scene.triangles)
+    def along(
+        self, start: Sequence[float], end: Sequence[float], weather: Sequence[float]
+    ) -> list[LabelledPoint]:
+        """Returns where a line enters objects, as they are now."""
+        self._look.update(weather)
+        return points_along(self._look, start, end)

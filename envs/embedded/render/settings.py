@@ -2,42 +2,45 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 
-from dreamdrive.envs.embedded.render.attributes import RENDERED
-from dreamdrive.envs.embedded.render.view import Lens
+from dreamdrive.envs.embedded.render.attributes import RENDERED, SWITCHES
 from dreamdrive.envs.embedded.world import SpawnError
 
-MAX_PIXELS = 4096
+BOUNDS: dict[str, tuple[float, float]] = {
+    "image_size_x": (1, 4096), "image_size_y": (1, 4096), "fov": (1, 170),
+    "sensor_tick": (0, 1e6), "channels": (1, 1024), "range": (0.01, 5000),
+    "points_per_second": (1, 2e7), "rotation_frequency": (0, 1000), "upper_fov": (-90, 90),
+    "lower_fov": (-90, 90), "horizontal_fov": (1, 360), "vertical_fov": (1, 170),
+    "atmosphere_attenuation_rate": (0, 100), "dropoff_general_rate": (0, 1),
+    "dropoff_intensity_limit": (0, 1), "dropoff_zero_intensity": (0, 1), "noise_stddev": (0, 1000),
+    "noise_seed": (0, 2**31 - 1), "distance": (0.01, 5000), "hit_radius": (0, 100),
+}  # fmt: skip
+"""The values that an attribute may have; those that are not here change nothing."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CameraSettings:
-    """A camera: which it is, and its lens."""
-
-    kind: str
-    lens: Lens
-
-
-def settings_of(kind: str, attributes: Mapping[str, str]) -> CameraSettings:
+def settings_of(kind: str, attributes: Mapping[str, str]) -> dict[str, float]:
     """Returns the settings of a sensor that looks at geometry; what is not given is as in CARLA.
+
+    Switches are 0 or 1.
 
     Raises:
         SpawnError: If an attribute is no number or out of its bounds.
     """
-    known = {**RENDERED[kind], **attributes}
-
-    def number(name: str, low: float, high: float) -> float:
-        try:
-            value = float(known[name])
-        except ValueError:
-            value = math.nan
-        if not low <= value <= high:
-            raise SpawnError(
-                f"unable to spawn {kind}: {name} must lie within [{low:g}, {high:g}], "
-                f"got {known[name]!r}"
-            )
-        return value
-
-    size = [int(number(f"image_size_{axis}", 1, MAX_PIXELS)) for axis in "xy"]
-    return CameraSettings(kind=kind, lens=Lens(size[0], size[1], number("fov", 1.0, 170.0)))
+    known = {"sensor_tick": "0.0", **RENDERED[kind], **attributes}
+    found = {}
+    for name, text in known.items():
+        if name in SWITCHES:
+            found[name] = float(text.lower() in ("true", "1"))
+        elif name in BOUNDS:
+            low, high = BOUNDS[name]
+            try:
+                value = float(text)
+            except ValueError:
+                value = math.nan
+            if not low <= value <= high:
+                raise SpawnError(
+                    f"unable to spawn {kind}: {name} must lie within [{low:g}, {high:g}], "
+                    f"got {text!r}"
+                )
+            found[name] = value
+    return found

@@ -1,43 +1,17 @@
 """Cameras of the embedded server, through CARLA's own client."""
 
-import queue
-
 import numpy as np
 import pytest
 
 # Compiled here and kept on disk, so that no client waits for it.
 from dreamdrive.envs.embedded.render import eyes  # noqa: F401
-from support.server import spawn
+from support.server import listen, seen, spawn
 
 carla = pytest.importorskip("carla")
 
 SIZE = {"image_size_x": "96", "image_size_y": "64", "fov": "80"}
 PLACE = carla.Transform(carla.Location(x=-8.0, z=2.5), carla.Rotation(pitch=-10.0))
 KINDS = ("rgb", "depth", "semantic_segmentation", "instance_segmentation", "normals")
-
-
-def listen(world, kind, place, parent, **attributes):
-    blueprint = world.get_blueprint_library().find(kind)
-    for name, value in attributes.items():
-        blueprint.set_attribute(name, value)
-    sensor = world.spawn_actor(blueprint, place, attach_to=parent)
-    messages = queue.Queue()
-    sensor.listen(messages.put)
-    return sensor, messages
-
-
-def seen(world, messages, ticks=200):
-    """Ticks until a message of the newest frame has come, and returns it."""
-    for _ in range(ticks):
-        frame = world.tick()
-        try:
-            found = messages.get(timeout=0.05)
-            while found.frame < frame:
-                found = messages.get(timeout=0.5)
-            return found
-        except queue.Empty:
-            continue
-    pytest.fail("no sensor data")
 
 
 def pixels(image):

@@ -3,7 +3,7 @@ import struct
 import numpy as np
 import pytest
 
-from dreamdrive.envs.embedded.render.cameras import Gallery, camera_payload
+from dreamdrive.envs.embedded.render.eyes import SENSORS
 from dreamdrive.envs.embedded.render.mesh import Finish, MeshBuilder, Tag
 from dreamdrive.envs.embedded.render.paint import paint
 from dreamdrive.envs.embedded.render.raster import Image
@@ -12,7 +12,7 @@ from dreamdrive.envs.embedded.render.view import Lens, Pose
 from dreamdrive.envs.embedded.render.weather import SUN_ALTITUDE, light_of
 from dreamdrive.envs.embedded.simulator import CLEAR_NOON
 from dreamdrive.envs.embedded.world import SpawnError
-from support.shapes import triangles_of, wall
+from support.shapes import look_at, triangles_of, wall
 
 ORIGIN = Pose(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
@@ -20,10 +20,9 @@ ORIGIN = Pose(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 def sent(kind, builder, pose=ORIGIN, size=(16, 12), weather=CLEAR_NOON):
     """Returns a camera's pixels as red, green, blue, shape (H, W, 3)."""
     width, height = size
-    settings = settings_of(
-        f"sensor.camera.{kind}", {"image_size_x": str(width), "image_size_y": str(height)}
-    )
-    _, payload = camera_payload(settings, pose, Gallery(triangles_of(builder)), weather)
+    kind = f"sensor.camera.{kind}"
+    settings = settings_of(kind, {"image_size_x": str(width), "image_size_y": str(height)})
+    ((_, payload),) = SENSORS[kind](kind, settings).sense(look_at(builder, weather), 1, pose, 0.05)
     assert struct.unpack_from("<IIf", payload) == (width, height, 90.0)
     pixels = np.frombuffer(payload, np.uint8, offset=12).reshape(height, width, 4)
     assert (pixels[:, :, 3] == 255).all()
