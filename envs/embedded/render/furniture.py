@@ -6,8 +6,9 @@ from zlib import crc32
 
 from dreamdrive.envs.embedded.opendrive import OpenDrive
 from dreamdrive.envs.embedded.render.appearance import Appearance, Solid
+from dreamdrive.envs.embedded.render.far_side import far_side
 from dreamdrive.envs.embedded.render.mesh import Colour, Finish, MeshBuilder, Tag
-from dreamdrive.envs.embedded.towns import TownSignal
+from dreamdrive.envs.embedded.towns import Town, TownSignal
 
 FACADES: tuple[Colour, ...] = (
     (0.70, 0.60, 0.48), (0.62, 0.36, 0.28), (0.74, 0.71, 0.66), (0.55, 0.57, 0.60),
@@ -28,9 +29,11 @@ SOLID_LOOKS: dict[str, tuple[Tag, Colour]] = {
 FLOOR_M, WINDOW_EVERY_M = 2.8, 2.6
 RELIEF_M = 0.015
 """How far windows and lamps stand out, so that they are drawn in front of what bears them."""
-POST_M, HEAD_M = 3.4, 0.48
+POST_M, HEAD_M = 3.4, 0.54
 """Height of a traffic light's post, and half the height of its head."""
-LAMP_M = 0.13
+LAMP_M, LAMP_STEP_M = 0.15, 0.34
+NEAR_SIDE_M = 6.0
+"""A light that stands less than this beyond its stop line cannot be seen from there."""
 SIGN_M = 2.3
 LAMP_COLOURS: dict[int, Colour] = {0: (1.0, 0.10, 0.06), 1: (1.0, 0.75, 0.08), 2: (0.1, 1.0, 0.35)}
 """What the lamps of the states red, yellow and green show."""
@@ -103,26 +106,58 @@ def _add_panel(
     builder.polygon(corners, tag, colour, **look)
 
 
-def add_traffic_light(builder: MeshBuilder, signal: TownSignal, number: int, actor: int) -> None:
-    """Adds a post with a head that faces the traffic that it holds.
+def add_traffic_light(
+    builder: MeshBuilder, drive: OpenDrive, town: Town, number: int, actor: int
+) -> None:
+    """Adds posts with heads that face the traffic that a light holds.
+
+    A light beside its stop line has a second post beyond the junction, since who waits there does
+    not see the first.
 
     Args:
         builder: Where to.
-        signal: The light.
-        number: Its index in the town, which names the parts of its lamps.
+        drive: The town's map.
+        town: The town.
+        number: The light's index in the town, which names the parts of its lamps.
         actor: Its actor, the instance of its triangles.
     """
+    signal = town.lights[number]
     back = math.radians(signal.yaw_deg) + math.pi
-    x, y = signal.x, signal.y
+    _add_post(builder, signal.x, signal.y, back, number, actor)
+    x, y = (
+        sum(values) / len(signal.lines)
+        for values in zip(*((line.x, line.y) for line in signal.lines), strict=True)
+    )
+    if (signal.x - x) * -math.cos(back) + (signal.y - y) * -math.sin(back) < NEAR_SIDE_M:
+        far = far_side(drive, town, signal)
+        if far is not None:
+            facing = math.atan2(y - far[1], x - far[0])
+            _add_post(builder, *far, facing, number, actor)
+
+
+def _add_post(
+    builder: MeshBuilder, x: float, y: float, back: float, number: int, actor: int
+) -> None:
+    """Adds a post with a head that faces along `back`."""
     post = (0.07, 0.07, POST_M / 2.0)
     builder.box((x, y, POST_M / 2.0), post, back, Tag.POLE, STEEL, instance=actor)
     head = (x, y, POST_M + HEAD_M)
     builder.box(
-        head, (0.14, 0.19, HEAD_M), back, Tag.TRAFFIC_LIGHT, HOUSING, instance=actor,
+        head, (0.14, 0.21, HEAD_M), back, Tag.TRAFFIC_LIGHT, HOUSING, instance=actor,
         is_open_below=False,
     )  # fmt: skip
+    for side in (-1.0, 1.0):  # Blinkers, so that cross traffic does not take it for its own.
+        aside = (
+            x + 0.24 * math.cos(back) - 0.20 * side * math.sin(back),
+            y + 0.24 * math.sin(back) + 0.20 * side * math.cos(back),
+            POST_M + HEAD_M,
+        )
+        builder.box(
+            aside, (0.10, 0.01, HEAD_M), back, Tag.TRAFFIC_LIGHT, HOUSING, instance=actor,
+            is_open_below=False,
+        )  # fmt: skip
     for state in range(3):
-        lamp = (x, y, POST_M + HEAD_M + (1 - state) * 0.31)
+        lamp = (x, y, POST_M + HEAD_M + (1 - state) * LAMP_STEP_M)
         _add_disc(
             builder, lamp, back, 0.14 + RELIEF_M, LAMP_M, Tag.TRAFFIC_LIGHT, HOUSING,
             instance=actor, part=lamp_part(number, state), finish=Finish.GLOWING,

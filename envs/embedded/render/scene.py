@@ -150,8 +150,8 @@ def _town_mesh(world: World) -> Mesh:
     streets.add_stop_lines(builder, drive, world.town.lights, has_crossings=True)
     streets.add_stop_lines(builder, drive, world.town.stop_signs, has_crossings=False)
     furniture.add_solids(builder, drive, looks)
-    for number, (signal, actor) in enumerate(zip(world.town.lights, world.light_ids, strict=True)):
-        furniture.add_traffic_light(builder, signal, number, actor)
+    for number, actor in enumerate(world.light_ids):
+        furniture.add_traffic_light(builder, drive, world.town, number, actor)
     for actor, sign in world.sign_ids.items():
         furniture.add_stop_sign(builder, sign, actor)
     return builder.mesh()

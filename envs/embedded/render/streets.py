@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from dreamdrive.envs.embedded.opendrive import OpenDrive, Road, Section
 from dreamdrive.envs.embedded.render.appearance import Appearance, RoadMark
+from dreamdrive.envs.embedded.render.junctions import Mouth, corners_of, hull_of
 from dreamdrive.envs.embedded.render.mesh import Colour, Finish, MeshBuilder, Tag
 from dreamdrive.envs.embedded.towns import StopLine, TownSignal
 
@@ -57,8 +58,36 @@ def add_streets(builder: MeshBuilder, drive: OpenDrive, looks: Appearance) -> No
             for lane_id in edges:
                 marks = looks.marks.get((road.id, index, lane_id), [])
                 _add_marks(builder, road, section, lane_id, marks)
-    for lines in paved.values():
-        builder.polygon(_hull(np.concatenate(lines)), Tag.ROAD, ASPHALT, finish=Finish.GRAINY)
+    mouths = _mouths(drive)
+    for junction, lines in paved.items():
+        hull = hull_of(np.concatenate(lines))
+        builder.polygon(hull, Tag.ROAD, ASPHALT, finish=Finish.GRAINY)
+        for outer, inner in corners_of(hull, mouths.get(junction, [])):
+            _add_sidewalk(builder, outer, inner)
+
+
+def _mouths(drive: OpenDrive) -> dict[int, list[Mouth]]:
+    """Returns the ends of streets at each junction."""
+    found: dict[int, list[Mouth]] = {}
+    for road in drive.roads.values():
+        for link, s in ((road.predecessor, 0.0), (road.successor, road.length)):
+            if road.junction != -1 or link is None or link[0] != "junction":
+                continue
+            section = road.sections[0 if s == 0.0 else -1]
+            edges = _edges(road, section, [s])
+            paved, outer = [], []
+            for sign in (-1, 1):
+                ordered = sorted((i for i in section.lanes if i * sign > 0), key=abs)
+                last, beside = 0, 0
+                for lane in ordered:
+                    if section.lanes[lane].kind in PAVED:
+                        last = beside = lane
+                    elif section.lanes[lane].kind in RAISED and beside == lane - sign:
+                        beside = lane
+                paved.append(edges[last][0])
+                outer.append(edges[beside][0])
+            found.setdefault(link[1], []).append(Mouth(np.array(paved), np.array(outer)))
+    return found
 
 
 def add_land(builder: MeshBuilder, drive: OpenDrive) -> None:
@@ -207,25 +236,3 @@ def _rectangle(
          y + a * half_length * sin + b * half_width * cos, z)
         for a, b in ((1, 1), (-1, 1), (-1, -1), (1, -1))
     ]  # fmt: skip
-
-
-def _hull(points: Points) -> Points:
-    """Returns the convex hull of points seen from above, shape (k, 3), at the height of each.
-
-    Reference:
-        Andrew 1979, "Another efficient algorithm for convex hulls in two dimensions".
-    """
-    ordered = points[np.lexsort((points[:, 1], points[:, 0]))]
-
-    def half(rows: Points) -> list[NDArray[np.float64]]:
-        chain: list[NDArray[np.float64]] = []
-        for p in rows:
-            while len(chain) > 1:
-                (ax, ay), (bx, by) = chain[-2][:2], chain[-1][:2]
-                if (bx - ax) * (p[1] - ay) - (by - ay) * (p[0] - ax) > 1e-9:
-                    break
-                chain.pop()
-            chain.append(p)
-        return chain[:-1]
-
-    return np.array(half(ordered) + half(ordered[::-1]))

@@ -11,11 +11,12 @@ from dreamdrive.envs.embedded.render.raster import Image
 from dreamdrive.envs.embedded.render.scene import Scene
 from dreamdrive.envs.embedded.render.streets import KERB_M, LAND_M, MARK_M
 from dreamdrive.envs.embedded.render.view import Lens, Pose
-from dreamdrive.envs.embedded.towns import TRAIN_TOWNS, build_town, load_town
+from dreamdrive.envs.embedded.towns import available_towns, build_town, load_town
 from dreamdrive.envs.embedded.world import World
 
 CAR = "vehicle.lincoln.mkz_2020"
 TOWN = load_town("Dream01")
+ALL_TOWNS = available_towns()
 LENS = Lens(128, 96, 90.0)
 
 
@@ -36,7 +37,7 @@ def ground_tag(scene, x, y):
     return int(seen(image, "tag")[0, 0]), 30.0 - float(image.depth()[0, 0])
 
 
-@pytest.mark.parametrize("name", TRAIN_TOWNS)
+@pytest.mark.parametrize("name", ALL_TOWNS)
 def test_lanes_are_road_from_above_and_spawn_points_stand_on_them(name):
     town = load_town(name)
     scene = Scene(World(town))
@@ -139,6 +140,19 @@ def test_lamps_show_the_state_of_their_light_and_no_other():
         shown = {tuple(np.round(row, 3)) for row in t.colour[mine].tolist()}
         for other, colour in LAMP_COLOURS.items():
             assert (colour in shown) == (other == state)
+
+
+@pytest.mark.parametrize("name", ALL_TOWNS)
+def test_who_waits_at_a_light_sees_its_lamp(name):
+    town = load_town(name)
+    world = World(town)
+    scene = Scene(world)
+    lens = Lens(512, 288, 100.0)
+    for light, actor in zip(town.lights, world.light_ids, strict=True):
+        for line in light.lines:
+            image = Image(scene.triangles, Pose(line.x, line.y, 1.5, 0, line.yaw_deg, 0), lens)
+            is_lamp = (seen(image, "instance") == actor) & (seen(image, "finish") == Finish.GLOWING)
+            assert is_lamp.any(), (light.id, line)
 
 
 def test_rear_lamps_glow_when_a_vehicle_brakes_or_drives_in_the_dark():
