@@ -7,7 +7,7 @@ import numpy as np
 from dreamdrive.envs.embedded.render.mesh import MeshBuilder
 from dreamdrive.envs.embedded.render.raster import Image
 from dreamdrive.envs.embedded.render.ray_tree import RayTree
-from dreamdrive.envs.embedded.render.scene import GROUP, Triangles
+from dreamdrive.envs.embedded.render.scene import GROUP, PLACE, Triangles
 
 
 def triangles_of(builder: MeshBuilder) -> Triangles:
@@ -19,7 +19,7 @@ def triangles_of(builder: MeshBuilder) -> Triangles:
         groups["low"], groups["high"] = mesh.points.min((0, 1)), mesh.points.max((0, 1))
     return Triangles(
         mesh.points, mesh.normals(), mesh.colour, mesh.tag, mesh.instance, mesh.finish, len(mesh),
-        groups, 1, np.zeros(0, np.int64),
+        groups, 1, np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, PLACE),
     )  # fmt: skip
 
 

@@ -24,6 +24,11 @@ _LIDAR = {
     "upper_fov": "10.0", "lower_fov": "-30.0", "horizontal_fov": "360.0",
 }  # fmt: skip
 
+_EVENTS = {
+    "positive_threshold": "0.3", "negative_threshold": "0.3", "sigma_positive_threshold": "0.0",
+    "sigma_negative_threshold": "0.0", "refractory_period_ns": "0", "use_log": "true",
+    "log_eps": "0.001", "noise_seed": "0",
+}  # fmt: skip
 _RADAR = {
     "horizontal_fov": "30.0", "vertical_fov": "30.0", "points_per_second": "1500",
     "range": "100.0", "noise_seed": "0",
@@ -43,6 +48,8 @@ RENDERED: dict[str, dict[str, str]] = {
     "sensor.camera.semantic_segmentation": _CAMERA,
     "sensor.camera.instance_segmentation": _CAMERA,
     "sensor.camera.normals": _CAMERA,
+    "sensor.camera.optical_flow": _CAMERA,
+    "sensor.camera.dvs": {**_CAMERA, **_FILM, **_EVENTS},
     "sensor.lidar.ray_cast": {**_LIDAR, **_LOSSES},
     "sensor.lidar.ray_cast_semantic": _LIDAR,
     "sensor.other.radar": _RADAR,
@@ -51,7 +58,15 @@ RENDERED: dict[str, dict[str, str]] = {
 """Attributes of each sensor, with their defaults."""
 
 WHOLE_NUMBERS = frozenset(
-    {"image_size_x", "image_size_y", "blade_count", "channels", "points_per_second", "noise_seed"}
+    {
+        "image_size_x",
+        "image_size_y",
+        "blade_count",
+        "channels",
+        "points_per_second",
+        "noise_seed",
+        "refractory_period_ns",
+    }
 )
-SWITCHES = frozenset({"enable_postprocess_effects", "only_dynamics", "debug_linetrace"})
+SWITCHES = frozenset({"enable_postprocess_effects", "only_dynamics", "debug_linetrace", "use_log"})
 WORDS = frozenset({"exposure_mode"})

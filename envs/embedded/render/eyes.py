@@ -5,6 +5,8 @@ from typing import Any, Protocol
 
 from dreamdrive.envs.embedded import wire
 from dreamdrive.envs.embedded.render.cameras import SHOWN, Camera, ColourCamera
+from dreamdrive.envs.embedded.render.events import EventCamera
+from dreamdrive.envs.embedded.render.flow import FlowCamera
 from dreamdrive.envs.embedded.render.lidar import Lidar, SemanticLidar
 from dreamdrive.envs.embedded.render.look import Look, Payload
 from dreamdrive.envs.embedded.render.probes import (
@@ -36,6 +38,8 @@ class Sensor(Protocol):
 SENSORS: dict[str, Callable[[str, dict[str, float]], Sensor]] = {
     **dict.fromkeys(SHOWN, Camera),
     "sensor.camera.rgb": ColourCamera,
+    "sensor.camera.optical_flow": FlowCamera,
+    "sensor.camera.dvs": EventCamera,
     "sensor.lidar.ray_cast": Lidar,
     "sensor.lidar.ray_cast_semantic": SemanticLidar,
     "sensor.other.radar": Radar,

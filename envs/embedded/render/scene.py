@@ -42,7 +42,9 @@ class Triangles:
         num_still: Number of triangles that stand still.
         groups: Rows of `GROUP`; the first `num_still_groups` never change.
         num_still_groups: Number of groups of triangles that stand still.
-        owner: Row in `Scene.placed` of each triangle that moves, shape (n - num_still,).
+        owner: Row in `places` of each triangle that moves, shape (n - num_still,).
+        actors: Number of each actor that can move, shape (k,).
+        places: Rows of `PLACE`, where each of them is, shape (k,).
     """
 
     points: NDArray[np.float32]
@@ -55,6 +57,8 @@ class Triangles:
     groups: NDArray[Any]
     num_still_groups: int
     owner: NDArray[np.int64]
+    actors: NDArray[np.int64]
+    places: NDArray[Any]
 
 
 class Scene:
@@ -95,7 +99,12 @@ class Scene:
         for row, prop in zip(place[len(cars) + len(walkers) :], props, strict=True):
             x, y, z, yaw_deg = prop.place
             row["x"], row["y"], row["z"], row["yaw"] = x, y, z, math.radians(yaw_deg)
-        self._place(place)
+        found.places = place
+        groups = found.groups[found.num_still_groups :]
+        _place_all(
+            self._local, self._local_normals, found.owner, place, found.points[found.num_still :],
+            found.normal[found.num_still :], groups, found.num_still,
+        )  # fmt: skip
         for light, state in enumerate(world.lights.colour.tolist()):
             for shown in range(3):
                 lamp = self._lamps[furniture.lamp_part(light, shown)]
@@ -105,14 +114,6 @@ class Scene:
         found.colour[self._rear] = np.where(is_braking[:, None], BRAKE_GLOW, REARLAMP)
         found.finish[self._rear] = np.where(is_braking | has_lamps_on, Finish.GLOWING, Finish.MATT)
         found.finish[self._front] = Finish.GLOWING if has_lamps_on else Finish.MATT
-
-    def _place(self, place: NDArray[Any]) -> None:
-        t = self.triangles
-        groups = t.groups[t.num_still_groups :]
-        _place_all(
-            self._local, self._local_normals, t.owner, place, t.points[t.num_still :],
-            t.normal[t.num_still :], groups, t.num_still,
-        )  # fmt: skip
 
     def _lay_out(self, actors: tuple[tuple[int, str], ...]) -> None:
         """Makes room for the triangles of actors, in their order."""
@@ -138,6 +139,7 @@ class Scene:
             everything.colour, everything.tag, everything.instance, everything.finish,
             len(self._still), np.concatenate([self._still_groups, groups]),
             len(self._still_groups), owner.astype(np.int64),
+            np.array([actor for actor, _ in actors], np.int64), np.zeros(len(models), PLACE),
         )  # fmt: skip
 
 

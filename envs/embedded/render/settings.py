@@ -14,6 +14,9 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "atmosphere_attenuation_rate": (0, 100), "dropoff_general_rate": (0, 1),
     "dropoff_intensity_limit": (0, 1), "dropoff_zero_intensity": (0, 1), "noise_stddev": (0, 1000),
     "noise_seed": (0, 2**31 - 1), "distance": (0.01, 5000), "hit_radius": (0, 100),
+    "positive_threshold": (0.001, 100), "negative_threshold": (0.001, 100),
+    "sigma_positive_threshold": (0, 100), "sigma_negative_threshold": (0, 100),
+    "refractory_period_ns": (0, 1e12), "log_eps": (1e-9, 1),
 }  # fmt: skip
 """The values that an attribute may have; those that are not here change nothing."""
 

@@ -9,12 +9,12 @@ from numba.core.dispatcher import Dispatcher
 from dreamdrive.envs.embedded import collision, dynamics, lights, records
 from dreamdrive.envs.embedded.blueprints import VEHICLES
 from dreamdrive.envs.embedded.compiled import compiled
-from dreamdrive.envs.embedded.render import paint, pixels, raster, ray_tree, scene
+from dreamdrive.envs.embedded.render import events, flow, paint, pixels, raster, ray_tree, scene
 from dreamdrive.envs.embedded.towns import load_town
 from dreamdrive.envs.embedded.world import World
 
 MODULES = (collision, dynamics, lights, records)
-RENDERING = (paint, pixels, raster, ray_tree, scene)
+RENDERING = (events, flow, paint, pixels, raster, ray_tree, scene)
 
 
 def compiled_in(module):
