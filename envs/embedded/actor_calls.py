@@ -10,9 +10,12 @@ import numpy as np
 
 from dreamdrive.envs.embedded import wire
 from dreamdrive.envs.embedded.render.attributes import RENDERED
+from dreamdrive.envs.embedded.render.view import Pose, on_spring_arm
 from dreamdrive.envs.embedded.simulator import CallError, Simulator
 from dreamdrive.envs.embedded.world import SpawnError
 
+RIGID = 0
+"""How an actor is attached that moves as its parent does; the other ways are spring arms."""
 COMMANDS = (
     "spawn", "destroy_actor", "apply_control_to_vehicle", "apply_ackermann_control_to_vehicle",
     "apply_control_to_walker", "apply_physics_control", "set_actor_transform", "set_walker_state",
@@ -46,11 +49,14 @@ class ActorCalls:
         return wire.ok(self.sim.describe(self._spawn(description, transform, 0)))
 
     def spawn_actor_with_parent(
-        self, description: list[Any], transform: list[Any], parent: int, *_: Any
-    ) -> Any:
-        return wire.ok(self.sim.describe(self._spawn(description, transform, parent)))
+        self, description: list[Any], transform: list[Any], parent: int, attachment: int = RIGID,
+        *_: Any,
+    ) -> Any:  # fmt: skip
+        return wire.ok(self.sim.describe(self._spawn(description, transform, parent, attachment)))
 
-    def _spawn(self, description: list[Any], transform: list[Any], parent: int) -> int:
+    def _spawn(
+        self, description: list[Any], transform: list[Any], parent: int, attachment: int = RIGID
+    ) -> int:
         (x, y, z), (pitch, yaw, roll) = transform
         if not all(math.isfinite(v) for v in (x, y, z, pitch, yaw, roll)):
             raise CallError("unable to spawn actor: its transform is not finite")
@@ -58,6 +64,8 @@ class ActorCalls:
         try:
             if description[1] in RENDERED:
                 self.sim.open_eyes(description[1], attributes)
+                if parent and attachment != RIGID:
+                    x, y, z, pitch, yaw, roll = on_spring_arm(Pose(x, y, z, pitch, yaw, roll))
             place, tilt = (x, y, z, yaw), (pitch, roll)
             return self.sim.world.spawn(description[1], attributes, *place, parent, tilt).id
         except SpawnError as error:
@@ -344,8 +352,9 @@ class ActorCalls:
         index, payload = command[0]
         try:
             if index == 0:
-                description, transform, parent, _, _, following = payload
-                actor = self._spawn(description, transform, parent[1] if parent[0] else 0)
+                description, transform, parent, attachment, _, following = payload
+                owner = parent[1] if parent[0] else 0
+                actor = self._spawn(description, transform, owner, attachment)
                 for inner in following:
                     self._command(inner, actor)
                 return wire.ok(actor)

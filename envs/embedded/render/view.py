@@ -34,6 +34,23 @@ class Pose(NamedTuple):
         )
 
 
+def on_spring_arm(pose: Pose) -> Pose:
+    """Returns where a camera on a spring arm is, relative to its parent.
+
+    As in CARLA, the arm leads from the parent to the camera, which looks along it at the parent;
+    its own angles are added in the arm's axes. The arm has no spring here.
+    """
+    level = math.hypot(pose.x, pose.y)
+    pitch, yaw = math.atan2(-pose.z, level), math.atan2(-pose.y, -pose.x) if level else 0.0
+    arm = Pose(0.0, 0.0, 0.0, math.degrees(pitch), math.degrees(yaw), 0.0)
+    ahead, right, up = pose.axes() @ arm.axes()
+    angles = (
+        math.asin(min(max(ahead[2], -1.0), 1.0)), math.atan2(ahead[1], ahead[0]),
+        math.atan2(-right[2], up[2]),
+    )  # fmt: skip
+    return Pose(pose.x, pose.y, pose.z, *(math.degrees(angle) for angle in angles))
+
+
 class Lens(NamedTuple):
     """A pinhole camera: pixels across and down, and its horizontal field of view in degrees."""
 

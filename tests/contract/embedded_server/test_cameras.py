@@ -1,5 +1,7 @@
 """Cameras of the embedded server, through CARLA's own client."""
 
+import queue
+
 import numpy as np
 import pytest
 
@@ -43,6 +45,19 @@ def test_a_camera_sends_an_image_a_tick_from_where_it_is_attached(world, car, ki
         assert found.rotation.yaw == pytest.approx(there.rotation.yaw, abs=1e-3)
     frame = world.tick()
     assert messages.get(timeout=10.0).frame == frame
+    sensor.stop()
+
+
+def test_a_camera_on_a_spring_arm_looks_at_its_parent(world, car):
+    blueprint = world.get_blueprint_library().find("sensor.camera.instance_segmentation")
+    for name, value in SIZE.items():
+        blueprint.set_attribute(name, value)
+    place = carla.Transform(carla.Location(x=4.0, y=-6.0, z=3.0))
+    sensor = world.spawn_actor(blueprint, place, car, carla.AttachmentType.SpringArmGhost)
+    messages = queue.Queue()
+    sensor.listen(messages.put)
+    _, low, high = np.moveaxis(pixels(seen(world, messages)), -1, 0)
+    assert (low + 256 * high)[32, 48] == car.id
     sensor.stop()
 
 

@@ -214,4 +214,4 @@ print(len(simulator.sensed(camera)), simulator.has_eyes)
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=200
     )
-    assert done.stdout.splitlines() == ["['attributes'] False", "1 True"]
+    assert done.stdout.splitlines() == ["['attributes', 'view'] False", "1 True"]
