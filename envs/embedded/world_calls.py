@@ -3,6 +3,7 @@
 Each method is a remote procedure of its own name; arguments and answers are as the wire has them.
 """
 
+import math
 from typing import Any
 
 from dreamdrive.envs.embedded import wire
@@ -95,7 +96,10 @@ class WorldCalls:
         return wire.ok(self.sim.weather)
 
     def set_weather_parameters(self, weather: list[float]) -> Any:
-        self.sim.weather = list(weather)
+        values = [float(value) for value in weather]
+        if len(values) != len(self.sim.weather) or not all(map(math.isfinite, values)):
+            raise CallError(f"weather must be {len(self.sim.weather)} finite numbers")
+        self.sim.weather = values
         return wire.OK_VOID
 
     def get_imui_gravity(self) -> Any:

@@ -5,6 +5,8 @@ from xml.etree.ElementTree import Element
 
 from defusedxml import ElementTree
 
+from dreamdrive.errors import MapError
+
 DEFAULT_HEIGHT_M = {"building": 8.0, "pole": 4.0, "barrier": 1.0, "obstacle": 1.0, "tree": 5.0}
 DEFAULT_MARK_WIDTH_M = 0.15
 
@@ -48,7 +50,11 @@ class Appearance:
 
 
 def read_appearance(xodr: str) -> Appearance:
-    """Returns the looks in an OpenDRIVE text that `parse_opendrive` accepts."""
+    """Returns the looks in an OpenDRIVE text that `parse_opendrive` accepts.
+
+    Raises:
+        MapError: If a mark or an object has a word where a number belongs.
+    """
     marks: dict[tuple[int, int, int], list[RoadMark]] = {}
     solids: dict[int, list[Solid]] = {}
     for road in ElementTree.fromstring(xodr).findall("road"):
@@ -69,7 +75,10 @@ def read_appearance(xodr: str) -> Appearance:
 
 def _number(element: Element, name: str, default: float) -> float:
     text = element.get(name)
-    return default if text is None else float(text)
+    try:
+        return default if text is None else float(text)
+    except ValueError as error:
+        raise MapError(f"A <{element.tag}> has {name}={text!r}", where="OpenDRIVE text") from error
 
 
 def _mark(element: Element) -> RoadMark:

@@ -8,6 +8,8 @@ import numpy as np
 from dreamdrive.envs.embedded.blueprints import PROPS, VEHICLES, WALKER_EXTENT, VehicleModel
 from dreamdrive.envs.embedded.render.mesh import Colour, Finish, Mesh, MeshBuilder, Tag
 
+PAINT: Colour = (0.5, 0.5, 0.5)
+"""Stands for the colour that an actor has."""
 GLASS: Colour = (0.10, 0.13, 0.16)
 RUBBER: Colour = (0.05, 0.05, 0.05)
 TRIM: Colour = (0.12, 0.12, 0.13)
@@ -55,18 +57,18 @@ def model_of(kind: str) -> Mesh:
 def _vehicle(model: VehicleModel) -> Mesh:
     x, y, height = model.half_length, model.half_width, 2.0 * model.half_height
     builder, tag = MeshBuilder(), Tag(model.tag)
-    paint: Colour = (0.5, 0.5, 0.5)
     radius = min(0.36, 0.24 * height) if model.base_type == "car" else min(0.5, 0.2 * height)
     clear = 0.55 * radius
     is_tall = model.base_type in TALL
     belt = 0.52 * height if not is_tall else 0.45 * height
     middle = (clear + belt) / 2.0
     builder.box(
-        (0.0, 0.0, middle), (x, y, (belt - clear) / 2.0), 0.0, tag, paint, part=Part.PAINT,
+        (0.0, 0.0, middle), (x, y, (belt - clear) / 2.0), 0.0, tag, PAINT, part=Part.PAINT,
         is_open_below=False,
     )  # fmt: skip
     front, back = (0.92, -0.99) if is_tall else (0.42, -0.80)
-    _add_cabin(builder, tag, (front * x, back * x), y, (belt, height), is_tall)
+    has_windows = tag != Tag.TRUCK
+    _add_cabin(builder, tag, (front * x, back * x), y, (belt, height), is_tall, has_windows)
     half_track = y - 0.11
     for along in (0.5, -0.5):
         for side in (-1.0, 1.0):
@@ -86,17 +88,15 @@ def _vehicle(model: VehicleModel) -> Mesh:
 
 def _add_cabin(
     builder: MeshBuilder, tag: Tag, ends: tuple[float, float], y: float,
-    heights: tuple[float, float], is_tall: bool,
+    heights: tuple[float, float], is_tall: bool, has_windows: bool,
 ) -> None:  # fmt: skip
-    """Adds the part of a vehicle above its belt: glass all round, and a painted roof."""
+    """Adds the part of a vehicle above its belt: glass, in front or all round, and the roof."""
     (front, back), (low, high) = ends, heights
     lean_front, lean_back, lean_side = (0.12, 0.02, 0.03) if is_tall else (0.62, 0.42, 0.14)
     lean_front, lean_back = (lean * (high - low) * 1.4 for lean in (lean_front, lean_back))
     sill, top = y - 0.03, y - 0.03 - lean_side
     roof = high - 0.06
-    for z0, z1, colour, part in (
-        (low, roof, GLASS, 0), (roof, high, (0.5, 0.5, 0.5), int(Part.PAINT)),
-    ):  # fmt: skip
+    for z0, z1, is_glass in ((low, roof, True), (roof, high, False)):
         rims = []
         for z in (z0, z1):
             share = (z - low) / (high - low)
@@ -106,9 +106,11 @@ def _add_cabin(
         bottom, upper = rims
         for i in range(4):
             j = (i + 1) % 4
+            is_clear = is_glass and (has_windows or i == 3)
+            colour, part = (GLASS, 0) if is_clear else (PAINT, Part.PAINT)
             builder.polygon([bottom[i], bottom[j], upper[j], upper[i]], tag, colour, part=part)
-        if part:
-            builder.polygon(upper, tag, colour, part=part)
+        if not is_glass:
+            builder.polygon(upper, tag, PAINT, part=Part.PAINT)
     pillar = (back + front) / 2.0
     z0, z1 = low, roof
     for side in (-1.0, 1.0):
@@ -116,9 +118,7 @@ def _add_cabin(
         w0, w1 = side * (sill + 0.01), side * (sill + (top - sill) * share + 0.01)
         corners = [(pillar + 0.06, w0, z0), (pillar - 0.06, w0, z0),
                    (pillar - 0.06, w1, z1), (pillar + 0.06, w1, z1)]  # fmt: skip
-        builder.polygon(
-            corners if side > 0.0 else corners[::-1], tag, (0.5, 0.5, 0.5), part=Part.PAINT
-        )
+        builder.polygon(corners if side > 0.0 else corners[::-1], tag, PAINT, part=Part.PAINT)
 
 
 def _add_wheel(

@@ -61,6 +61,8 @@ def add_streets(builder: MeshBuilder, drive: OpenDrive, looks: Appearance) -> No
     mouths = _mouths(drive)
     for junction, lines in paved.items():
         hull = hull_of(np.concatenate(lines))
+        if len(hull) < 3:
+            continue
         builder.polygon(hull, Tag.ROAD, ASPHALT, finish=Finish.GRAINY)
         for outer, inner in corners_of(hull, mouths.get(junction, [])):
             _add_sidewalk(builder, outer, inner)
@@ -75,6 +77,8 @@ def _mouths(drive: OpenDrive) -> dict[int, list[Mouth]]:
                 continue
             section = road.sections[0 if s == 0.0 else -1]
             edges = _edges(road, section, [s])
+            if not edges:
+                continue
             paved, outer = [], []
             for sign in (-1, 1):
                 ordered = sorted((i for i in section.lanes if i * sign > 0), key=abs)

@@ -7,7 +7,7 @@ import pytest
 
 # Compiled here and kept on disk, so that no client waits for it.
 from dreamdrive.envs.embedded.render import eyes  # noqa: F401
-from support.server import listen, seen, spawn
+from support.server import call, listen, seen, spawn
 
 carla = pytest.importorskip("carla")
 
@@ -105,6 +105,14 @@ def test_night_is_darker_than_noon(world, car):
     assert night < 0.4 * noon
     assert pixels(seen(world, messages)).mean() == pytest.approx(noon, rel=0.05)
     sensor.stop()
+
+
+def test_a_weather_that_cannot_be_changes_nothing(world, server):
+    before = world.get_weather()
+    for broken in ([1.0, 2.0], [float("nan")] * 14):
+        answer = call(server, "set_weather_parameters", broken)
+        assert answer[3][0][0] is True
+    assert world.get_weather() == before
 
 
 def test_sensor_tick_lets_some_frames_out(world, car):

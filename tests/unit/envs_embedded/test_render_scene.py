@@ -4,6 +4,7 @@ import sys
 import numpy as np
 import pytest
 
+from dreamdrive.envs.embedded.render.appearance import read_appearance
 from dreamdrive.envs.embedded.render.furniture import LAMP_COLOURS
 from dreamdrive.envs.embedded.render.mesh import Finish, Tag
 from dreamdrive.envs.embedded.render.models import model_of
@@ -11,8 +12,10 @@ from dreamdrive.envs.embedded.render.raster import Image
 from dreamdrive.envs.embedded.render.scene import Scene
 from dreamdrive.envs.embedded.render.streets import KERB_M, LAND_M, MARK_M
 from dreamdrive.envs.embedded.render.view import Lens, Pose
+from dreamdrive.envs.embedded.simulator import Simulator
 from dreamdrive.envs.embedded.towns import available_towns, build_town, load_town
 from dreamdrive.envs.embedded.world import World
+from dreamdrive.errors import MapError
 
 CAR = "vehicle.lincoln.mkz_2020"
 TOWN = load_town("Dream01")
@@ -193,6 +196,31 @@ def test_a_map_of_others_with_heights_double_lines_and_poles():
     assert ground_tag(scene, 20.0, 0.1)[0] == Tag.ROAD_LINE
     assert ground_tag(scene, 20.0, 30.0) == (Tag.TERRAIN, pytest.approx(10.0 + LAND_M, abs=1e-4))
     assert ground_tag(scene, 30.0, 8.0) == (Tag.POLE, pytest.approx(15.0, abs=1e-4))
+
+
+def test_the_same_world_sends_the_same_bytes():
+    kinds = ("sensor.camera.rgb", "sensor.lidar.ray_cast", "sensor.other.radar")
+    sent = []
+    for _ in range(2):
+        simulator = Simulator(TOWN, synchronous=True)
+        world = simulator.world
+        car = world.spawn(CAR, {}, *TOWN.spawn_points[2]).id
+        world.vehicles.throttle[0], world.vehicles.steer[0] = 0.8, 0.1
+        size = {"image_size_x": "64", "image_size_y": "48"}
+        sensors = [world.spawn(kind, size, 2.6, 0.0, 1.5, 0.0, car).id for kind in kinds]
+        for _ in range(5):
+            simulator.tick()
+            sent.append([simulator.sensed(sensor) for sensor in sensors])
+    assert sent[:5] == sent[5:]
+    assert sent[0] != sent[4]
+
+
+def test_a_road_mark_with_a_word_for_a_number_is_said():
+    with pytest.raises(MapError, match="<roadMark> has width='broad'"):
+        read_appearance(
+            '<OpenDRIVE><road id="1"><lanes><laneSection><center><lane id="0">'
+            '<roadMark width="broad"/></lane></center></laneSection></lanes></road></OpenDRIVE>'
+        )
 
 
 def test_a_world_without_such_sensors_does_not_load_what_they_need():
