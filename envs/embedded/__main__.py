@@ -34,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument(
         "--sensors", action="store_true",
         help="be ready for cameras and LiDARs before any client connects; else the first of them "
-        "waits for it, on a new machine for some twenty seconds",
+        "waits for it, on a new machine for some ten seconds",
     )  # fmt: skip
     found.add_argument(
         "--only-answer", action="store_true", help="answer ticks without simulating (a yardstick)"

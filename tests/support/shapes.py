@@ -7,7 +7,8 @@ import numpy as np
 from dreamdrive.envs.embedded.render.mesh import MeshBuilder
 from dreamdrive.envs.embedded.render.raster import Image
 from dreamdrive.envs.embedded.render.ray_tree import RayTree
-from dreamdrive.envs.embedded.render.scene import GROUP, PLACE, Triangles
+from dreamdrive.envs.embedded.render.scene import PLACE, Triangles
+from dreamdrive.envs.embedded.render.still import GROUP
 
 
 def triangles_of(builder: MeshBuilder) -> Triangles:

@@ -15,7 +15,8 @@ from numba import float32, float64, from_dtype, int32, int64, void
 from numpy.typing import NDArray
 
 from dreamdrive.envs.embedded.compiled import compiled
-from dreamdrive.envs.embedded.render.scene import GROUP, Triangles
+from dreamdrive.envs.embedded.render.scene import Triangles
+from dreamdrive.envs.embedded.render.still import GROUP
 from dreamdrive.envs.embedded.render.view import Lens, Pose, camera_rows
 
 NEAR_M = 0.05

@@ -3,8 +3,8 @@
 What stands still is built once for a town; what moves is placed anew for each frame.
 """
 
+import dataclasses
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,24 +13,19 @@ from numpy.typing import NDArray
 
 from dreamdrive.envs.embedded.blueprints import PROPS
 from dreamdrive.envs.embedded.compiled import compiled
-from dreamdrive.envs.embedded.opendrive import parse_opendrive
-from dreamdrive.envs.embedded.render import furniture, streets
-from dreamdrive.envs.embedded.render.appearance import read_appearance
-from dreamdrive.envs.embedded.render.mesh import Finish, Mesh, MeshBuilder, joined
+from dreamdrive.envs.embedded.render import furniture
+from dreamdrive.envs.embedded.render.mesh import Finish, MeshBuilder, joined
 from dreamdrive.envs.embedded.render.models import REARLAMP, Part, model_of
+from dreamdrive.envs.embedded.render.still import GROUP, still_of
 from dreamdrive.envs.embedded.world import World
 
-CELL_M = 16.0
-"""Side of the squares by which still triangles are grouped."""
 BRAKE_GLOW = (1.0, 0.08, 0.05)
 DEFAULT_PAINT = (120, 120, 130)
 
-GROUP = np.dtype([("start", "i8"), ("end", "i8"), ("low", "f8", 3), ("high", "f8", 3)], align=True)
-"""Triangles from start to end (not included), and the corners of the box around them."""
 PLACE = np.dtype([("x", "f8"), ("y", "f8"), ("z", "f8"), ("yaw", "f8")], align=True)
 
 
-@dataclass
+@dataclasses.dataclass
 class Triangles:
     """All triangles of a frame; the first `num_still` never move.
 
@@ -70,9 +65,11 @@ class Scene:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        still, self._still_groups = _grouped(_town_mesh(world))
-        self._still, self._still_normals = still, still.normals()
-        self._lamps = _rows_by_part(still.part)
+        still = still_of(world.town)
+        actors = np.array([*world.light_ids, *world.sign_ids], np.int32)
+        self._still = dataclasses.replace(still.mesh, instance=still.instances(actors))
+        self._still_normals, self._still_groups = still.normals, still.groups
+        self._lamps = still.parts
         self._actors: tuple[tuple[int, str], ...] | None = None
         self.update()
 
@@ -141,41 +138,6 @@ class Scene:
             len(self._still_groups), owner.astype(np.int64),
             np.array([actor for actor, _ in actors], np.int64), np.zeros(len(models), PLACE),
         )  # fmt: skip
-
-
-def _town_mesh(world: World) -> Mesh:
-    """Returns all that stands still in a world, with its actors' numbers as instances."""
-    drive, looks = parse_opendrive(world.town.xodr), read_appearance(world.town.xodr)
-    builder = MeshBuilder()
-    streets.add_land(builder, drive)
-    streets.add_streets(builder, drive, looks)
-    streets.add_stop_lines(builder, drive, world.town.lights, has_crossings=True)
-    streets.add_stop_lines(builder, drive, world.town.stop_signs, has_crossings=False)
-    furniture.add_solids(builder, drive, looks)
-    for number, actor in enumerate(world.light_ids):
-        furniture.add_traffic_light(builder, drive, world.town, number, actor)
-    for actor, sign in world.sign_ids.items():
-        furniture.add_stop_sign(builder, sign, actor)
-    return builder.mesh()
-
-
-def _grouped(mesh: Mesh) -> tuple[Mesh, NDArray[Any]]:
-    """Returns triangles ordered by the square of the ground that they lie in, and the groups."""
-    middle = mesh.points[:, :, :2].mean(1)
-    cell = np.floor(middle / CELL_M).astype(np.int64)
-    order = np.lexsort((cell[:, 1], cell[:, 0]))
-    ordered, cell = mesh.taken(order), cell[order]
-    starts = np.nonzero(np.any(np.diff(cell, axis=0, prepend=cell[:1] - 1) != 0, axis=1))[0]
-    groups = np.zeros(len(starts), GROUP)
-    groups["start"], groups["end"] = starts, np.append(starts[1:], len(cell))
-    groups["low"] = np.minimum.reduceat(ordered.points.min(1), starts)
-    groups["high"] = np.maximum.reduceat(ordered.points.max(1), starts)
-    return ordered, groups
-
-
-def _rows_by_part(part: NDArray[np.int32]) -> dict[int, NDArray[np.int64]]:
-    """Returns the triangles of each named part."""
-    return {int(name): np.nonzero(part == name)[0] for name in np.unique(part[part > 0])}
 
 
 def _paint(attributes: dict[str, str]) -> list[float]:

@@ -5,7 +5,7 @@ import pytest
 
 # Compiled here and kept on disk, so that no client waits for it.
 from dreamdrive.envs.embedded.render import eyes  # noqa: F401
-from support.server import listen, seen, spawn
+from support.server import listen, seen, server_process, spawn
 
 carla = pytest.importorskip("carla")
 
@@ -136,6 +136,11 @@ def test_a_point_is_projected_to_the_ground_with_its_tag(world, pair):
     ]
     assert labels[0] == carla.CityObjectLabel.Bus
     assert labels[-1] == carla.CityObjectLabel.Terrain
+
+
+def test_a_server_can_be_ready_for_sensors_before_any_client_connects():
+    with server_process("--port", "0", "--sync", "--sensors") as process:
+        assert process.stdout.readline().startswith("ready 127.0.0.1:")
 
 
 def test_a_lidar_that_cannot_be_is_refused(world, pair):

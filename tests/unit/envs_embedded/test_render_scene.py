@@ -10,6 +10,7 @@ from dreamdrive.envs.embedded.render.mesh import Finish, Tag
 from dreamdrive.envs.embedded.render.models import model_of
 from dreamdrive.envs.embedded.render.raster import Image
 from dreamdrive.envs.embedded.render.scene import Scene
+from dreamdrive.envs.embedded.render.still import still_of
 from dreamdrive.envs.embedded.render.streets import KERB_M, LAND_M, MARK_M
 from dreamdrive.envs.embedded.render.view import Lens, Pose
 from dreamdrive.envs.embedded.simulator import Simulator
@@ -130,6 +131,21 @@ def test_who_comes_and_goes_appears_and_disappears():
     scene.update()
     assert set(scene.triangles.instance[still:]) == set(ids[1:])
     assert scene.triangles.groups["end"][-1] == len(scene.triangles.points)
+
+
+def test_a_town_is_built_once_and_its_signals_are_the_actors_of_each_world():
+    first, second = World(TOWN), World(TOWN, first_id=500)
+    scenes = [Scene(first), Scene(second)]
+    assert still_of(TOWN) is still_of(TOWN)
+    for world, scene in zip((first, second), scenes, strict=True):
+        is_head = np.isin(scene.triangles.tag, (Tag.TRAFFIC_LIGHT, Tag.TRAFFIC_SIGN))
+        signals = {*world.light_ids, *world.sign_ids}
+        assert set(scene.triangles.instance[is_head].tolist()) == signals
+        assert min(signals) > 0
+    first.lights.set_colour(0, 1)
+    before = scenes[1].triangles.colour.copy()
+    scenes[0].update()
+    np.testing.assert_array_equal(scenes[1].triangles.colour, before)
 
 
 def test_lamps_show_the_state_of_their_light_and_no_other():
