@@ -42,11 +42,28 @@ class Solid:
 
 
 @dataclass(frozen=True)
+class Crosswalk:
+    """A crossing: place along and across its road, heading, and corners (u, v) from there."""
+
+    s: float
+    t: float
+    heading: float
+    corners: list[tuple[float, float]]
+
+
+@dataclass(frozen=True)
 class Appearance:
-    """Road marks by (road, index of the section, lane), and the solid objects of each road."""
+    """What a map says of looks.
+
+    Attributes:
+        marks: Road marks by (road, index of the section, lane).
+        solids: The solid objects of each road.
+        crosswalks: The crossings of each road, those with four corners.
+    """
 
     marks: dict[tuple[int, int, int], list[RoadMark]]
     solids: dict[int, list[Solid]]
+    crosswalks: dict[int, list[Crosswalk]]
 
 
 def read_appearance(xodr: str) -> Appearance:
@@ -57,6 +74,7 @@ def read_appearance(xodr: str) -> Appearance:
     """
     marks: dict[tuple[int, int, int], list[RoadMark]] = {}
     solids: dict[int, list[Solid]] = {}
+    crosswalks: dict[int, list[Crosswalk]] = {}
     for road in ElementTree.fromstring(xodr).findall("road"):
         number = int(road.get("id", ""))
         for index, section in enumerate(road.findall("lanes/laneSection")):
@@ -70,7 +88,13 @@ def read_appearance(xodr: str) -> Appearance:
             for element in road.findall("objects/object")
             if element.get("type") in DEFAULT_HEIGHT_M
         ]
-    return Appearance(marks, solids)
+        outlined = (
+            _crosswalk(element)
+            for element in road.findall("objects/object")
+            if element.get("type") == "crosswalk"
+        )
+        crosswalks[number] = [found for found in outlined if len(found.corners) == 4]
+    return Appearance(marks, solids, crosswalks)
 
 
 def _number(element: Element, name: str, default: float) -> float:
@@ -95,4 +119,15 @@ def _solid(element: Element) -> Solid:
         _number(element, "s", 0.0), _number(element, "t", 0.0), _number(element, "hdg", 0.0),
         _number(element, "length", 2.0 * radius), _number(element, "width", 2.0 * radius),
         height if height > 0.0 else DEFAULT_HEIGHT_M[kind], kind,
+    )  # fmt: skip
+
+
+def _crosswalk(element: Element) -> Crosswalk:
+    corners = [
+        (_number(corner, "u", 0.0), _number(corner, "v", 0.0))
+        for corner in element.iter("cornerLocal")
+    ]
+    return Crosswalk(
+        _number(element, "s", 0.0), _number(element, "t", 0.0), _number(element, "hdg", 0.0),
+        corners[:-1] if corners and corners[0] == corners[-1] else corners,
     )  # fmt: skip

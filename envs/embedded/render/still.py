@@ -60,7 +60,9 @@ def still_of(town: Town) -> Still:
     builder = MeshBuilder()
     streets.add_land(builder, drive)
     streets.add_streets(builder, drive, looks)
-    streets.add_stop_lines(builder, drive, town.lights, has_crossings=True)
+    streets.add_crosswalks(builder, drive, looks)
+    has_own = any(looks.crosswalks.values())
+    streets.add_stop_lines(builder, drive, town.lights, has_crossings=not has_own)
     streets.add_stop_lines(builder, drive, town.stop_signs, has_crossings=False)
     furniture.add_solids(builder, drive, looks)
     for number in range(len(town.lights)):

@@ -128,6 +128,28 @@ def add_stop_lines(
             _add_crossing(builder, road, line)
 
 
+def add_crosswalks(builder: MeshBuilder, drive: OpenDrive, looks: Appearance) -> None:
+    """Adds bars across the crossings that a map outlines, along their shorter sides."""
+    for road in drive.roads.values():
+        for walk in looks.crosswalks[road.id]:
+            pose, z = road.at(walk.s, walk.t), road.height(walk.s) + MARK_M
+            cos, sin = math.cos(pose.heading + walk.heading), math.sin(pose.heading + walk.heading)
+            places = [
+                (pose.x + u * cos - v * sin, -pose.y - u * sin - v * cos, z)
+                for u, v in walk.corners
+            ]
+            a, b, c, d = np.array(places)
+            if np.linalg.norm(b - a) < np.linalg.norm(c - b):
+                a, b, c, d = b, c, d, a
+            if np.cross(b - a, c - a)[2] < 0.0:
+                a, b, c, d = b, a, d, c
+            count = max(1, int(np.linalg.norm(b - a) / (2.0 * BAR_M)))
+            for k in range(count):
+                low, high = (k + 0.25) / count, (k + 0.75) / count
+                bar = [a + low * (b - a), a + high * (b - a), d + high * (c - d), d + low * (c - d)]
+                builder.polygon(bar, Tag.ROAD_LINE, WHITE)
+
+
 def _add_crossing(builder: MeshBuilder, road: Road, line: StopLine) -> None:
     """Adds white bars across all paved lanes, beyond a stop line."""
     section = road.section(line.s)

@@ -5,7 +5,7 @@ import pytest
 
 # Compiled here and kept on disk, so that no client waits for it.
 from dreamdrive.envs.embedded.render import eyes  # noqa: F401
-from support.server import listen, seen, server_process, spawn
+from support.server import listen, seen, server_process, spawn, ticks
 
 carla = pytest.importorskip("carla")
 
@@ -117,6 +117,53 @@ def test_rays_that_the_client_asks_for_agree_with_the_lidar(world, pair):
         compared += 1
     assert compared > 30
     sensor.stop()
+
+
+def test_points_projected_by_the_clients_matrices_fall_on_what_the_cameras_see(world, pair):
+    car, _ = pair
+    place = carla.Transform(carla.Location(x=2.7, z=1.6), carla.Rotation(pitch=-4.0, yaw=5.0))
+    size = {"image_size_x": "256", "image_size_y": "192"}
+    turn = {**TURN, "channels": "64", "points_per_second": "640000", "lower_fov": "-25"}
+    made = {
+        kind: listen(world, f"sensor.{kind}", place, car, **attributes)
+        for kind, attributes in (
+            ("camera.semantic_segmentation", size), ("camera.depth", size),
+            ("lidar.ray_cast_semantic", turn),
+        )
+    }  # fmt: skip
+    for _, messages in made.values():
+        seen(world, messages)
+    car.set_target_velocity(8.0 * car.get_transform().get_forward_vector())
+    ticks(world, 3)
+    frame = world.tick()
+    newest = {}
+    for kind, (_, messages) in made.items():
+        while kind not in newest or newest[kind].frame < frame:
+            newest[kind] = messages.get(timeout=10.0)
+    images = [
+        np.frombuffer(newest[f"camera.{kind}"].raw_data, np.uint8).reshape(192, 256, 4).astype(int)
+        for kind in ("semantic_segmentation", "depth")
+    ]
+    tags, coded = images[0][:, :, 2], images[1]
+    depth = (coded[:, :, 2] + 256 * coded[:, :, 1] + 65536 * coded[:, :, 0]) / (2**24 - 1) * 1000.0
+    scan, camera = newest["lidar.ray_cast_semantic"], made["camera.depth"][0]
+    points = np.array([(p.point.x, p.point.y, p.point.z, 1.0) for p in scan])
+    there = np.array(made["lidar.ray_cast_semantic"][0].get_transform().get_matrix())
+    x, y, z, _ = np.array(camera.get_transform().get_inverse_matrix()) @ there @ points.T
+    is_ahead = x > 0.5
+    x, y, z = x[is_ahead], y[is_ahead], z[is_ahead]
+    labels = np.array([int(p.object_tag) for p in scan])[is_ahead]
+    u = np.floor(128.0 + 128.0 * y / x).astype(int)
+    v = np.floor(96.0 - 128.0 * z / x).astype(int)
+    is_in = (u >= 0) & (u < 256) & (v >= 0) & (v < 192)
+    u, v, x, labels = u[is_in], v[is_in], x[is_in], labels[is_in]
+    assert len(u) > 2000
+    assert {1, 16, 24} <= set(labels.tolist())
+    assert (tags[v, u] == labels).mean() > 0.97
+    is_bus = (labels == 16) & (tags[v, u] == 16)
+    np.testing.assert_allclose(np.median(depth[v, u][is_bus]), np.median(x[is_bus]), atol=0.02)
+    for sensor, _ in made.values():
+        sensor.stop()
 
 
 def test_a_point_is_projected_to_the_ground_with_its_tag(world, pair):

@@ -206,11 +206,19 @@ def test_a_map_of_others_with_heights_double_lines_and_poles():
     <roadMark sOffset="0" type="solid solid" color="yellow" width="0.1"/></lane></center>
     <right><lane id="-1" type="driving"><width sOffset="0" a="4" b="0" c="0" d="0"/></lane>
     </right></laneSection></lanes><objects><object type="pole" s="30" t="-8" radius="0.2"
-    height="5"/></objects></road></OpenDRIVE>"""
+    height="5"/><object type="crosswalk" s="50" t="-2" hdg="1.5707963"><outline>
+    <cornerLocal u="-2" v="1"/><cornerLocal u="2" v="1"/><cornerLocal u="2" v="-1"/>
+    <cornerLocal u="-2" v="-1"/><cornerLocal u="-2" v="1"/></outline></object></objects></road>
+    </OpenDRIVE>"""
     scene = Scene(World(build_town("there", xodr)))
     assert ground_tag(scene, 20.0, 2.0) == (Tag.ROAD, pytest.approx(10.0, abs=1e-4))
     assert ground_tag(scene, 20.0, 0.1)[0] == Tag.ROAD_LINE
     assert ground_tag(scene, 20.0, 30.0) == (Tag.TERRAIN, pytest.approx(10.0 + LAND_M, abs=1e-4))
+    # Four bars of half a metre over the four metres of the lane, two metres long.
+    bars = [ground_tag(scene, 50.0, y)[0] for y in (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5)]
+    assert bars == [Tag.ROAD_LINE, Tag.ROAD] * 3 + [Tag.ROAD_LINE]
+    along = [ground_tag(scene, x, 1.5)[0] for x in (48.9, 49.1, 50.9, 51.1)]
+    assert along == [Tag.ROAD, Tag.ROAD_LINE, Tag.ROAD_LINE, Tag.ROAD]
     assert ground_tag(scene, 30.0, 8.0) == (Tag.POLE, pytest.approx(15.0, abs=1e-4))
 
 
