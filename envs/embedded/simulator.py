@@ -93,11 +93,6 @@ class Simulator:
         settings_of(kind, attributes)
         self.eyes()
 
-    @property
-    def has_eyes(self) -> bool:
-        """Whether something looks at the world's geometry."""
-        return self._eyes is not None
-
     def eyes(self) -> "Eyes":
         """Returns what looks at the world's geometry; worlds without such sensors have none."""
         if self._eyes is None:

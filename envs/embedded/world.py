@@ -76,7 +76,7 @@ class World:
         self.events: list[CollisionEvent] = []
         self.next_id = first_id
         self._statics = np.zeros(0, ACTOR_RECORD)
-        self._seeing: list[tuple[int, int]] = []
+        self._seeing: list[tuple[int, int]] = []  # Rows of sensors that say where they look from.
         self._props = np.zeros((0, 5))
         self._clearance = ClearanceMap(town.static_boxes)
         self.spectator = self._add("spectator", place=(0.0, 0.0, 20.0, 0.0)).id
