@@ -239,6 +239,19 @@ def test_the_same_world_sends_the_same_bytes():
     assert sent[0] != sent[4]
 
 
+def test_another_map_is_seen_by_its_own_sensors():
+    simulator, kind = Simulator(TOWN, synchronous=True), "sensor.camera.depth"
+    size = {"image_size_x": "64", "image_size_y": "48"}
+    sent = []
+    for town in (TOWN, load_town("Dream02"), TOWN):
+        simulator.open(World(town))
+        camera = simulator.world.spawn(kind, size, 60.0, -60.0, 80.0, 0.0, tilt=(-90.0, 0.0)).id
+        simulator.tick()
+        (message,) = simulator.sensed(camera)
+        sent.append(message[48:])
+    assert sent[0] == sent[2] != sent[1]
+
+
 def test_a_road_mark_with_a_word_for_a_number_is_said():
     with pytest.raises(MapError, match="<roadMark> has width='broad'"):
         read_appearance(
