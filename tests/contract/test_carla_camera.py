@@ -1,5 +1,7 @@
 """The front camera of `CarlaDrive-v0`, through the real client against the embedded server."""
 
+import subprocess
+import sys
 import types
 
 import gymnasium as gym
@@ -93,15 +95,27 @@ def test_the_picture_is_of_the_last_tick_and_from_where_the_camera_is_mounted(en
     assert observation["camera"].std() > 5.0
 
 
+GONE = """
+import numpy as np
+from dreamdrive.envs.carla.env import CarlaDriveEnv
+with CarlaDriveEnv(num_vehicles=0, observation="camera", tick_deadline_s=1.0) as made:
+    before, _ = made.reset(seed=1)
+    for sensor in made.session.world.get_actors().filter("sensor.camera.rgb"):
+        sensor.destroy()
+    observation, reward, terminated, truncated, info = made.step(np.zeros(2, np.float32))
+    assert (reward, terminated, truncated, info["cause"]) == (0.0, False, True, "sim_error")
+    assert "sensor.camera.rgb sent nothing" in info["sim_error"]
+    np.testing.assert_array_equal(observation["image"], before["image"])
+"""
+
+
 def test_a_camera_that_is_gone_is_a_dead_server_and_no_failure_of_the_policy():
-    with CarlaDriveEnv(num_vehicles=0, observation="camera", tick_deadline_s=1.0) as made:
-        before, _ = made.reset(seed=1)
-        for sensor in made.session.world.get_actors().filter("sensor.camera.rgb"):
-            sensor.destroy()
-        observation, reward, terminated, truncated, info = made.step(np.zeros(2, np.float32))
-        assert (reward, terminated, truncated, info["cause"]) == (0.0, False, True, "sim_error")
-        assert "sensor.camera.rgb sent nothing" in info["sim_error"]
-        np.testing.assert_array_equal(observation["image"], before["image"])
+    # In a process of its own: the Traffic Manager of a lost server stays behind, and crashes
+    # whatever loads a town in that process later.
+    found = subprocess.run(
+        [sys.executable, "-c", GONE], capture_output=True, text=True, timeout=100
+    )
+    assert found.returncode == 0, found.stderr
 
 
 def test_a_sensor_that_never_sends_is_an_error_that_says_what_to_do():
