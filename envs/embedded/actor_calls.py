@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from dreamdrive.envs.embedded import wire
-from dreamdrive.envs.embedded.arguments import CallError, flag, number, numbers, transform
+from dreamdrive.envs.embedded.arguments import FAR_M, CallError, flag, number, numbers, transform
 from dreamdrive.envs.embedded.bodies import Bodies
 from dreamdrive.envs.embedded.simulator import Simulator
-from dreamdrive.envs.embedded.spawning import spawn
+from dreamdrive.envs.embedded.spawning import RIGID, spawn
 
 MAX_SPEED_MPS = 1000.0
 
@@ -35,12 +35,13 @@ class ActorCalls:
         return wire.ok([self.sim.describe(i) for i in ids if i in self.sim.world.actors])
 
     def spawn_actor(self, description: list[Any], place: list[Any]) -> Any:
-        return wire.ok(self.sim.describe(spawn(self.sim, description, place, 0)))
+        return wire.ok(self.sim.describe(spawn(self.sim, description, place)))
 
     def spawn_actor_with_parent(
-        self, description: list[Any], place: list[Any], parent: int, *_: Any
-    ) -> Any:
-        return wire.ok(self.sim.describe(spawn(self.sim, description, place, parent)))
+        self, description: list[Any], place: list[Any], parent: int, attachment: int = RIGID,
+        *_: Any,
+    ) -> Any:  # fmt: skip
+        return wire.ok(self.sim.describe(spawn(self.sim, description, place, parent, attachment)))
 
     def destroy_actor(self, actor: int) -> Any:
         return wire.ok(self.sim.destroy(actor))
@@ -63,17 +64,22 @@ class ActorCalls:
     # --- places ----------------------------------------------------------------------------------
 
     def set_actor_transform(self, actor: int, place: list[Any]) -> None:
-        self._move(actor, *transform(place, "transform"))
+        x, y, z, pitch, yaw_deg, roll = transform(place, "transform")
+        self._move(actor, x, y, z, yaw_deg, (pitch, roll))
 
     def set_actor_location(self, actor: int, location: list[float]) -> None:
-        x, y, z = numbers(location, "location", 3)
-        yaw_deg = self.sim.world.place(actor)[3] if actor in self.sim.world.actors else 0.0
-        self._move(actor, x, y, z, yaw_deg)
+        x, y, z = numbers(location, "location", 3, FAR_M)
+        yaw_deg, tilt = 0.0, (0.0, 0.0)
+        if actor in self.sim.world.actors:
+            yaw_deg, tilt = self.sim.world.place(actor)[3], self.sim.world.actors[actor].tilt
+        self._move(actor, x, y, z, yaw_deg, tilt)
 
-    def _move(self, actor: int, x: float, y: float, z: float, yaw_deg: float) -> None:
+    def _move(
+        self, actor: int, x: float, y: float, z: float, yaw_deg: float, tilt: tuple[float, float]
+    ) -> None:
         if actor not in self.sim.world.actors:
             raise CallError(f"actor {actor} not found")
-        self.sim.world.move(actor, x, y, z, yaw_deg)
+        self.sim.world.move(actor, x, y, z, yaw_deg, tilt)
 
     # --- switches --------------------------------------------------------------------------------
 
@@ -104,7 +110,7 @@ class ActorCalls:
     def enable_actor_constant_velocity(self, actor: int, velocity: list[float]) -> None:
         row = self._vehicle(actor, "kept at a velocity")
         vx, vy, _ = numbers(velocity, "velocity", 3)
-        _limited(vx, MAX_SPEED_MPS, "velocity")
+        _limited(math.hypot(vx, vy), MAX_SPEED_MPS, "velocity")
         self.sim.world.vehicles.constant[row] = vx, vy, 1.0
 
     def disable_actor_constant_velocity(self, actor: int) -> None:

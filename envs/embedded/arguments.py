@@ -3,6 +3,9 @@
 import math
 from typing import Any
 
+FAR_M, MAX_ANGLE_DEG = 1e9, 1e9
+"""Bounds of places and angles: sums of a few of them fit into the 32 bits that streams have."""
+
 
 class CallError(Exception):
     """A call that cannot be answered; the text goes to the caller."""
@@ -73,15 +76,15 @@ def text(value: Any, name: str, max_length: int = 1024) -> str:
     return value
 
 
-def numbers(value: Any, name: str, count: int) -> list[float]:
-    """Returns so many finite numbers.
+def numbers(value: Any, name: str, count: int, most: float = math.inf) -> list[float]:
+    """Returns so many finite numbers, none of which is larger than `most` or smaller than `-most`.
 
     Raises:
         CallError: If they are not.
     """
     if type(value) is not list or len(value) != count:
         raise CallError(f"{name} must be {count} numbers, got {_shown(value)}")
-    return [number(item, f"{name}[{i}]") for i, item in enumerate(value)]
+    return [number(item, f"{name}[{i}]", -most, most) for i, item in enumerate(value)]
 
 
 def items(value: Any, name: str, count: int | None = None) -> list[Any]:
@@ -96,15 +99,16 @@ def items(value: Any, name: str, count: int | None = None) -> list[Any]:
     return value
 
 
-def transform(value: Any, name: str) -> tuple[float, float, float, float]:
-    """Returns x, y, z and yaw in degrees; pitch and roll are checked and left out.
+def transform(value: Any, name: str) -> tuple[float, float, float, float, float, float]:
+    """Returns x, y, z and pitch, yaw, roll in degrees.
 
     Raises:
         CallError: If it is no transform.
     """
     location, rotation = items(value, name, 2)
-    x, y, z = numbers(location, f"{name}.location", 3)
-    return x, y, z, numbers(rotation, f"{name}.rotation", 3)[1]
+    x, y, z = numbers(location, f"{name}.location", 3, FAR_M)
+    pitch, yaw, roll = numbers(rotation, f"{name}.rotation", 3, MAX_ANGLE_DEG)
+    return x, y, z, pitch, yaw, roll
 
 
 def _shown(value: Any) -> str:

@@ -56,8 +56,9 @@ class BatchCalls:
             raise CallError(f"unknown command {index}")
         name = COMMANDS[index]
         if name == "spawn":
-            description, place, parent, _, _, following = payload
-            actor = spawn(self.sim, description, place, parent[1] if parent[0] else 0)
+            description, place, parent, attachment, _, following = payload
+            owner = parent[1] if parent[0] else 0
+            actor = spawn(self.sim, description, place, owner, attachment)
             for inner in following:
                 self._answer(inner, actor)
             return actor

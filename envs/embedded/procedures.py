@@ -9,6 +9,7 @@ from dreamdrive.envs.embedded import refused_calls, wire
 from dreamdrive.envs.embedded.actor_calls import ActorCalls
 from dreamdrive.envs.embedded.arguments import CallError, check_tree
 from dreamdrive.envs.embedded.batch_calls import BatchCalls
+from dreamdrive.envs.embedded.ray_calls import RayCalls
 from dreamdrive.envs.embedded.scenery_calls import SceneryCalls
 from dreamdrive.envs.embedded.simulator import Simulator
 from dreamdrive.envs.embedded.traffic_light_calls import TrafficLightCalls
@@ -16,7 +17,9 @@ from dreamdrive.envs.embedded.vehicle_calls import VehicleCalls
 from dreamdrive.envs.embedded.walker_calls import WalkerCalls
 from dreamdrive.envs.embedded.world_calls import WorldCalls
 
-GROUPS = (WorldCalls, SceneryCalls, ActorCalls, VehicleCalls, WalkerCalls, TrafficLightCalls)
+GROUPS = (
+    WorldCalls, SceneryCalls, RayCalls, ActorCalls, VehicleCalls, WalkerCalls, TrafficLightCalls,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Calls that nothing in a flat world without a renderer could answer truly, and why."""
+"""Calls that nothing in a flat world of boxes could answer truly, and why."""
 
 from collections.abc import Callable
 from typing import Any

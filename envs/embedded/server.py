@@ -14,7 +14,6 @@ from dreamdrive.envs.embedded import wire
 from dreamdrive.envs.embedded.complaints import Complaints
 from dreamdrive.envs.embedded.connections import Connection, RpcConnection, StreamConnection
 from dreamdrive.envs.embedded.procedures import Procedures
-from dreamdrive.envs.embedded.sensors import messages
 from dreamdrive.envs.embedded.simulator import Simulator
 from dreamdrive.errors import ServerError
 
@@ -167,9 +166,7 @@ class Server:
         world = self.sim.world
         for stream, listeners in list(self.subscribers.items()):
             if stream != wire.SNAPSHOT_STREAM and listeners and stream in world.actors:
-                self._publish(
-                    stream, messages(world, stream, self.sim.reference, self.sim.describe)
-                )
+                self._publish(stream, self.sim.sensed(stream))
 
     def _publish(self, stream: int, payloads: list[bytes]) -> None:
         for connection in list(self.subscribers.get(stream, ())):

@@ -5,19 +5,27 @@ from typing import Any
 
 from dreamdrive.envs.embedded.arguments import CallError, integer, items, text, transform
 from dreamdrive.envs.embedded.blueprints import FLOAT, INT
+from dreamdrive.envs.embedded.render.attributes import RENDERED
+from dreamdrive.envs.embedded.render.view import Pose, on_spring_arm
 from dreamdrive.envs.embedded.simulator import Simulator, attribute_kind
 from dreamdrive.envs.embedded.world import SpawnError
 
+RIGID, SPRING_ARMS = 0, (1, 2)
+"""Ways to attach an actor. Clients send any number where a command of a batch names no way."""
 MAX_ATTRIBUTES, MAX_ATTRIBUTE_LENGTH = 128, 4096
 
 
-def spawn(sim: Simulator, description: list[Any], place: list[Any], parent: int) -> int:
+def spawn(
+    sim: Simulator, description: list[Any], place: list[Any], parent: int = 0,
+    attachment: int = RIGID,
+) -> int:  # fmt: skip
     """Returns the number of a new actor.
 
     Raises:
         CallError: If it cannot be spawned.
     """
-    _, kind, values = items(description, "description", 3)
+    _, blueprint, values = items(description, "description", 3)
+    kind = text(blueprint, "blueprint")
     attributes = _attributes(values)
     integer(parent, "parent")
     if len(sim.world.actors) >= sim.limits.max_actors:
@@ -25,9 +33,14 @@ def spawn(sim: Simulator, description: list[Any], place: list[Any], parent: int)
             f"unable to spawn actor: the world holds the {sim.limits.max_actors} actors "
             "that --max-actors allows"
         )
-    where = transform(place, "transform")
+    pose = Pose(*transform(place, "transform"))
     try:
-        return sim.world.spawn(text(kind, "blueprint"), attributes, *where, parent).id
+        if kind in RENDERED:
+            sim.open_eyes(kind, attributes)
+            if parent and attachment in SPRING_ARMS:
+                pose = on_spring_arm(pose)
+        x, y, z, pitch, yaw_deg, roll = pose
+        return sim.world.spawn(kind, attributes, x, y, z, yaw_deg, parent, (pitch, roll)).id
     except SpawnError as error:
         raise CallError(str(error)) from error
 

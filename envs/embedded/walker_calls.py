@@ -36,7 +36,7 @@ class WalkerCalls:
 
     def set_walker_state(self, actor: int, place: list[object], speed: float) -> None:
         row, walkers = self._row(actor), self.sim.world.walkers
-        x, y, z, yaw_deg = transform(place, "transform")
+        x, y, z, _, yaw_deg, _ = transform(place, "transform")
         speed_mps = number(speed, "speed", 0.0, MAX_WALK_MPS)
         yaw = math.radians(yaw_deg)
         walkers.direction[row] = math.cos(yaw), math.sin(yaw), 0.0

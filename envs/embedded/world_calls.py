@@ -69,12 +69,6 @@ class WorldCalls:
     def get_required_files(self, _folder: str, *_: Any) -> Any:
         return wire.ok([])
 
-    def cast_ray(self, *_: Any) -> Any:
-        return wire.ok([])
-
-    def project_point(self, *_: Any) -> Any:
-        return wire.ok([False, [[0.0, 0.0, 0.0], 0]])
-
     def request_file(self, name: str) -> Any:
         stem = text(name, "name").rsplit("/", 1)[-1]
         if stem == f"{self.sim.world.town.name}.xodr":

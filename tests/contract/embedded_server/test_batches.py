@@ -114,3 +114,16 @@ def test_a_batch_of_nothing_in_particular_is_an_error(server, client):
     assert "commands" in call(server, "apply_batch", "all", False)[2]
     client.apply_batch([], False)
     assert client.apply_batch_sync([], True) == []
+
+
+@pytest.mark.parametrize("attachment", [0, 1, 192])
+def test_a_camera_in_a_batch_is_on_a_spring_arm_only_where_that_is_said(
+    server, world, car, attachment
+):
+    place = [[4.0, 0.0, 2.0], [0.0, 0.0, 0.0]]
+    spawned = [[0, [[0, "sensor.camera.depth", []], place, [True, car.id], attachment, "", []]]]
+    answers = call(server, "apply_batch", [spawned], False)[3]
+    world.tick()
+    yaw = world.get_actor(answers[0][0][1]).get_transform().rotation.yaw
+    turned = (yaw - car.get_transform().rotation.yaw) % 360.0
+    assert turned == pytest.approx(180.0 if attachment == 1 else 0.0, abs=1e-3)

@@ -225,6 +225,25 @@ def test_the_world_holds_so_many_actors_and_no_more(server, witness):
 
 
 @pytest.mark.parametrize(
+    ("method", "arguments"),
+    [
+        ("set_actor_transform", [[[1e300, 0.0, 0.0], [0.0] * 3]]),
+        ("set_actor_transform", [[[0.0] * 3, [0.0, 0.0, -1e300]]]),
+        ("set_actor_location", [[0.0, 0.0, 1e10]]),
+        ("enable_actor_constant_velocity", [[0.0, 1e300, 0.0]]),
+    ],
+)  # fmt: skip
+def test_what_no_stream_could_carry_is_refused(server, witness, method, arguments):
+    place = [[22.3, -3.4, 0.3], [0.0, -171.1, 0.0]]
+    ((kind, value),) = ask(witness, "spawn_actor", [0, CAR, []], place)[3]
+    assert kind == 1
+    ((is_refused, (words,)),) = ask(witness, method, value[0], *arguments)[3]
+    assert is_refused
+    assert "must lie within" in words
+    ask(witness, "destroy_actor", value[0])
+
+
+@pytest.mark.parametrize(
     "description",
     [
         [0, "sensor.other.imu", [["sensor_tick", 3, "soon"]]],
