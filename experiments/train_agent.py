@@ -31,6 +31,10 @@ CONTROLS: dict[str, Callable[[WorldModel], WorldModel]] = {
 }
 
 
+GOING_ON = ActorCriticConfig(actor_rate=3e-4)
+"""For an agent that goes on from a trained one: at the rate that suits a clone it unlearns."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainAgentConfig:
     """How to train an agent."""

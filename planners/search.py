@@ -28,7 +28,7 @@ class SearchConfig:
     """Of the noise at neighbouring steps: 0 is white, towards 1 whole plans lean one way."""
     final_draws: int = 4
     """How often the few plans that are left at the end are imagined, each with other noise."""
-    margin: float = 0.0
+    margin: float = 0.3
     """How much cheaper than the base policy alone, in units of J, another plan has to be."""
 
     def __post_init__(self) -> None:
