@@ -1,4 +1,4 @@
-"""Trains PPO without a dream, in CARLA itself: python examples/ppo_in_carla.py [steps] [minutes]."""
+"""Trains PPO without a dream, in CARLA: python examples/ppo_in_carla.py [steps] [minutes]."""
 
 import sys
 import time
