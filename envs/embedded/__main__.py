@@ -32,6 +32,11 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--town", default="Dream01", help=f"an .xodr file, or one of {towns}")
     found.add_argument("--sync", action="store_true", help="start in synchronous mode, 0.05 s")
     found.add_argument(
+        "--sensors", action="store_true",
+        help="be ready for cameras and LiDARs before any client connects; else the first of them "
+        "waits for it, on a new machine for some ten seconds",
+    )  # fmt: skip
+    found.add_argument(
         "--only-answer", action="store_true", help="answer ticks without simulating (a yardstick)"
     )
     found.add_argument(
@@ -55,6 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         town = load_town(options.town)
         simulator = Simulator(town, synchronous=options.sync, only_answer=options.only_answer)
+        if options.sensors:
+            simulator.eyes()
         server = Server(simulator, options.host, options.port)
     except DreamdriveError as error:
         print(error, file=sys.stderr)

@@ -9,9 +9,13 @@ from typing import Any
 import numpy as np
 
 from dreamdrive.envs.embedded import wire
+from dreamdrive.envs.embedded.render.attributes import RENDERED
+from dreamdrive.envs.embedded.render.view import Pose, on_spring_arm
 from dreamdrive.envs.embedded.simulator import CallError, Simulator
 from dreamdrive.envs.embedded.world import SpawnError
 
+RIGID = 0
+"""How an actor is attached that moves as its parent does; the other ways are spring arms."""
 COMMANDS = (
     "spawn", "destroy_actor", "apply_control_to_vehicle", "apply_ackermann_control_to_vehicle",
     "apply_control_to_walker", "apply_physics_control", "set_actor_transform", "set_walker_state",
@@ -45,17 +49,25 @@ class ActorCalls:
         return wire.ok(self.sim.describe(self._spawn(description, transform, 0)))
 
     def spawn_actor_with_parent(
-        self, description: list[Any], transform: list[Any], parent: int, *_: Any
-    ) -> Any:
-        return wire.ok(self.sim.describe(self._spawn(description, transform, parent)))
+        self, description: list[Any], transform: list[Any], parent: int, attachment: int = RIGID,
+        *_: Any,
+    ) -> Any:  # fmt: skip
+        return wire.ok(self.sim.describe(self._spawn(description, transform, parent, attachment)))
 
-    def _spawn(self, description: list[Any], transform: list[Any], parent: int) -> int:
-        (x, y, z), (_, yaw, _) = transform
-        if not all(math.isfinite(v) for v in (x, y, z, yaw)):
+    def _spawn(
+        self, description: list[Any], transform: list[Any], parent: int, attachment: int = RIGID
+    ) -> int:
+        (x, y, z), (pitch, yaw, roll) = transform
+        if not all(math.isfinite(v) for v in (x, y, z, pitch, yaw, roll)):
             raise CallError("unable to spawn actor: its transform is not finite")
         attributes = {name: value for name, _, value in description[2]}
         try:
-            return self.sim.world.spawn(description[1], attributes, x, y, z, yaw, parent).id
+            if description[1] in RENDERED:
+                self.sim.open_eyes(description[1], attributes)
+                if parent and attachment != RIGID:
+                    x, y, z, pitch, yaw, roll = on_spring_arm(Pose(x, y, z, pitch, yaw, roll))
+            place, tilt = (x, y, z, yaw), (pitch, roll)
+            return self.sim.world.spawn(description[1], attributes, *place, parent, tilt).id
         except SpawnError as error:
             raise CallError(str(error)) from error
 
@@ -77,21 +89,24 @@ class ActorCalls:
     # --- motion ----------------------------------------------------------------------------------
 
     def set_actor_transform(self, actor: int, transform: list[Any]) -> Any:
-        (x, y, z), (_, yaw, _) = transform
-        return self._move(actor, x, y, z, yaw)
+        (x, y, z), (pitch, yaw, roll) = transform
+        return self._move(actor, x, y, z, yaw, (pitch, roll))
 
     def set_actor_location(self, actor: int, location: list[float]) -> Any:
         if actor not in self.sim.world.actors:
             raise CallError(f"actor {actor} not found")
         x, y, z = location
-        return self._move(actor, x, y, z, self.sim.world.place(actor)[3])
+        known = self.sim.world.actors[actor]
+        return self._move(actor, x, y, z, self.sim.world.place(actor)[3], known.tilt)
 
-    def _move(self, actor: int, x: float, y: float, z: float, yaw: float) -> Any:
+    def _move(
+        self, actor: int, x: float, y: float, z: float, yaw: float, tilt: tuple[float, float]
+    ) -> Any:
         if actor not in self.sim.world.actors:
             raise CallError(f"actor {actor} not found")
-        if not all(math.isfinite(v) for v in (x, y, z, yaw)):
+        if not all(math.isfinite(v) for v in (x, y, z, yaw, *tilt)):
             raise CallError(f"unable to move actor {actor}: its transform is not finite")
-        self.sim.world.move(actor, x, y, z, yaw)
+        self.sim.world.move(actor, x, y, z, yaw, tilt)
         return wire.OK_VOID
 
     def set_actor_simulate_physics(self, actor: int, enabled: bool) -> Any:
@@ -337,8 +352,9 @@ class ActorCalls:
         index, payload = command[0]
         try:
             if index == 0:
-                description, transform, parent, _, _, following = payload
-                actor = self._spawn(description, transform, parent[1] if parent[0] else 0)
+                description, transform, parent, attachment, _, following = payload
+                owner = parent[1] if parent[0] else 0
+                actor = self._spawn(description, transform, owner, attachment)
                 for inner in following:
                     self._command(inner, actor)
                 return wire.ok(actor)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from dreamdrive.envs.embedded.render.attributes import RENDERED, SWITCHES, WHOLE_NUMBERS, WORDS
+
 BOOL, INT, FLOAT, STRING, COLOUR = 1, 2, 3, 4, 5
 
 
@@ -82,6 +84,13 @@ def _attribute(
     return [name, kind, value, list(choices), modifiable, bool(choices) and modifiable]
 
 
+def _kind(name: str) -> int:
+    """Returns the type of an attribute of a sensor that looks at geometry."""
+    if name in WORDS:
+        return STRING
+    return INT if name in WHOLE_NUMBERS else BOOL if name in SWITCHES else FLOAT
+
+
 def definitions() -> list[list[Any]]:
     """Returns all actor definitions as the client reads them: [uid, id, tags, attributes]."""
     found: list[tuple[str, list[list[Any]]]] = []
@@ -128,6 +137,17 @@ def definitions() -> list[list[Any]]:
                     _attribute("sensor_tick", FLOAT, "0.0"),
                     _attribute("role_name", STRING, "front"),
                     *(_attribute(key, FLOAT, value) for key, value in noise.items()),
+                ],
+            )
+        )
+    for name, values in RENDERED.items():
+        found.append(
+            (
+                name,
+                [
+                    _attribute("sensor_tick", FLOAT, "0.0"),
+                    _attribute("role_name", STRING, "front"),
+                    *(_attribute(key, _kind(key), value) for key, value in values.items()),
                 ],
             )
         )

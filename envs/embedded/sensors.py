@@ -16,7 +16,8 @@ GRAVITY_MPS2 = 9.81
 def sensor_transform(world: World, sensor: int) -> tuple[float, ...]:
     """Returns x, y, z, pitch, yaw and roll of a sensor."""
     x, y, z, yaw = world.place(sensor)
-    return (x, y, z, 0.0, yaw, 0.0)
+    pitch, roll = world.actors[sensor].tilt
+    return (x, y, z, pitch, yaw, roll)
 
 
 def collision_messages(world: World, sensor: int, describe: Any) -> list[bytes]:
@@ -88,6 +89,19 @@ def georeference(xodr: str) -> tuple[float, float]:
     return found[0], found[1]
 
 
+def ticks_between(world: World, sensor: int) -> int:
+    """Returns how many ticks a sensor's `sensor_tick` asks for from one message to the next."""
+    period = float(world.actors[sensor].attributes.get("sensor_tick", "0") or 0.0)
+    if period > 0.0 and world.dt_s > 0.0:
+        return max(1, int(np.round(period / world.dt_s)))
+    return 1
+
+
+def is_due(world: World, sensor: int) -> bool:
+    """Returns whether a sensor's `sensor_tick` lets it send after the last tick."""
+    return world.frame % ticks_between(world, sensor) == 0
+
+
 def messages(
     world: World, sensor: int, reference: tuple[float, float], describe: Any
 ) -> list[bytes]:
@@ -95,11 +109,8 @@ def messages(
     kind = world.actors[sensor].kind
     if kind == "sensor.other.collision":
         return collision_messages(world, sensor, describe)
-    period = float(world.actors[sensor].attributes.get("sensor_tick", "0") or 0.0)
-    if period > 0.0 and world.dt_s > 0.0:
-        ticks = max(1, int(np.round(period / world.dt_s)))
-        if world.frame % ticks:
-            return []
+    if not is_due(world, sensor):
+        return []
     if kind == "sensor.other.imu":
         return [imu_message(world, sensor)]
     if kind == "sensor.other.gnss":

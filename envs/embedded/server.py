@@ -14,7 +14,6 @@ import msgpack
 
 from dreamdrive.envs.embedded import wire
 from dreamdrive.envs.embedded.actor_calls import ActorCalls
-from dreamdrive.envs.embedded.sensors import messages
 from dreamdrive.envs.embedded.simulator import CallError, Simulator
 from dreamdrive.envs.embedded.world_calls import WorldCalls
 from dreamdrive.errors import ServerError
@@ -210,9 +209,7 @@ class Server:
         world = self.sim.world
         for stream, listeners in self.subscribers.items():
             if stream != wire.SNAPSHOT_STREAM and listeners and stream in world.actors:
-                self._publish(
-                    stream, messages(world, stream, self.sim.reference, self.sim.describe)
-                )
+                self._publish(stream, self.sim.sensed(stream))
 
     def _publish(self, stream: int, payloads: list[bytes]) -> None:
         for connection in list(self.subscribers.get(stream, ())):

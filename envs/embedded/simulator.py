@@ -2,13 +2,17 @@
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dreamdrive.envs.embedded import blueprints, wire
 from dreamdrive.envs.embedded.bodies import Bodies
-from dreamdrive.envs.embedded.sensors import georeference
+from dreamdrive.envs.embedded.render.attributes import RENDERED
+from dreamdrive.envs.embedded.sensors import georeference, is_due, messages
 from dreamdrive.envs.embedded.towns import Town
 from dreamdrive.envs.embedded.world import World
+
+if TYPE_CHECKING:
+    from dreamdrive.envs.embedded.render.eyes import Eyes
 
 CLEAR_NOON = [5.0, 0.0, 0.0, 10.0, -1.0, 45.0, 2.0, 0.75, 0.1, 0.0, 1.0, 0.03, 0.0331, 0.0]
 DEFAULT_DT_S = 0.05
@@ -56,6 +60,7 @@ class Simulator:
     def open(self, world: World) -> None:
         """Makes a world the current one."""
         self.world = world
+        self._eyes: Eyes | None = None
         self.reference = georeference(world.town.xodr)
 
     def tick(self) -> int:
@@ -76,6 +81,32 @@ class Simulator:
         return wire.snapshot(
             self.episode, world.frame, world.time_s, time.monotonic(), dt_s, world.records()
         )
+
+    def open_eyes(self, kind: str, attributes: dict[str, str]) -> None:
+        """Builds what sensors that look at geometry need, if that is not done yet.
+
+        Raises:
+            SpawnError: If such a sensor cannot have these attributes.
+        """
+        from dreamdrive.envs.embedded.render.settings import settings_of
+
+        settings_of(kind, attributes)
+        self.eyes()
+
+    def eyes(self) -> "Eyes":
+        """Returns what looks at the world's geometry; worlds without such sensors have none."""
+        if self._eyes is None:
+            from dreamdrive.envs.embedded.render.eyes import Eyes
+
+            self._eyes = Eyes(self.world, self.describe, self.weather)
+        return self._eyes
+
+    def sensed(self, sensor: int) -> list[bytes]:
+        """Returns what a sensor sends after the last tick."""
+        world = self.world
+        if world.actors[sensor].kind not in RENDERED:
+            return messages(world, sensor, self.reference, self.describe)
+        return self.eyes().messages(sensor, self.weather) if is_due(world, sensor) else []
 
     def describe(self, actor: int) -> list[Any]:
         """Returns an actor as the wire has it; 0 is a building."""

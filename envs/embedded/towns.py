@@ -83,9 +83,9 @@ class LaneGrid:
     s: NDArray[np.float32]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Town:
-    """A map and all that follows from it.
+    """A map and all that follows from it; one is equal to itself alone.
 
     Attributes:
         name: The town's name.

@@ -12,7 +12,11 @@ from numpy.typing import NDArray
 
 VERSION = "0.9.16"
 SNAPSHOT_STREAM = 1
-SENSOR_TYPE = {"collision": 0, "gnss": 4, "imu": 5, "snapshot": 17}
+SENSOR_TYPE = {
+    "collision": 0, "depth": 1, "normals": 2, "dvs": 3, "gnss": 4, "imu": 5, "obstacle": 7,
+    "optical_flow": 8, "radar": 9, "semantic_lidar": 10, "lidar": 11, "rgb": 13, "semantic": 14,
+    "instance": 15, "snapshot": 17,
+}  # fmt: skip
 
 _COMMON: list[tuple[Any, ...]] = [
     ("id", "<u4"), ("state", "u1"), ("location", "<f4", 3), ("rotation", "<f4", 3),

@@ -12,6 +12,7 @@ from dreamdrive.envs.embedded.bodies import ACTIVE, Bodies, Vehicles, Walkers
 from dreamdrive.envs.embedded.collision import ClearanceMap, Contacts, find_contacts, resolve
 from dreamdrive.envs.embedded.lights import TrafficLights
 from dreamdrive.envs.embedded.records import fill_lights, fill_vehicles, fill_walkers
+from dreamdrive.envs.embedded.render.attributes import RENDERED
 from dreamdrive.envs.embedded.towns import CELL_M, Town, TownSignal
 from dreamdrive.envs.embedded.wire import ACTOR_RECORD, LIGHT_RECORD
 
@@ -30,6 +31,7 @@ class Actor:
         parent: The actor that it is attached to, 0 for none.
         extent: Half sizes of its box.
         place: x, y, z and yaw in degrees; relative to the parent where there is one.
+        tilt: Pitch and roll in degrees; bodies that move have none, so a sensor's are its own.
     """
 
     id: int
@@ -38,6 +40,7 @@ class Actor:
     parent: int = 0
     extent: tuple[float, float, float] = (0.0, 0.0, 0.0)
     place: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    tilt: tuple[float, float] = (0.0, 0.0)
 
 
 class CollisionEvent(NamedTuple):
@@ -73,6 +76,7 @@ class World:
         self.events: list[CollisionEvent] = []
         self.next_id = first_id
         self._statics = np.zeros(0, ACTOR_RECORD)
+        self._seeing: list[tuple[int, int]] = []  # Rows of sensors that say where they look from.
         self._props = np.zeros((0, 5))
         self._clearance = ClearanceMap(town.static_boxes)
         self.spectator = self._add("spectator", place=(0.0, 0.0, 20.0, 0.0)).id
@@ -104,7 +108,7 @@ class World:
 
     def spawn(
         self, kind: str, attributes: dict[str, str], x: float, y: float, z: float, yaw_deg: float,
-        parent: int = 0,
+        parent: int = 0, tilt: tuple[float, float] = (0.0, 0.0),
     ) -> Actor:  # fmt: skip
         """Returns a new actor.
 
@@ -133,7 +137,7 @@ class World:
             self._rebuild_statics()
         elif kind.startswith(("sensor.", "controller.")):
             place = (x, y, z, yaw_deg)
-            actor = self._add(kind, attributes=attributes, parent=parent, place=place)
+            actor = self._add(kind, attributes=attributes, parent=parent, place=place, tilt=tilt)
             self._rebuild_statics()
         else:
             raise SpawnError(f"unable to spawn actor: unknown blueprint {kind!r}")
@@ -184,11 +188,14 @@ class World:
             float(x + dx * cos - dy * sin), float(y + dx * sin + dy * cos), z + dz, yaw_deg + turn,
         )  # fmt: skip
 
-    def move(self, actor: int, x: float, y: float, z: float, yaw_deg: float) -> None:
+    def move(
+        self, actor: int, x: float, y: float, z: float, yaw_deg: float,
+        tilt: tuple[float, float] = (0.0, 0.0),
+    ) -> None:  # fmt: skip
         """Puts an actor somewhere else; it keeps its velocity."""
         body = self.body(actor)
         if body is None:
-            self.actors[actor].place = (x, y, z, yaw_deg)
+            self.actors[actor].place, self.actors[actor].tilt = (x, y, z, yaw_deg), tilt
             self._rebuild_statics()
             return
         row = body.row[actor]
@@ -271,6 +278,9 @@ class World:
         )  # fmt: skip
         fill_walkers(self.walkers.state, self.walkers.record)
         fill_lights(self.lights.state, self._light_record, self.lights.frozen)
+        for row, actor in self._seeing:
+            x, y, z, yaw = self.place(actor)
+            self._statics[row]["location"], self._statics[row]["rotation"][1] = (x, y, z), yaw
 
     def records(self) -> list[NDArray[Any]]:
         """Returns the records of all live actors, for a snapshot."""
@@ -295,9 +305,13 @@ class World:
         for row, actor in zip(self._statics, still, strict=True):
             x, y, z, yaw = self.place(actor.id)
             row["id"], row["state"] = actor.id, ACTIVE
-            row["location"], row["rotation"][1] = (x, y, z), yaw
+            row["location"], row["rotation"] = (x, y, z), (actor.tilt[0], yaw, actor.tilt[1])
             if actor.id in self.sign_ids:
                 row["rest"] = self.sign_ids[actor.id].id.encode().ljust(54, b"\0")
             if actor.kind in PROPS:
                 props.append((x, y, *actor.extent[:2], np.radians(yaw)))
         self._props = np.array(props, np.float64).reshape(-1, 5)
+        self._seeing = [
+            (row, actor.id) for row, actor in enumerate(still)
+            if actor.parent and actor.kind in RENDERED
+        ]  # fmt: skip

@@ -3,6 +3,7 @@
 Each method is a remote procedure of its own name; arguments and answers are as the wire has them.
 """
 
+import math
 from typing import Any
 
 from dreamdrive.envs.embedded import wire
@@ -95,7 +96,10 @@ class WorldCalls:
         return wire.ok(self.sim.weather)
 
     def set_weather_parameters(self, weather: list[float]) -> Any:
-        self.sim.weather = list(weather)
+        values = [float(value) for value in weather]
+        if len(values) != len(self.sim.weather) or not all(map(math.isfinite, values)):
+            raise CallError(f"weather must be {len(self.sim.weather)} finite numbers")
+        self.sim.weather = values
         return wire.OK_VOID
 
     def get_imui_gravity(self) -> Any:
@@ -122,11 +126,15 @@ class WorldCalls:
     def get_names_of_all_objects(self, *_: Any) -> Any:
         return wire.ok([])
 
-    def cast_ray(self, *_: Any) -> Any:
-        return wire.ok([])
+    def cast_ray(self, start: list[float], end: list[float]) -> Any:
+        eyes = self.sim.eyes()
+        return wire.ok([[list(p.place), p.tag] for p in eyes.along(start, end, self.sim.weather)])
 
-    def project_point(self, *_: Any) -> Any:
-        return wire.ok([False, [[0.0, 0.0, 0.0], 0]])
+    def project_point(self, location: list[float], direction: list[float], distance: float) -> Any:
+        end = [a + distance * b for a, b in zip(location, direction, strict=True)]
+        points = self.sim.eyes().along(location, end, self.sim.weather)
+        found = [list(points[0].place), points[0].tag] if points else [[0.0, 0.0, 0.0], 0]
+        return wire.ok([bool(points), found])
 
     def draw_debug_shape(self, *_: Any) -> Any:
         return wire.OK_VOID

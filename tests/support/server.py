@@ -1,6 +1,7 @@
 """An embedded server in a process of its own, and what tests often ask of it."""
 
 import contextlib
+import queue
 import socket
 import subprocess
 import sys
@@ -32,6 +33,32 @@ def spawn(world, index=0, kind=CAR):
 def ticks(world, count):
     for _ in range(count):
         world.tick()
+
+
+def listen(world, kind, place, parent, **attributes):
+    """Returns a sensor that is attached to an actor, and a queue of what it sends."""
+    blueprint = world.get_blueprint_library().find(kind)
+    for name, value in attributes.items():
+        blueprint.set_attribute(name, value)
+    sensor = world.spawn_actor(blueprint, place, attach_to=parent)
+    messages = queue.Queue()
+    sensor.listen(messages.put)
+    return sensor, messages
+
+
+def seen(world, messages, ticks=200):
+    """Ticks until a message of the newest frame has come, and returns it.
+
+    A subscription travels on a socket of its own, so the first frames may pass without one.
+    """
+    for _ in range(ticks):
+        frame = world.tick()
+        with contextlib.suppress(queue.Empty):
+            found = messages.get(timeout=0.05)
+            while found.frame < frame:
+                found = messages.get(timeout=0.5)
+            return found
+    raise AssertionError("no sensor data")
 
 
 def call(server, method, *arguments):

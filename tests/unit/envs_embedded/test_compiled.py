@@ -9,10 +9,12 @@ from numba.core.dispatcher import Dispatcher
 from dreamdrive.envs.embedded import collision, dynamics, lights, records
 from dreamdrive.envs.embedded.blueprints import VEHICLES
 from dreamdrive.envs.embedded.compiled import compiled
+from dreamdrive.envs.embedded.render import events, flow, paint, pixels, raster, ray_tree, scene
 from dreamdrive.envs.embedded.towns import load_town
 from dreamdrive.envs.embedded.world import World
 
 MODULES = (collision, dynamics, lights, records)
+RENDERING = (events, flow, paint, pixels, raster, ray_tree, scene)
 
 
 def compiled_in(module):
@@ -21,7 +23,7 @@ def compiled_in(module):
     return functions
 
 
-@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize("module", [*MODULES, *RENDERING])
 def test_what_is_kept_on_disk_depends_on_one_file_alone(module):
     tree = ast.parse(inspect.getsource(module))
     imports = [node for node in tree.body if isinstance(node, ast.ImportFrom)]

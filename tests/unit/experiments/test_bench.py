@@ -4,7 +4,10 @@ import pytest
 
 from dreamdrive.errors import ConfigError
 from dreamdrive.experiments import bench as subject
-from dreamdrive.experiments.bench import BenchConfig, Row, as_json, bench, per_second, table
+from dreamdrive.experiments import bench_rows, bench_server, bench_world
+from dreamdrive.experiments.bench import BenchConfig, as_json, bench, table
+from dreamdrive.experiments.bench_envs import carla_row, dream_row, memory_row, resident_mib
+from dreamdrive.experiments.bench_rows import WARM_UP_CALLS, Row, per_second, row_of
 
 
 def row(**values):
@@ -33,6 +36,9 @@ def test_whether_a_floor_is_reached(values, holds):
         ({"repeats": 0}, "positive"),
         ({"seconds": 0.0}, "positive"),
         ({"memory_steps": 0}, "positive"),
+        ({"growth": (10,)}, "that grow"),
+        ({"growth": (10, 10)}, "that grow"),
+        ({"growth": (0, 10)}, "that grow"),
     ],
 )
 def test_impossible_configs_are_refused(values, words):
@@ -42,10 +48,10 @@ def test_impossible_configs_are_refused(values, words):
 
 def test_a_rate_is_calls_over_time(monkeypatch):
     now = iter(x * 0.25 for x in range(100))
-    monkeypatch.setattr(subject.time, "perf_counter", lambda: next(now))
+    monkeypatch.setattr(bench_rows.time, "perf_counter", lambda: next(now))
     calls = []
     assert per_second(lambda: calls.append(1), 1.0) == pytest.approx(3 / 1.0)
-    assert len(calls) == 3 + subject.WARM_UP_CALLS
+    assert len(calls) == 3 + WARM_UP_CALLS
 
 
 def test_the_json_says_where_and_when_its_numbers_were_taken():
@@ -68,7 +74,7 @@ def test_the_table_marks_what_falls_short():
 
 def test_a_run_writes_its_rows_and_the_median(tmp_path, monkeypatch):
     def fake(measure, config):
-        return [subject._row(measure, "ticks/s", 1, [3.0, 1.0, 2.0], floor=1.5)]
+        return [row_of(measure, "ticks/s", 1, [3.0, 1.0, 2.0], floor=1.5)]
 
     monkeypatch.setattr(subject, "_apart", fake)
     path = bench(BenchConfig(out=tmp_path, measures=("server", "dream")))
@@ -88,7 +94,89 @@ def test_a_missing_checkpoint_is_a_row_and_no_crash(tmp_path):
 
 
 def test_the_memory_of_this_process_is_read():
-    before = subject.resident_mib()
+    before = resident_mib()
     block = bytearray(64 << 20)
     block[::4096] = b"x" * len(block[::4096])
-    assert subject.resident_mib() - before == pytest.approx(64.0, abs=16.0)
+    assert resident_mib() - before == pytest.approx(64.0, abs=16.0)
+
+
+TINY = BenchConfig(
+    repeats=1, seconds=0.01, num_server_vehicles=2, num_vehicles=1, memory_steps=3, crowd=(3, 2),
+    growth=(2, 4),
+)  # fmt: skip
+
+
+def holds_numbers(rows):
+    return all(len(r.samples) == 1 and r.value > 0.0 for r in rows)
+
+
+def test_the_server_is_measured_beside_one_that_only_answers():
+    pytest.importorskip("carla")
+    rows = bench_server.server_rows(TINY, 2)
+    assert holds_numbers(rows)
+    assert rows[2].value == pytest.approx(rows[0].value / rows[1].value)
+    assert [r.floor for r in rows] == [None, None, 0.7]
+
+
+def test_a_start_and_a_loaded_town_may_take_so_long():
+    pytest.importorskip("carla")
+    rows = bench_server.start_rows(TINY, 2)
+    assert holds_numbers(rows)
+    assert [(r.unit, r.floor, r.is_ceiling) for r in rows] == [("s", 1.5, True), ("s", 1.0, True)]
+
+
+def test_a_crowd_is_on_the_move_in_the_measured_world():
+    sim = bench_world._peopled("Dream01", 3, 2)
+    before = [bodies.pose[:, :2].copy() for bodies in (sim.world.vehicles, sim.world.walkers)]
+    for _ in range(10):
+        sim.tick()
+    for bodies, start in zip((sim.world.vehicles, sim.world.walkers), before, strict=True):
+        assert (abs(bodies.pose[:, :2] - start).max(1) > 0.1).all()
+    row = bench_world.crowd_row(TINY, 1)
+    assert holds_numbers([row])
+    assert (row.name, row.floor) == ("world of the server, 3 vehicles and 2 walkers", 500.0)
+
+
+def test_a_town_without_room_for_a_crowd_is_said():
+    with pytest.raises(ConfigError, match="no room for 9999 vehicles"):
+        bench_world._peopled("Dream01", 9999, 0)
+
+
+def test_growth_compares_what_one_costs_among_many_and_few():
+    rows = bench_world.growth_rows(TINY, 1)
+    assert holds_numbers(rows)
+    assert [r.unit for r in rows] == ["µs", "µs", ""]
+    assert rows[2].value == pytest.approx(rows[1].value / rows[0].value)
+    assert rows[2].is_ceiling
+
+
+def test_each_sensor_has_a_row_and_a_floor(monkeypatch):
+    small = tuple((n, k, a | SMALL_LENS, f) for n, k, a, f in bench_world.SENSORS)
+    monkeypatch.setattr(bench_world, "SENSORS", small)
+    rows = bench_world.sensor_rows(TINY, 1)
+    assert holds_numbers(rows)
+    assert [r.floor for r in rows] == [150.0, 20.0, 250.0, 250.0, 20.0]
+
+
+SMALL_LENS = {"image_size_x": "8", "image_size_y": "6", "points_per_second": "20000"}
+
+
+@pytest.mark.parametrize(
+    ("measured", "unit"),
+    [
+        (lambda: carla_row(TINY, 1), "decisions/s"),
+        (lambda: dream_row("dream", TINY, 1), "steps/s"),
+        (lambda: dream_row("dream-16-latent", TINY, 1), "steps/s"),
+    ],
+)
+def test_environments_are_measured(measured, unit):
+    row = measured()
+    assert holds_numbers([row])
+    assert row.unit == unit
+    assert row.floor is not None
+
+
+def test_growth_of_memory_has_a_ceiling():
+    row = memory_row(TINY, 1)
+    assert (row.unit, row.is_ceiling) == ("MiB", True)
+    assert row.holds

@@ -1,0 +1,75 @@
+"""One frame as the sensors of a world find it: images and rays over the same triangles."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dreamdrive.envs.embedded.render.raster import Image
+from dreamdrive.envs.embedded.render.ray_tree import Hits, RayTree
+from dreamdrive.envs.embedded.render.scene import Scene, Triangles
+from dreamdrive.envs.embedded.render.view import Lens, Pose
+from dreamdrive.envs.embedded.render.weather import is_dark
+from dreamdrive.envs.embedded.world import World
+
+
+class Payload(NamedTuple):
+    """What a sensor sends: its name on the wire and the bytes after the header of all streams."""
+
+    name: str
+    data: bytes
+
+
+class Look:
+    """What there is to see of a world, brought up to date by `update`.
+
+    Cameras that stand in one place and have one lens share their image. The tree for rays is built
+    when the first ray is cast.
+
+    Args:
+        world: The world.
+        describe: Returns an actor as the wire has it, by its number; 0 is a building.
+        weather: Weather parameters in their order on the wire.
+
+    Attributes:
+        weather: Those of the last update.
+    """
+
+    def __init__(
+        self, world: World, describe: Callable[[int], list[Any]], weather: Sequence[float]
+    ) -> None:
+        self.world, self.describe = world, describe
+        self._scene = Scene(world)
+        self._images: dict[tuple[Pose, Lens], Image] = {}
+        self._tree: RayTree | None = None
+        self.update(weather)
+
+    def update(self, weather: Sequence[float]) -> None:
+        """Brings everything to where the world's actors are now."""
+        self.weather = weather
+        self._scene.update(is_dark(weather))
+        self._images.clear()
+        self._is_tree_old = True
+
+    @property
+    def triangles(self) -> Triangles:
+        """The scene's triangles."""
+        return self._scene.triangles
+
+    def image(self, pose: Pose, lens: Lens) -> Image:
+        """Returns what a camera sees."""
+        if (pose, lens) not in self._images:
+            self._images[pose, lens] = Image(self.triangles, pose, lens)
+        return self._images[pose, lens]
+
+    def cast(
+        self, origins: NDArray[np.float64], directions: NDArray[np.float64], far: float
+    ) -> Hits:
+        """Returns what rays meet first; the arguments are those of `RayTree.cast`."""
+        if self._tree is None:
+            self._tree = RayTree(self.triangles)
+        elif self._is_tree_old:
+            self._tree.update(self.triangles)
+        self._is_tree_old = False
+        return self._tree.cast(origins, directions, far)

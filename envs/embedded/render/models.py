@@ -1,0 +1,157 @@
+"""Low-polygon models of vehicles, walkers and props, in their own axes."""
+
+from enum import IntEnum
+from functools import lru_cache
+
+import numpy as np
+
+from dreamdrive.envs.embedded.blueprints import PROPS, VEHICLES, WALKER_EXTENT, VehicleModel
+from dreamdrive.envs.embedded.render.mesh import Colour, Finish, Mesh, MeshBuilder, Tag
+
+PAINT: Colour = (0.5, 0.5, 0.5)
+"""Stands for the colour that an actor has."""
+GLASS: Colour = (0.10, 0.13, 0.16)
+RUBBER: Colour = (0.05, 0.05, 0.05)
+TRIM: Colour = (0.12, 0.12, 0.13)
+HEADLAMP: Colour = (0.92, 0.92, 0.85)
+REARLAMP: Colour = (0.42, 0.03, 0.03)
+SKIN: Colour = (0.78, 0.58, 0.46)
+PROP_COLOURS: dict[str, Colour] = {
+    "static.prop.streetbarrier": (0.85, 0.35, 0.10),
+    "static.prop.trafficcone01": (0.95, 0.38, 0.06),
+    "static.prop.container": (0.20, 0.36, 0.28),
+}
+TALL = ("van", "truck", "bus")
+CLOTHES: tuple[Colour, ...] = (
+    (0.65, 0.15, 0.15), (0.15, 0.30, 0.60), (0.20, 0.45, 0.25), (0.80, 0.70, 0.25),
+    (0.55, 0.30, 0.55), (0.85, 0.85, 0.85), (0.15, 0.15, 0.18), (0.80, 0.45, 0.20),
+)  # fmt: skip
+TROUSERS: tuple[Colour, ...] = ((0.15, 0.17, 0.25), (0.30, 0.26, 0.20), (0.10, 0.10, 0.10))
+
+
+class Part(IntEnum):
+    """Parts of a vehicle that change their colour."""
+
+    PAINT = 1
+    HEADLAMP = 2
+    REARLAMP = 3
+
+
+@lru_cache(maxsize=128)
+def model_of(kind: str) -> Mesh:
+    """Returns the model of a blueprint; its origin is that of the actor.
+
+    Vehicles and props stand on their origin, walkers have it half way up.
+    """
+    if kind in VEHICLES:
+        return _vehicle(VEHICLES[kind])
+    if kind in PROPS:
+        builder = MeshBuilder()
+        half = PROPS[kind]
+        taper = 0.15 if "cone" in kind else 1.0
+        builder.box((0.0, 0.0, half[2]), half, 0.0, Tag.DYNAMIC, PROP_COLOURS[kind], taper=taper)
+        return builder.mesh()
+    return _walker(int(kind.rsplit(".", 1)[-1]))
+
+
+def _vehicle(model: VehicleModel) -> Mesh:
+    x, y, height = model.half_length, model.half_width, 2.0 * model.half_height
+    builder, tag = MeshBuilder(), Tag(model.tag)
+    radius = min(0.36, 0.24 * height) if model.base_type == "car" else min(0.5, 0.2 * height)
+    clear = 0.55 * radius
+    is_tall = model.base_type in TALL
+    belt = 0.52 * height if not is_tall else 0.45 * height
+    middle = (clear + belt) / 2.0
+    builder.box(
+        (0.0, 0.0, middle), (x, y, (belt - clear) / 2.0), 0.0, tag, PAINT, part=Part.PAINT,
+        is_open_below=False,
+    )  # fmt: skip
+    front, back = (0.92, -0.99) if is_tall else (0.42, -0.80)
+    has_windows = tag != Tag.TRUCK
+    _add_cabin(builder, tag, (front * x, back * x), y, (belt, height), is_tall, has_windows)
+    half_track = y - 0.11
+    for along in (0.5, -0.5):
+        for side in (-1.0, 1.0):
+            _add_wheel(builder, tag, (along * model.wheelbase, side * half_track), radius, side)
+    lamp, up = min(0.24, 0.25 * y), clear + 0.68 * (belt - clear)
+    for side in (-1.0, 1.0):
+        for end, colour, part in (
+            (1.0, HEADLAMP, Part.HEADLAMP), (-1.0, REARLAMP, Part.REARLAMP),
+        ):  # fmt: skip
+            centre = (end * (x - 0.02), side * (y - lamp - 0.04), up)
+            builder.box(centre, (0.03, lamp, 0.09), 0.0, tag, colour, part=part)
+    for end in (1.0, -1.0):
+        centre = (end * (x - 0.02), 0.0, clear + 0.2 * (belt - clear))
+        builder.box(centre, (0.03, 0.96 * y, 0.07), 0.0, tag, TRIM)
+    return builder.mesh()
+
+
+def _add_cabin(
+    builder: MeshBuilder, tag: Tag, ends: tuple[float, float], y: float,
+    heights: tuple[float, float], is_tall: bool, has_windows: bool,
+) -> None:  # fmt: skip
+    """Adds the part of a vehicle above its belt: glass, in front or all round, and the roof."""
+    (front, back), (low, high) = ends, heights
+    lean_front, lean_back, lean_side = (0.12, 0.02, 0.03) if is_tall else (0.62, 0.42, 0.14)
+    lean_front, lean_back = (lean * (high - low) * 1.4 for lean in (lean_front, lean_back))
+    sill, top = y - 0.03, y - 0.03 - lean_side
+    roof = high - 0.06
+    for z0, z1, is_glass in ((low, roof, True), (roof, high, False)):
+        rims = []
+        for z in (z0, z1):
+            share = (z - low) / (high - low)
+            f, b = front - lean_front * share, back + lean_back * share
+            w = sill + (top - sill) * share
+            rims.append(np.array([[f, w, z], [b, w, z], [b, -w, z], [f, -w, z]]))
+        bottom, upper = rims
+        for i in range(4):
+            j = (i + 1) % 4
+            is_clear = is_glass and (has_windows or i == 3)
+            colour, part = (GLASS, 0) if is_clear else (PAINT, Part.PAINT)
+            builder.polygon([bottom[i], bottom[j], upper[j], upper[i]], tag, colour, part=part)
+        if not is_glass:
+            builder.polygon(upper, tag, PAINT, part=Part.PAINT)
+    pillar = (back + front) / 2.0
+    z0, z1 = low, roof
+    for side in (-1.0, 1.0):
+        share = (z1 - low) / (high - low)
+        w0, w1 = side * (sill + 0.01), side * (sill + (top - sill) * share + 0.01)
+        corners = [(pillar + 0.06, w0, z0), (pillar - 0.06, w0, z0),
+                   (pillar - 0.06, w1, z1), (pillar + 0.06, w1, z1)]  # fmt: skip
+        builder.polygon(corners if side > 0.0 else corners[::-1], tag, PAINT, part=Part.PAINT)
+
+
+def _add_wheel(
+    builder: MeshBuilder, tag: Tag, centre: tuple[float, float], radius: float, side: float
+) -> None:
+    """Adds an octagonal wheel; `side` is 1 on the right."""
+    angles = (np.arange(8) + 0.5) * np.pi / 4.0
+    hub_z = radius * np.cos(np.pi / 8.0)
+    x, z = centre[0] + radius * np.cos(angles), hub_z + radius * np.sin(angles)
+    out, inner = centre[1] + side * 0.12, centre[1] - side * 0.12
+    rim = np.stack([x, np.full(8, out), z], 1)
+    behind = np.stack([x, np.full(8, inner), z], 1)
+    builder.polygon(rim[::-1] if side > 0.0 else rim, tag, RUBBER)
+    hub = np.stack([centre[0] + 0.55 * (x - centre[0]), np.full(8, out + side * 0.005),
+                    hub_z + 0.55 * (z - hub_z)], 1)  # fmt: skip
+    builder.polygon(hub[::-1] if side > 0.0 else hub, tag, (0.55, 0.55, 0.57))
+    ring = np.append(np.arange(8), 0)
+    first, second = (behind, rim) if side > 0.0 else (rim, behind)
+    builder.strip(first[ring], second[ring], tag, RUBBER)
+
+
+def _walker(number: int) -> Mesh:
+    builder = MeshBuilder()
+    shirt, trousers = CLOTHES[number % len(CLOTHES)], TROUSERS[number % len(TROUSERS)]
+    low = -WALKER_EXTENT[2]
+    tag = Tag.PEDESTRIAN
+    for side in (-1.0, 1.0):
+        builder.box((0.02 * side, 0.095 * side, low + 0.42), (0.09, 0.075, 0.42), 0.0, tag,
+                    trousers)  # fmt: skip
+        builder.box((0.0, 0.235 * side, low + 1.12), (0.055, 0.045, 0.32), 0.0, tag, shirt,
+                    is_open_below=False)  # fmt: skip
+    builder.box((0.0, 0.0, low + 1.15), (0.12, 0.19, 0.33), 0.0, tag, shirt, is_open_below=False)
+    builder.box((0.0, 0.0, low + 1.63), (0.11, 0.09, 0.15), 0.0, tag, SKIN, is_open_below=False)
+    builder.box((-0.02, 0.0, low + 1.78), (0.12, 0.10, 0.06), 0.0, tag, (0.15, 0.10, 0.07),
+                finish=Finish.MATT)  # fmt: skip
+    return builder.mesh()

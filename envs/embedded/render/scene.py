@@ -1,0 +1,190 @@
+"""Everything that sensors can see of a world, as triangles in groups with a box around each.
+
+What stands still is built once for a town; what moves is placed anew for each frame.
+"""
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+from numba import float32, from_dtype, int64, void
+from numpy.typing import NDArray
+
+from dreamdrive.envs.embedded.blueprints import PROPS
+from dreamdrive.envs.embedded.compiled import compiled
+from dreamdrive.envs.embedded.render import furniture
+from dreamdrive.envs.embedded.render.mesh import Finish, MeshBuilder, joined
+from dreamdrive.envs.embedded.render.models import REARLAMP, Part, model_of
+from dreamdrive.envs.embedded.render.still import GROUP, still_of
+from dreamdrive.envs.embedded.world import World
+
+BRAKE_GLOW = (1.0, 0.08, 0.05)
+DEFAULT_PAINT = (120, 120, 130)
+
+PLACE = np.dtype([("x", "f8"), ("y", "f8"), ("z", "f8"), ("yaw", "f8")], align=True)
+
+
+@dataclasses.dataclass
+class Triangles:
+    """All triangles of a frame; the first `num_still` never move.
+
+    Attributes:
+        points: Corners in metres, shape (n, 3, 3).
+        normal: Unit normals, shape (n, 3).
+        colour: Red, green, blue within [0, 1], shape (n, 3).
+        tag, instance, finish: As in a `Mesh`, shape (n,).
+        num_still: Number of triangles that stand still.
+        groups: Rows of `GROUP`; the first `num_still_groups` never change.
+        num_still_groups: Number of groups of triangles that stand still.
+        owner: Row in `places` of each triangle that moves, shape (n - num_still,).
+        actors: Number of each actor that can move, shape (k,).
+        places: Rows of `PLACE`, where each of them is, shape (k,).
+    """
+
+    points: NDArray[np.float32]
+    normal: NDArray[np.float32]
+    colour: NDArray[np.float32]
+    tag: NDArray[np.uint8]
+    instance: NDArray[np.int32]
+    finish: NDArray[np.uint8]
+    num_still: int
+    groups: NDArray[Any]
+    num_still_groups: int
+    owner: NDArray[np.int64]
+    actors: NDArray[np.int64]
+    places: NDArray[Any]
+
+
+class Scene:
+    """The triangles of a world, kept up to date with it.
+
+    Args:
+        world: What is seen.
+    """
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        still = still_of(world.town)
+        actors = np.array([*world.light_ids, *world.sign_ids], np.int32)
+        self._still = dataclasses.replace(still.mesh, instance=still.instances(actors))
+        self._still_normals, self._still_groups = still.normals, still.groups
+        self._lamps = still.parts
+        self._actors: tuple[tuple[int, str], ...] | None = None
+        self.update()
+
+    def update(self, has_lamps_on: bool = False) -> None:
+        """Brings triangles to where the world's actors are now.
+
+        Args:
+            has_lamps_on: Whether vehicles drive with their lamps on.
+        """
+        world = self._world
+        props = [actor for actor in world.actors.values() if actor.kind in PROPS]
+        actors = tuple(
+            (actor, world.actors[actor].kind)
+            for actor in (*world.vehicles.row, *world.walkers.row, *(prop.id for prop in props))
+        )
+        if actors != self._actors:
+            self._lay_out(actors)
+        cars, walkers, found = world.vehicles, world.walkers, self.triangles
+        place = np.zeros(len(actors), PLACE)
+        for start, bodies in ((0, cars), (len(cars), walkers)):
+            rows = place[start : start + len(bodies)]
+            rows["x"], rows["y"], rows["yaw"] = bodies.pose.T
+            rows["z"] = bodies.z
+        for row, prop in zip(place[len(cars) + len(walkers) :], props, strict=True):
+            x, y, z, yaw_deg = prop.place
+            row["x"], row["y"], row["z"], row["yaw"] = x, y, z, math.radians(yaw_deg)
+        found.places = place
+        groups = found.groups[found.num_still_groups :]
+        _place_all(
+            self._local, self._local_normals, found.owner, place, found.points[found.num_still :],
+            found.normal[found.num_still :], groups, found.num_still,
+        )  # fmt: skip
+        for light, state in enumerate(world.lights.colour.tolist()):
+            for shown in range(3):
+                lamp = self._lamps[furniture.lamp_part(light, shown)]
+                is_lit = shown == state
+                found.colour[lamp] = furniture.LAMP_COLOURS[shown] if is_lit else furniture.HOUSING
+        is_braking = np.isin(self._rear_owner, np.nonzero(cars.brake > 0.05)[0])
+        found.colour[self._rear] = np.where(is_braking[:, None], BRAKE_GLOW, REARLAMP)
+        found.finish[self._rear] = np.where(is_braking | has_lamps_on, Finish.GLOWING, Finish.MATT)
+        found.finish[self._front] = Finish.GLOWING if has_lamps_on else Finish.MATT
+
+    def _lay_out(self, actors: tuple[tuple[int, str], ...]) -> None:
+        """Makes room for the triangles of actors, in their order."""
+        self._actors = actors
+        models = [model_of(kind) for _, kind in actors]
+        counts = [len(model) for model in models]
+        moving = joined([MeshBuilder().mesh(), *models])
+        owner = np.repeat(np.arange(len(models)), counts)
+        for row, (actor, _) in enumerate(actors):
+            is_paint = (owner == row) & (moving.part == Part.PAINT)
+            moving.colour[is_paint] = _paint(self._world.actors[actor].attributes)
+        moving.instance[:] = np.array([actor for actor, _ in actors], np.int32)[owner]
+        everything = joined([self._still, moving])
+        groups = np.zeros(len(models), GROUP)
+        ends = len(self._still) + np.cumsum(counts, dtype=np.int64)
+        groups["end"], groups["start"] = ends, ends - np.array(counts, np.int64)
+        self._local, self._local_normals = moving.points, moving.normals()
+        self._rear = len(self._still) + np.nonzero(moving.part == Part.REARLAMP)[0]
+        self._rear_owner = owner[moving.part == Part.REARLAMP]
+        self._front = len(self._still) + np.nonzero(moving.part == Part.HEADLAMP)[0]
+        self.triangles = Triangles(
+            everything.points, np.concatenate([self._still_normals, self._local_normals]),
+            everything.colour, everything.tag, everything.instance, everything.finish,
+            len(self._still), np.concatenate([self._still_groups, groups]),
+            len(self._still_groups), owner.astype(np.int64),
+            np.array([actor for actor, _ in actors], np.int64), np.zeros(len(models), PLACE),
+        )  # fmt: skip
+
+
+def _paint(attributes: dict[str, str]) -> list[float]:
+    """Returns the colour that an actor's attributes ask for; a grey where they are broken."""
+    try:
+        values = [int(value) for value in attributes.get("color", "").split(",")]
+    except ValueError:
+        values = []
+    chosen = values if len(values) == 3 else DEFAULT_PAINT
+    return [min(max(value, 0), 255) / 255.0 for value in chosen]
+
+
+@compiled(
+    void(
+        float32[:, :, ::1], float32[:, ::1], int64[::1], from_dtype(PLACE)[::1],
+        float32[:, :, ::1], float32[:, ::1], from_dtype(GROUP)[::1], int64,
+    )
+)  # fmt: skip
+def _place_all(
+    local: Any, local_normals: Any, owner: Any, places: Any, points: Any, normals: Any,
+    groups: Any, first: int,
+) -> None:  # fmt: skip
+    """Turns and moves models to their places, and fits the boxes of their groups.
+
+    Args:
+        local, local_normals: Corners and normals in the models' axes, shape (m, 3, 3) and (m, 3).
+        owner: Place of each triangle, shape (m,).
+        places: Rows of `PLACE`, shape (k,).
+        points, normals: Where the world's corners and normals go.
+        groups: Rows of `GROUP` of the places, shape (k,).
+        first: Number of the first of these triangles.
+    """
+    for k in range(len(places)):
+        place, group = places[k], groups[k]
+        cos, sin = math.cos(place.yaw), math.sin(place.yaw)
+        for d in range(3):
+            group.low[d], group.high[d] = math.inf, -math.inf
+        for i in range(group.start - first, group.end - first):
+            for c in range(3):
+                x, y = local[i, c, 0], local[i, c, 1]
+                points[i, c, 0] = place.x + x * cos - y * sin
+                points[i, c, 1] = place.y + x * sin + y * cos
+                points[i, c, 2] = place.z + local[i, c, 2]
+                for d in range(3):
+                    group.low[d] = min(group.low[d], points[i, c, d])
+                    group.high[d] = max(group.high[d], points[i, c, d])
+            x, y = local_normals[i, 0], local_normals[i, 1]
+            normals[i, 0] = x * cos - y * sin
+            normals[i, 1] = x * sin + y * cos
+            normals[i, 2] = local_normals[i, 2]

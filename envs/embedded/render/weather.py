@@ -1,0 +1,80 @@
+"""Light and air as CARLA's weather parameters ask for them."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+CLOUDINESS, PRECIPITATION, SUN_AZIMUTH, SUN_ALTITUDE = 0, 1, 4, 5
+FOG_DENSITY, FOG_DISTANCE, WETNESS = 6, 7, 9
+"""Places in the list of weather parameters."""
+
+DAY_ZENITH, DAY_HORIZON = (0.27, 0.50, 0.85), (0.76, 0.84, 0.92)
+CLOUD_ZENITH, CLOUD_HORIZON = (0.55, 0.58, 0.62), (0.74, 0.76, 0.78)
+NIGHT_ZENITH, NIGHT_HORIZON = (0.02, 0.03, 0.07), (0.05, 0.06, 0.11)
+DUSK_HORIZON = (0.93, 0.58, 0.34)
+CLEAR_HAZE_PER_M, FOG_PER_M, RAIN_PER_M = 0.0008, 0.05, 0.006
+"""Share of light that is lost on each metre: in clear air, the thickest fog, the heaviest rain."""
+
+Array = NDArray[np.float64]
+
+
+class Light(NamedTuple):
+    """What falls on surfaces and lies between them and the eye.
+
+    Attributes:
+        sun: Unit vector towards the sun, shape (3,).
+        direct, ambient: Light from the sun and from everywhere, red, green, blue, shape (3,).
+        zenith, horizon: Colours of the sky, shape (3,); haze has the horizon's.
+        haze: Share of light that is lost on each metre, the distance from which it is, and how wet
+            the roads are, shape (3,).
+    """
+
+    sun: Array
+    direct: Array
+    ambient: Array
+    zenith: Array
+    horizon: Array
+    haze: Array
+
+
+def is_dark(weather: Sequence[float]) -> bool:
+    """Returns whether vehicles drive with their lamps on."""
+    return weather[SUN_ALTITUDE] < 3.0
+
+
+def light_of(weather: Sequence[float]) -> Light:
+    """Returns the light of weather parameters in their order on the wire."""
+    altitude, azimuth = (math.radians(weather[i]) for i in (SUN_ALTITUDE, SUN_AZIMUTH))
+    sun = np.array(
+        [math.cos(altitude) * math.cos(azimuth), math.cos(altitude) * math.sin(azimuth),
+         math.sin(altitude)]
+    )  # fmt: skip
+    day = _smooth(weather[SUN_ALTITUDE], -6.0, 12.0)
+    low = 1.0 - _smooth(abs(weather[SUN_ALTITUDE]), 2.0, 20.0)
+    cloud = min(max(weather[CLOUDINESS] / 100.0, 0.0), 1.0)
+    rain = min(max(weather[PRECIPITATION] / 100.0, 0.0), 1.0)
+    zenith = _mix(NIGHT_ZENITH, _mix(DAY_ZENITH, CLOUD_ZENITH, cloud), day)
+    horizon = _mix(NIGHT_HORIZON, _mix(DAY_HORIZON, CLOUD_HORIZON, cloud), day)
+    horizon = _mix(horizon, DUSK_HORIZON, 0.7 * low * day * (1.0 - cloud))
+    shining = day * (1.0 - 0.8 * cloud) * _smooth(weather[SUN_ALTITUDE], -1.0, 15.0)
+    direct = 0.62 * shining * _mix((1.0, 0.97, 0.90), (1.0, 0.70, 0.42), low)
+    ambient = _mix((0.20, 0.21, 0.27), _mix((0.52, 0.55, 0.60), (0.66, 0.67, 0.69), cloud), day)
+    fog = min(max(weather[FOG_DENSITY] / 100.0, 0.0), 1.0)
+    lost = CLEAR_HAZE_PER_M + FOG_PER_M * fog**1.5 + RAIN_PER_M * rain
+    wet = min(max(weather[WETNESS] / 100.0, rain, 0.0), 1.0)
+    return Light(
+        sun, direct, ambient, zenith, horizon, np.array([lost, max(weather[FOG_DISTANCE], 0), wet])
+    )
+
+
+def _smooth(value: float, low: float, high: float) -> float:
+    """Returns 0 below `low`, 1 above `high`, and a smooth step between."""
+    x = min(max((value - low) / (high - low), 0.0), 1.0)
+    return x * x * (3.0 - 2.0 * x)
+
+
+def _mix(a: Sequence[float] | Array, b: Sequence[float] | Array, share: float) -> Array:
+    return np.asarray(a) * (1.0 - share) + np.asarray(b) * share

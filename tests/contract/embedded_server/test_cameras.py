@@ -1,0 +1,136 @@
+"""Cameras of the embedded server, through CARLA's own client."""
+
+import queue
+
+import numpy as np
+import pytest
+
+# Compiled here and kept on disk, so that no client waits for it.
+from dreamdrive.envs.embedded.render import eyes  # noqa: F401
+from support.server import call, listen, seen, spawn
+
+carla = pytest.importorskip("carla")
+
+SIZE = {"image_size_x": "96", "image_size_y": "64", "fov": "80"}
+PLACE = carla.Transform(carla.Location(x=-8.0, z=2.5), carla.Rotation(pitch=-10.0))
+KINDS = ("rgb", "depth", "semantic_segmentation", "instance_segmentation", "normals")
+
+
+def pixels(image):
+    """Returns red, green and blue, shape (H, W, 3)."""
+    rows = np.frombuffer(image.raw_data, np.uint8).reshape(image.height, image.width, 4)
+    return rows[:, :, 2::-1].astype(np.int64)
+
+
+@pytest.fixture
+def car(world):
+    made = spawn(world, 2)
+    world.tick()
+    return made
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_camera_sends_an_image_a_tick_from_where_it_is_attached(world, car, kind):
+    sensor, messages = listen(world, f"sensor.camera.{kind}", PLACE, car, **SIZE)
+    image = seen(world, messages)
+    assert (image.width, image.height) == (96, 64)
+    assert image.fov == pytest.approx(80.0)
+    assert len(image.raw_data) == 96 * 64 * 4
+    assert image.timestamp == pytest.approx(world.get_snapshot().timestamp.elapsed_seconds)
+    there = car.get_transform()
+    wanted = there.transform(carla.Location(x=-8.0, z=2.5))
+    for found in (image.transform, sensor.get_transform()):
+        assert found.location.distance(wanted) < 1e-3
+        assert found.rotation.pitch == pytest.approx(-10.0, abs=1e-4)
+        assert found.rotation.yaw == pytest.approx(there.rotation.yaw, abs=1e-3)
+    frame = world.tick()
+    assert messages.get(timeout=10.0).frame == frame
+    sensor.stop()
+
+
+def test_a_camera_on_a_spring_arm_looks_at_its_parent(world, car):
+    blueprint = world.get_blueprint_library().find("sensor.camera.instance_segmentation")
+    for name, value in SIZE.items():
+        blueprint.set_attribute(name, value)
+    place = carla.Transform(carla.Location(x=4.0, y=-6.0, z=3.0))
+    sensor = world.spawn_actor(blueprint, place, car, carla.AttachmentType.SpringArmGhost)
+    messages = queue.Queue()
+    sensor.listen(messages.put)
+    _, low, high = np.moveaxis(pixels(seen(world, messages)), -1, 0)
+    assert (low + 256 * high)[32, 48] == car.id
+    sensor.stop()
+
+
+def test_depth_tag_and_instance_of_a_car_ahead_agree(world, car):
+    ahead = car.get_transform()
+    ahead.location += 20.0 * ahead.get_forward_vector() + carla.Location(z=0.3)
+    bus = world.get_blueprint_library().find("vehicle.mitsubishi.fusorosa")
+    other = world.try_spawn_actor(bus, ahead)
+    assert other is not None
+    place = carla.Transform(carla.Location(x=3.0, z=1.5))
+    found = {}
+    for kind in ("depth", "semantic_segmentation", "instance_segmentation"):
+        sensor, messages = listen(world, f"sensor.camera.{kind}", place, car, **SIZE)
+        found[kind] = pixels(seen(world, messages))
+        sensor.stop()
+    red, green, blue = found["depth"][32, 48]
+    distance = 20.0 - 3.0 - other.bounding_box.extent.x
+    metres = 1000.0 * (red + 256 * green + 65536 * blue) / (2**24 - 1)
+    assert metres == pytest.approx(distance, abs=0.03)
+    tag, low, high = found["instance_segmentation"][32, 48]
+    assert (tag, low + 256 * high) == (16, other.id)
+    is_bus = found["semantic_segmentation"][:, :, 0] == 16
+    np.testing.assert_array_equal(is_bus, found["instance_segmentation"][:, :, 0] == 16)
+    assert is_bus[32, 48]
+    assert 11 in found["semantic_segmentation"][:, :, 0]
+    assert 1 in found["semantic_segmentation"][:, :, 0]
+
+
+def test_the_clients_converters_read_the_images(world, car):
+    sensor, messages = listen(world, "sensor.camera.depth", PLACE, car, **SIZE)
+    image = seen(world, messages)
+    image.convert(carla.ColorConverter.LogarithmicDepth)
+    grey = pixels(image)[:, :, 0]
+    assert grey[2, 48] > grey[60, 48]
+    sensor.stop()
+
+
+def test_night_is_darker_than_noon(world, car):
+    sensor, messages = listen(world, "sensor.camera.rgb", PLACE, car, **SIZE)
+    noon = pixels(seen(world, messages)).mean()
+    before = world.get_weather()
+    world.set_weather(carla.WeatherParameters(sun_altitude_angle=-80.0))
+    night = pixels(seen(world, messages)).mean()
+    world.set_weather(before)
+    assert night < 0.4 * noon
+    assert pixels(seen(world, messages)).mean() == pytest.approx(noon, rel=0.05)
+    sensor.stop()
+
+
+def test_a_weather_that_cannot_be_changes_nothing(world, server):
+    before = world.get_weather()
+    for broken in ([1.0, 2.0], [float("nan")] * 14):
+        answer = call(server, "set_weather_parameters", broken)
+        assert answer[3][0][0] is True
+    assert world.get_weather() == before
+
+
+def test_sensor_tick_lets_some_frames_out(world, car):
+    every = listen(world, "sensor.camera.depth", PLACE, car, **SIZE)
+    fourth = listen(world, "sensor.camera.depth", PLACE, car, sensor_tick="0.2", **SIZE)
+    seen(world, fourth[1])
+    seen(world, every[1])
+    while not fourth[1].empty():
+        fourth[1].get()
+    frames = [world.tick() for _ in range(12)]
+    while every[1].get(timeout=10.0).frame < frames[-1]:
+        pass
+    got = [fourth[1].get(timeout=10.0).frame for _ in range(3)]
+    assert got == [frame for frame in frames if frame % 4 == 0]
+    every[0].stop()
+    fourth[0].stop()
+
+
+def test_a_camera_that_cannot_be_is_refused(world, car):
+    with pytest.raises(RuntimeError, match="image_size_x must lie within"):
+        listen(world, "sensor.camera.rgb", PLACE, car, image_size_x="0")

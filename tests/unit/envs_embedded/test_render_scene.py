@@ -1,0 +1,282 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from dreamdrive.envs.embedded.render.appearance import read_appearance
+from dreamdrive.envs.embedded.render.furniture import LAMP_COLOURS
+from dreamdrive.envs.embedded.render.mesh import Finish, Tag
+from dreamdrive.envs.embedded.render.models import model_of
+from dreamdrive.envs.embedded.render.raster import Image
+from dreamdrive.envs.embedded.render.scene import Scene
+from dreamdrive.envs.embedded.render.still import still_of
+from dreamdrive.envs.embedded.render.streets import KERB_M, LAND_M, MARK_M
+from dreamdrive.envs.embedded.render.view import Lens, Pose
+from dreamdrive.envs.embedded.simulator import Simulator
+from dreamdrive.envs.embedded.towns import available_towns, build_town, load_town
+from dreamdrive.envs.embedded.world import World
+from dreamdrive.errors import MapError
+
+CAR = "vehicle.lincoln.mkz_2020"
+TOWN = load_town("Dream01")
+ALL_TOWNS = available_towns()
+LENS = Lens(128, 96, 90.0)
+
+
+def behind(world, actor, back=9.0):
+    """Returns a pose behind and above an actor, which looks at it."""
+    x, y, _, yaw = world.place(actor)
+    heading = np.radians(yaw)
+    return Pose(x - back * np.cos(heading), y - back * np.sin(heading), 2.0, -5.0, yaw, 0.0)
+
+
+def seen(image, name):
+    value = getattr(image.triangles, name)[image.triangle]
+    return np.where(image.triangle >= 0, value, -99)
+
+
+def ground_tag(scene, x, y):
+    image = Image(scene.triangles, Pose(x, y, 30.0, -90.0, 0.0, 0.0), Lens(1, 1, 1.0))
+    return int(seen(image, "tag")[0, 0]), 30.0 - float(image.depth()[0, 0])
+
+
+@pytest.mark.parametrize("name", ALL_TOWNS)
+def test_lanes_are_road_from_above_and_spawn_points_stand_on_them(name):
+    town = load_town(name)
+    scene = Scene(World(town))
+    for x, y, z, _ in town.spawn_points[::7]:
+        assert ground_tag(scene, x, y) == (Tag.ROAD, pytest.approx(z - 0.3, abs=1e-4))
+    for x, y, half_length, half_width, yaw in town.static_boxes[::9]:
+        tag, height = ground_tag(scene, x, y)
+        assert (tag, height) == (Tag.BUILDING, pytest.approx(8.05, abs=1e-3))
+        out = np.array([np.cos(yaw), np.sin(yaw)]) * (half_length + 0.1)
+        assert ground_tag(scene, x + out[0], y + out[1])[0] != Tag.BUILDING
+        aside = np.array([-np.sin(yaw), np.cos(yaw)]) * (half_width - 0.1)
+        assert ground_tag(scene, x + aside[0], y + aside[1])[0] == Tag.BUILDING
+
+
+def test_beside_the_road_are_a_line_a_raised_sidewalk_and_land():
+    carla = pytest.importorskip("carla")
+    scene = Scene(World(TOWN))
+    point = carla.Map(TOWN.name, TOWN.xodr).get_waypoint(
+        carla.Location(*TOWN.spawn_points[0][:3]), lane_type=carla.LaneType.Driving
+    )
+    while point.get_right_lane() and point.get_right_lane().lane_type == carla.LaneType.Driving:
+        point = point.get_right_lane()
+    at, right = point.transform.location, point.transform.get_right_vector()
+    for aside, tag, height in (
+        (0.0, Tag.ROAD, 0.0), (1.75, Tag.ROAD_LINE, MARK_M), (2.6, Tag.SIDEWALK, KERB_M),
+        (4.0, Tag.TERRAIN, LAND_M),
+    ):  # fmt: skip
+        found = ground_tag(scene, at.x + aside * right.x, at.y + aside * right.y)
+        assert found == (tag, pytest.approx(height, abs=1e-4))
+
+
+def test_before_a_light_are_a_stop_line_and_a_crossing():
+    scene = Scene(World(TOWN))
+    line = TOWN.lights[0].lines[0]
+    heading = np.radians(line.yaw_deg)
+    ahead, right = (np.cos(heading), np.sin(heading)), (-np.sin(heading), np.cos(heading))
+    assert ground_tag(scene, line.x, line.y)[0] == Tag.ROAD_LINE
+    bars = [
+        ground_tag(scene, line.x + 2.0 * ahead[0] + d * right[0],
+                   line.y + 2.0 * ahead[1] + d * right[1])[0]
+        for d in np.linspace(-1.4, 1.4, 29)
+    ]  # fmt: skip
+    assert set(bars) == {Tag.ROAD, Tag.ROAD_LINE}
+    assert 3 <= np.count_nonzero(np.diff(bars)) <= 6
+
+
+def test_a_vehicle_is_seen_where_it_is_with_its_tag_number_and_paint():
+    world = World(TOWN)
+    car = world.spawn(CAR, {"color": "200,10,20"}, *TOWN.spawn_points[2]).id
+    scene = Scene(world)
+    image = Image(scene.triangles, behind(world, car), LENS)
+    is_car = seen(image, "instance") == car
+    assert 200 < is_car.sum() < 3000
+    assert set(seen(image, "tag")[is_car]) == {Tag.CAR}
+    columns = np.nonzero(is_car)[1]
+    assert columns.mean() == pytest.approx(63.5, abs=0.6)
+    back = 9.0 - world.actors[car].extent[0]
+    assert np.median(image.depth()[is_car]) == pytest.approx(back, abs=0.6)
+    painted = scene.triangles.colour[image.triangle[is_car]]
+    assert (np.abs(painted - np.array([200, 10, 20]) / 255.0) < 1e-6).all(1).any()
+    world.vehicles.throttle[0] = 1.0
+    for _ in range(40):
+        world.tick(0.05)
+    moved = Image(scene.triangles, behind(world, car), LENS)
+    assert not np.array_equal(seen(moved, "instance") == car, is_car)
+    scene.update()
+    moved = Image(scene.triangles, behind(world, car), LENS)
+    assert (seen(moved, "instance") == car).sum() == pytest.approx(is_car.sum(), rel=0.1)
+
+
+def test_who_comes_and_goes_appears_and_disappears():
+    world = World(TOWN)
+    scene = Scene(world)
+    still = len(scene.triangles.points)
+    x, y, z, yaw = TOWN.spawn_points[2]
+    ids = [
+        world.spawn(CAR, {}, x, y, z, yaw).id,
+        world.spawn("walker.pedestrian.0003", {}, x + 5, y, 1.0, 0.0).id,
+        world.spawn("static.prop.trafficcone01", {}, x, y + 6, 0.0, 0.0).id,
+    ]
+    scene.update()
+    added = scene.triangles.instance[still:]
+    assert set(added) == set(ids)
+    tags = [set(scene.triangles.tag[still:][added == actor]) for actor in ids]
+    assert tags == [{Tag.CAR}, {Tag.PEDESTRIAN}, {Tag.DYNAMIC}]
+    world.destroy(ids[0])
+    scene.update()
+    assert set(scene.triangles.instance[still:]) == set(ids[1:])
+    assert scene.triangles.groups["end"][-1] == len(scene.triangles.points)
+
+
+def test_a_town_is_built_once_and_its_signals_are_the_actors_of_each_world():
+    first, second = World(TOWN), World(TOWN, first_id=500)
+    scenes = [Scene(first), Scene(second)]
+    assert still_of(TOWN) is still_of(TOWN)
+    for world, scene in zip((first, second), scenes, strict=True):
+        is_head = np.isin(scene.triangles.tag, (Tag.TRAFFIC_LIGHT, Tag.TRAFFIC_SIGN))
+        signals = {*world.light_ids, *world.sign_ids}
+        assert set(scene.triangles.instance[is_head].tolist()) == signals
+        assert min(signals) > 0
+    first.lights.set_colour(0, 1)
+    before = scenes[1].triangles.colour.copy()
+    scenes[0].update()
+    np.testing.assert_array_equal(scenes[1].triangles.colour, before)
+
+
+def test_lamps_show_the_state_of_their_light_and_no_other():
+    world = World(TOWN)
+    scene = Scene(world)
+    t = scene.triangles
+    for state in (0, 1, 2):
+        world.lights.set_colour(0, state)
+        scene.update()
+        mine = (t.instance == world.light_ids[0]) & (t.finish == Finish.GLOWING)
+        shown = {tuple(np.round(row, 3)) for row in t.colour[mine].tolist()}
+        for other, colour in LAMP_COLOURS.items():
+            assert (colour in shown) == (other == state)
+
+
+@pytest.mark.parametrize("name", ALL_TOWNS)
+def test_who_waits_at_a_light_sees_its_lamp(name):
+    town = load_town(name)
+    world = World(town)
+    scene = Scene(world)
+    lens = Lens(512, 288, 100.0)
+    for light, actor in zip(town.lights, world.light_ids, strict=True):
+        for line in light.lines:
+            image = Image(scene.triangles, Pose(line.x, line.y, 1.5, 0, line.yaw_deg, 0), lens)
+            is_lamp = (seen(image, "instance") == actor) & (seen(image, "finish") == Finish.GLOWING)
+            assert is_lamp.any(), (light.id, line)
+
+
+def test_rear_lamps_glow_when_a_vehicle_brakes_or_drives_in_the_dark():
+    world = World(TOWN)
+    world.spawn(CAR, {}, *TOWN.spawn_points[2])
+    scene = Scene(world)
+    glowing = [(scene.triangles.finish == Finish.GLOWING).sum()]
+    world.vehicles.brake[0] = 1.0
+    scene.update()
+    glowing.append((scene.triangles.finish == Finish.GLOWING).sum())
+    scene.update(has_lamps_on=True)
+    glowing.append((scene.triangles.finish == Finish.GLOWING).sum())
+    assert glowing[0] < glowing[1] < glowing[2]
+
+
+@pytest.mark.parametrize(
+    "kind", [CAR, "vehicle.mitsubishi.fusorosa", "vehicle.mercedes.sprinter", "vehicle.audi.a2"]
+)
+def test_a_model_fills_the_box_of_its_actor(kind):
+    world = World(TOWN)
+    extent = world.spawn(kind, {}, *TOWN.spawn_points[2]).extent
+    points = model_of(kind).points.reshape(-1, 3)
+    np.testing.assert_allclose(points.max(0), (extent[0], extent[1], 2 * extent[2]), atol=0.03)
+    np.testing.assert_allclose(points.min(0), (-extent[0], -extent[1], 0.0), atol=0.03)
+
+
+def test_a_map_of_others_with_heights_double_lines_and_poles():
+    xodr = """<OpenDRIVE><road id="1" length="60" junction="-1"><planView>
+    <geometry s="0" x="0" y="0" hdg="0" length="60"><line/></geometry></planView>
+    <elevationProfile><elevation s="0" a="10" b="0" c="0" d="0"/></elevationProfile>
+    <lanes><laneSection s="0"><center><lane id="0" type="none">
+    <roadMark sOffset="0" type="solid solid" color="yellow" width="0.1"/></lane></center>
+    <right><lane id="-1" type="driving"><width sOffset="0" a="4" b="0" c="0" d="0"/></lane>
+    </right></laneSection></lanes><objects><object type="pole" s="30" t="-8" radius="0.2"
+    height="5"/><object type="crosswalk" s="50" t="-2" hdg="1.5707963"><outline>
+    <cornerLocal u="-2" v="1"/><cornerLocal u="2" v="1"/><cornerLocal u="2" v="-1"/>
+    <cornerLocal u="-2" v="-1"/><cornerLocal u="-2" v="1"/></outline></object></objects></road>
+    </OpenDRIVE>"""
+    scene = Scene(World(build_town("there", xodr)))
+    assert ground_tag(scene, 20.0, 2.0) == (Tag.ROAD, pytest.approx(10.0, abs=1e-4))
+    assert ground_tag(scene, 20.0, 0.1)[0] == Tag.ROAD_LINE
+    assert ground_tag(scene, 20.0, 30.0) == (Tag.TERRAIN, pytest.approx(10.0 + LAND_M, abs=1e-4))
+    # Four bars of half a metre over the four metres of the lane, two metres long.
+    bars = [ground_tag(scene, 50.0, y)[0] for y in (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5)]
+    assert bars == [Tag.ROAD_LINE, Tag.ROAD] * 3 + [Tag.ROAD_LINE]
+    along = [ground_tag(scene, x, 1.5)[0] for x in (48.9, 49.1, 50.9, 51.1)]
+    assert along == [Tag.ROAD, Tag.ROAD_LINE, Tag.ROAD_LINE, Tag.ROAD]
+    assert ground_tag(scene, 30.0, 8.0) == (Tag.POLE, pytest.approx(15.0, abs=1e-4))
+
+
+def test_the_same_world_sends_the_same_bytes():
+    kinds = ("sensor.camera.rgb", "sensor.lidar.ray_cast", "sensor.other.radar")
+    sent = []
+    for _ in range(2):
+        simulator = Simulator(TOWN, synchronous=True)
+        world = simulator.world
+        car = world.spawn(CAR, {}, *TOWN.spawn_points[2]).id
+        world.vehicles.throttle[0], world.vehicles.steer[0] = 0.8, 0.1
+        size = {"image_size_x": "64", "image_size_y": "48"}
+        sensors = [world.spawn(kind, size, 2.6, 0.0, 1.5, 0.0, car).id for kind in kinds]
+        for _ in range(5):
+            simulator.tick()
+            sent.append([simulator.sensed(sensor) for sensor in sensors])
+    assert sent[:5] == sent[5:]
+    assert sent[0] != sent[4]
+
+
+def test_another_map_is_seen_by_its_own_sensors():
+    simulator, kind = Simulator(TOWN, synchronous=True), "sensor.camera.depth"
+    size = {"image_size_x": "64", "image_size_y": "48"}
+    sent = []
+    for town in (TOWN, load_town("Dream02"), TOWN):
+        simulator.open(World(town))
+        camera = simulator.world.spawn(kind, size, 60.0, -60.0, 80.0, 0.0, tilt=(-90.0, 0.0)).id
+        simulator.tick()
+        (message,) = simulator.sensed(camera)
+        sent.append(message[48:])
+    assert sent[0] == sent[2] != sent[1]
+
+
+def test_a_road_mark_with_a_word_for_a_number_is_said():
+    with pytest.raises(MapError, match="<roadMark> has width='broad'"):
+        read_appearance(
+            '<OpenDRIVE><road id="1"><lanes><laneSection><center><lane id="0">'
+            '<roadMark width="broad"/></lane></center></laneSection></lanes></road></OpenDRIVE>'
+        )
+
+
+def test_a_world_without_such_sensors_does_not_load_what_they_need():
+    code = """
+import sys
+from dreamdrive.envs.embedded.simulator import Simulator
+from dreamdrive.envs.embedded.server import Server
+from dreamdrive.envs.embedded.towns import load_town
+simulator = Simulator(load_town("Dream01"), synchronous=True)
+car = simulator.world.spawn("vehicle.audi.tt", {}, *simulator.world.town.spawn_points[0]).id
+imu = simulator.world.spawn("sensor.other.imu", {}, 0.0, 0.0, 0.0, 0.0, car).id
+simulator.tick()
+assert len(simulator.sensed(imu)) == 1
+heavy = [n for n in sys.modules if n.startswith("dreamdrive.envs.embedded.render.")]
+print(sorted(n.rsplit(".", 1)[1] for n in heavy))
+camera = simulator.world.spawn("sensor.camera.depth", {}, 0.0, 0.0, 2.0, 0.0, car).id
+print(len(simulator.sensed(camera)), "dreamdrive.envs.embedded.render.scene" in sys.modules)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=200
+    )
+    assert done.stdout.splitlines() == ["['attributes', 'view']", "1 True"]
