@@ -73,8 +73,8 @@ def start_rows(config: BenchConfig, cores: int) -> list[Row]:
     other = next(town for town in available_towns() if town != config.town)
     started, loaded = [], []
     for _ in range(1 + config.repeats):
+        began = time.perf_counter()
         with ServerSupervisor(config.town) as server, ExitStack() as stack:
-            began = time.perf_counter()
             session = Session(SessionConfig(port=server.ensure_ready()))
             stack.callback(session.close)
             session.tick()

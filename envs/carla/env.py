@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from dreamdrive.driving.actions import DECISION_DT_S, PHYSICS_DT_S, checked_action
 from dreamdrive.driving.causes import is_collision
 from dreamdrive.driving.rewards import REWARDS, StepFacts
-from dreamdrive.envs.carla.bev import Overlay
 from dreamdrive.envs.carla.client import carla, to_carla_transform
 from dreamdrive.envs.carla.comfort import (
     ComfortMeter,
@@ -25,14 +24,14 @@ from dreamdrive.envs.carla.deadlock import DeadlockBreaker
 from dreamdrive.envs.carla.episode import DecisionOutcome, Drive, EpisodeRules
 from dreamdrive.envs.carla.events import ContactLog
 from dreamdrive.envs.carla.expert import Expert
+from dreamdrive.envs.carla.observer import Observer
 from dreamdrive.envs.carla.routes import Route, random_route
-from dreamdrive.envs.carla.scene import VEHICLE, WALKER, Scene, SceneReader
+from dreamdrive.envs.carla.scene import Scene, SceneReader
 from dreamdrive.envs.carla.session import Session, SessionConfig
 from dreamdrive.envs.carla.supervisor import ServerSupervisor, SupervisorConfig
-from dreamdrive.envs.carla.town_map import GREEN, RED, TownMap
-from dreamdrive.envs.carla.tracker import ego_state
+from dreamdrive.envs.carla.town_map import TownMap
 from dreamdrive.envs.carla.traffic import Walkers, deadlock_breaker, set_weather, spawn_vehicles
-from dreamdrive.envs.spaces import driving_action_space, driving_observation_space
+from dreamdrive.envs.spaces import driving_action_space
 from dreamdrive.errors import ConfigError, ServerError
 from dreamdrive.seeding import numpy_generator
 
@@ -60,6 +59,10 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
     frame would not tell. `state` is `float32 (14,)`, listed in
     `dreamdrive.driving.state.STATE_FIELDS`.
 
+    With `observation="camera"`, `image` is what a front camera sees, RGB, `uint8 (height, width,
+    3)`, 1.5 m before the ego's middle and 2.4 m above it, 90 degrees wide, at the observation's own
+    tick. With `"both"` it stands beside the bird's-eye view as `camera`. The server must render.
+
     ## Rewards
     One of `dreamdrive.driving.rewards.REWARDS`; `route_completion` by default.
 
@@ -83,6 +86,8 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
         port: Its RPC port; None starts an embedded server, which `close` stops.
         town: Town that is opened.
         reward: Name of the reward.
+        observation: `bev`, `camera` or `both`.
+        camera_size: Width and height of the camera's picture in pixels.
         num_vehicles: Traffic Manager vehicles around the route.
         num_walkers: Walkers beside and across the route.
         route_length_m: Bounds of a random route's length.
@@ -111,6 +116,8 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
         port: int | None = None,
         town: str = "Dream01",
         reward: str = "route_completion",
+        observation: str = "bev",
+        camera_size: tuple[int, int] = (64, 64),
         num_vehicles: int = 8,
         num_walkers: int = 0,
         route_length_m: tuple[float, float] = (150.0, 400.0),
@@ -129,8 +136,11 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
             raise ConfigError(f"There is no render mode {render_mode!r}", do="Use 'rgb_array'.")
         if num_vehicles < 0 or num_walkers < 0 or max_steps < 1:
             raise ConfigError("Counts of vehicles, walkers and steps cannot be negative")
+        if supervisor is None and observation != "bev":
+            supervisor = SupervisorConfig.with_sensors()
         self.render_mode = render_mode
-        self.observation_space = driving_observation_space()
+        self._observer = Observer(observation, camera_size)
+        self.observation_space = self._observer.space()
         self.action_space = driving_action_space()
         self.route: Route | None = None
         self.drive: Drive | None = None
@@ -158,11 +168,8 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
         self._deadlocks = DeadlockBreaker([], lambda *_: None)
         self._expert = Expert()
         self._comfort = ComfortMeter()
-        self._past: list[dict[int, NDArray[np.float64]]] = []
         self._last_steer = 0.0
         self._is_over = True
-        self._image: NDArray[np.uint8] | None = None
-        self._last_observation: dict[str, NDArray[Any]] = {}
         try:
             self._connection.ensure()
         except BaseException:
@@ -207,7 +214,7 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
         for attempt in range(1, RESET_ATTEMPTS + 1):
             try:
                 self._connection.ensure()
-                self._begin(episode_seed, options)
+                picture = self._begin(episode_seed, options)
                 break
             except ServerError:
                 self._connection.lose()
@@ -215,9 +222,10 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
                     raise
         assert self.drive is not None
         self._is_over = False
-        return self._observe(), self._info((), "", 0.0, {}, None)
+        return self._observe(picture), self._info((), "", 0.0, {}, None)
 
-    def _begin(self, seed: int, options: dict[str, Any]) -> None:
+    def _begin(self, seed: int, options: dict[str, Any]) -> NDArray[np.uint8] | None:
+        """Sets an episode up and returns the camera's first picture of it."""
         self.session.destroy_all()
         route: Route | None = options.get("route")
         town = options.get("town") or (route.town if route else self._town)
@@ -225,10 +233,14 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
         session = self.session
         self.route = route or random_route(session.map, seed, length_m=self._route_length_m)
         rng = numpy_generator(seed, "start")
+        self._ego = self._spawn_ego(self.route)
+        # The only time that passes before the episode, and a number of ticks that nobody can know:
+        # the ego stands, nothing else is there, and the lights begin anew.
+        self._observer.begin(session, self._ego)
         session.world.reset_all_traffic_lights()
         set_weather(session, seed)
+        self._push_off(self.route, float(rng.uniform(*self._start_speed_mps)))
         contacts = ContactLog()
-        self._ego = self._spawn_ego(self.route, float(rng.uniform(*self._start_speed_mps)))
         sensor = session.spawn(
             session.world.get_blueprint_library().find("sensor.other.collision"),
             carla.Transform(),
@@ -254,22 +266,23 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
         self._expert.reset()
         self._comfort = ComfortMeter()
         self._comfort.update(self.scene.ego)
-        self._past = []
         self._last_steer = 0.0
+        return self._observer.photograph(snapshot.frame)
 
-    def _spawn_ego(self, route: Route, speed_mps: float) -> Any:
+    def _spawn_ego(self, route: Route) -> Any:
         blueprint = self.session.world.get_blueprint_library().find(EGO_BLUEPRINT)
         blueprint.set_attribute("role_name", "hero")
         x, y = route.xy[0]
         yaw = float(route.yaw[0])
-        ego = self.session.spawn(
-            blueprint, to_carla_transform(x, y, yaw, float(route.z[0]) + EGO_HEIGHT_M)
-        )
+        place = to_carla_transform(x, y, yaw, float(route.z[0]) + EGO_HEIGHT_M)
+        return self.session.spawn(blueprint, place)
+
+    def _push_off(self, route: Route, speed_mps: float) -> None:
         if speed_mps > 0.0:
-            ego.set_target_velocity(
+            yaw = float(route.yaw[0])
+            self._ego.set_target_velocity(
                 carla.Vector3D(speed_mps * np.cos(yaw), -speed_mps * np.sin(yaw), 0.0)
             )
-        return ego
 
     def step(
         self, action: NDArray[np.float32]
@@ -285,10 +298,11 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
         steer, acceleration = (float(value) for value in checked_action(action))
         try:
             scene = self._advance(steer, acceleration)
+            picture = self._observer.photograph(scene.frame)
         except ServerError as error:
             return self._sim_error(error)
         before, self.scene = self.scene, scene
-        self._remember(before)
+        self._observer.remember(before)
         outcome = self.drive.advance(scene)
         signals = self._comfort.update(scene.ego)
         limit = self._speed_limit()
@@ -298,7 +312,7 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
         cost = self._cost(outcome, comfort_cost(signals), limit)
         self._is_over = outcome.terminated or outcome.truncated
         info = self._info(outcome.events, outcome.cause, outcome.progress_m, cost, None)
-        return self._observe(), float(reward), outcome.terminated, outcome.truncated, info
+        return self._observe(picture), float(reward), outcome.terminated, outcome.truncated, info
 
     def _advance(self, steer: float, acceleration: float) -> Scene:
         """Applies one action for a decision and returns what follows."""
@@ -325,11 +339,10 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
         self, error: ServerError
     ) -> tuple[dict[str, NDArray[Any]], float, bool, bool, dict[str, Any]]:
         """Ends the episode without blame; the next reset gets a fresh server where it can."""
-        observation = self._last_observation
         self._is_over = True
         self._connection.lose()
         info = self._info((), "sim_error", 0.0, {}, str(error))
-        return observation, 0.0, False, True, info
+        return self._observer.last, 0.0, False, True, info
 
     def _speed_limit(self) -> float:
         limit = self._ego.get_speed_limit() / KMH_PER_MPS
@@ -370,37 +383,11 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
             "comfort": comfort,
         }
 
-    def _remember(self, scene: Scene) -> None:
-        """Keeps where the vehicles were at the two decisions before."""
-        past = {
-            int(i): box
-            for i, kind, box in zip(scene.ids, scene.kinds, scene.boxes, strict=True)
-            if kind == VEHICLE
-        }
-        self._past = [*self._past[-1:], past]
-
-    def _observe(self) -> dict[str, NDArray[Any]]:
+    def _observe(self, picture: NDArray[np.uint8] | None) -> dict[str, NDArray[Any]]:
         assert self.scene is not None
         assert self.drive is not None
-        assert self.route is not None
-        scene, position, town = self.scene, self.drive.position, self.town_map
-        ego = scene.ego
-        state = ego_state(ego, position, self.route, self._speed_limit())
-        lines, states = town.light_lines.boxes, town.light_states()
-        past = [box for boxes in self._past for box in boxes.values()]
-        overlay = Overlay(
-            ego=ego.box,
-            vehicles=scene.boxes_of(VEHICLE),
-            vehicles_past=np.array(past).reshape(-1, 5),
-            walkers=scene.boxes_of(WALKER),
-            red_lines=lines[states == RED],
-            green_lines=lines[states == GREEN],
-            stop_signs=town.sign_lines[self.drive.binding_signs],
-            route_xy=self.drive.tracker.ahead(position),
-        )
-        self._image = town.view.draw(ego.x, ego.y, ego.yaw_rad, overlay)
-        self._last_observation = {"image": self._image, "state": state.vector()}
-        return self._last_observation
+        limit = self._speed_limit()
+        return self._observer.observe(self.scene, self.drive, self.town_map, limit, picture)
 
     def _info(
         self,
@@ -433,7 +420,7 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
     @property
     def observation(self) -> dict[str, NDArray[Any]]:
         """The observation of the present scene, as `reset` or `step` returned it last."""
-        return self._last_observation
+        return self._observer.last
 
     def expert_action(self) -> NDArray[np.float32]:
         """Returns the rule-based expert's action for the present scene, shape (2,)."""
@@ -460,10 +447,10 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
         return self.scene
 
     def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
-        """Returns the bird's-eye view, eight times enlarged, shape (512, 512, 3)."""
-        if self.render_mode is None or self._image is None:
+        """Returns the observation's `image`, eight times enlarged: (512, 512, 3) by default."""
+        if self.render_mode is None or not self._observer.last:
             return None
-        return self._image.repeat(RENDER_SCALE, axis=0).repeat(RENDER_SCALE, axis=1)
+        return self._observer.last["image"].repeat(RENDER_SCALE, 0).repeat(RENDER_SCALE, 1)
 
     def close(self) -> None:
         """Leaves the server clean, and stops it if it is the environment's own."""

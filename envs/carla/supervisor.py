@@ -51,6 +51,14 @@ class SupervisorConfig:
     stop_deadline_s: float = 3.0
     start_attempts: int = 3
 
+    @classmethod
+    def with_sensors(cls) -> Self:
+        """Returns how an embedded server is started that can draw from its first tick on.
+
+        On a new machine it compiles for longer than a tick may take.
+        """
+        return cls(command=(*cls().command, "--sensors"))
+
 
 class ServerSupervisor:
     """One server process on leased ports; a context manager that leaves nothing behind.

@@ -120,9 +120,12 @@ def test_the_server_is_measured_beside_one_that_only_answers():
 
 def test_a_start_and_a_loaded_town_may_take_so_long():
     pytest.importorskip("carla")
-    rows = bench_server.start_rows(TINY, 2)
+    # In a process of its own: loading a world restarts every Traffic Manager of the process, and
+    # crashes where one has lost its server.
+    rows = subject._apart("server-start", TINY)
     assert holds_numbers(rows)
     assert [(r.unit, r.floor, r.is_ceiling) for r in rows] == [("s", 1.5, True), ("s", 1.0, True)]
+    assert rows[0].value > 0.1, "no interpreter starts sooner"
 
 
 def test_a_crowd_is_on_the_move_in_the_measured_world():
