@@ -7,8 +7,15 @@ from pathlib import Path
 from dreamdrive.envs.embedded.towns import TEST_TOWNS
 from dreamdrive.errors import ConfigError
 from dreamdrive.experiments.drive_pool import DrivePool
-from dreamdrive.experiments.drives import DriveResult, drive_path, load_drive, save_drive
+from dreamdrive.experiments.drives import (
+    DriveResult,
+    drive_path,
+    load_drive,
+    log_path,
+    save_drive,
+)
 from dreamdrive.experiments.driving import Conditions, DriveJob, DriverSettings, route_name
+from dreamdrive.experiments.log_writer import finish_log
 from dreamdrive.experiments.policies import NamedPolicy, fingerprint, parse_policy
 from dreamdrive.experiments.run import RunLog, begin_run, console
 from dreamdrive.experiments.scores import score
@@ -76,7 +83,8 @@ class EvaluateConfig:
 def evaluate(config: EvaluateConfig) -> Path:
     """Drives what has not been driven yet and returns the folder of the evaluation.
 
-    It holds `drives/POLICY/ROUTE-SEED.json`, `videos/` and `summary.json`. An evaluation that was
+    It holds `drives/POLICY/ROUTE-SEED.json` with an event log `.jsonl` beside each, `videos/` and
+    `summary.json`. An evaluation that was
     interrupted goes on where it was; drives of a policy whose files have changed are made again.
 
     Raises:
@@ -102,10 +110,13 @@ def evaluate(config: EvaluateConfig) -> Path:
     begin_run(config.out, config)
     for leftover in (config.out / "videos").rglob(".*.tmp.mp4"):
         leftover.unlink(missing_ok=True)
+    for leftover in (config.out / "drives").rglob(".*.jsonl.part"):
+        leftover.unlink(missing_ok=True)
     with RunLog(config.out, "evaluate", len(jobs), "drive") as log:
         done = len(standing)
         workers = config.workers if config.port is None else min(1, config.workers)
         for result in DrivePool(settings, workers).drive(missing):
+            finish_log(log_path(config.out, result.policy, result.route, result.seed), result)
             save_drive(config.out, result)
             done += 1
             log(done, {"score": score(result).driving_score, "completion": result.completion_pct})
@@ -134,6 +145,7 @@ def plan(config: EvaluateConfig) -> list[DriveJob]:
                         DriveJob(
                             policy=named, fingerprint=prints[named], town=town, index=index,
                             seed=seed, route=route, video=video if films < config.videos else None,
+                            log=log_path(config.out, named.name, route, seed),
                         )
                     )  # fmt: skip
                 films += 1
