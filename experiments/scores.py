@@ -12,20 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dreamdrive.experiments.drives import DriveResult
+from dreamdrive.experiments.scorers.leaderboard_2_1 import COEFFICIENTS, sum_penalty
 
 SCORER = "leaderboard-2.1"
 """Name and version of the driving score, which stands beside every number made with it."""
 
-COEFFICIENTS: dict[str, float] = {
-    "collision_walker": 1.00,
-    "collision_vehicle": 0.70,
-    "collision_static": 0.60,
-    "red_light": 0.40,
-    "stop_sign": 0.25,
-    "scenario_timeout": 0.40,
-    "yield_emergency": 0.40,
-}
-MIN_SPEED_COEFFICIENT = 0.40
 UNSEEN_EVENTS = float(-np.log(0.025))
 """With this mean or more, no event at all is seen in at most 2.5 % of all cases."""
 
@@ -38,36 +29,11 @@ class Score:
     penalty: float
 
 
-def leaderboard_2_1(
-    completion_pct: float,
-    counts: Mapping[str, int],
-    *,
-    outside_pct: float = 0.0,
-    min_speed_pct: Sequence[float] = (),
-) -> Score:
-    """Returns the score of one route as the CARLA Leaderboard 2.1 defines it.
-
-    `penalty = (1 - outside/100) / (1 + Σ c)`, `score = completion · penalty`. What is not in
-    `COEFFICIENTS` costs nothing by itself: leaving the lanes counts by its length, and deviation,
-    blocking and time-outs by the rest of the route that is not driven.
-
-    Args:
-        completion_pct: Route completion, 0 to 100.
-        counts: Events by cause.
-        outside_pct: Share of the completed route driven outside its lanes, 0 to 100.
-        min_speed_pct: Mean speed over that of the traffic around, in percent, for each check-point
-            that was missed.
-    """
-    total = sum(COEFFICIENTS.get(cause, 0.0) * count for cause, count in counts.items())
-    total += sum(MIN_SPEED_COEFFICIENT * (1.0 - pct / 100.0) for pct in min_speed_pct)
-    penalty = (1.0 - outside_pct / 100.0) / (1.0 + total)
-    return Score(max(0.0, completion_pct * penalty), penalty)
-
-
 def score(drive: DriveResult) -> Score:
     """Returns the leaderboard 2.1 score of a drive."""
     counts = {cause: drive.count(cause) for cause in COEFFICIENTS}
-    return leaderboard_2_1(drive.completion_pct, counts, outside_pct=drive.outside_pct)
+    penalty = sum_penalty(counts, outside_pct=drive.outside_pct)
+    return Score(max(0.0, drive.completion_pct * penalty), penalty)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

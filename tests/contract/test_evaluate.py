@@ -16,6 +16,8 @@ from dreamdrive.experiments.drives import drive_path, load_drive
 from dreamdrive.experiments.driving import Conditions, DriverSettings
 from dreamdrive.experiments.evaluate import EvaluateConfig, evaluate, plan
 from dreamdrive.experiments.event_log import read_log
+from dreamdrive.experiments.scorers.registry import MODULES, find_scorer
+from dreamdrive.experiments.scores import score
 
 SHORT = Conditions(
     route_length_m=(60.0, 90.0), num_vehicles=3, time_limit_s=25.0, time_limit_s_per_m=0.2,
@@ -211,3 +213,14 @@ def test_a_recorded_acceleration_is_the_change_of_speed(whole):
     ahead, speed = way.column("acceleration_ahead_mps2"), way.column("speed_mps")
     change = np.gradient(speed, way.tick_s)
     assert np.corrcoef(ahead[2:], change[2:])[0, 1] > 0.8
+
+
+def test_logs_score_as_results_do(whole):
+    for name, result in results(whole).items():
+        log = read_log(whole.out / "drives" / f"{name}.jsonl")
+        for scorer in MODULES:
+            assert 0.0 <= find_scorer(scorer).score(log).value <= 100.0
+        scored = find_scorer("leaderboard-2.1").score(log)
+        assert (scored.value, scored.terms["penalty"]) == (
+            score(result).driving_score, score(result).penalty,
+        )  # fmt: skip
