@@ -7,6 +7,7 @@ Shapes: R routes, S seeds of a route, K training runs of a policy, B bootstrap s
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,8 +37,12 @@ def score(drive: DriveResult) -> Score:
     return Score(max(0.0, drive.completion_pct * penalty), penalty)
 
 
+D = TypeVar("D")
+"""What is known of one drive: its result, or what a scorer says of it."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Measure:
+class Measure(Generic[D]):
     """A ratio of sums over drives: a mean where the denominator is 1, a rate where it is km.
 
     Attributes:
@@ -53,8 +58,8 @@ class Measure:
     name: str
     label: str
     unit: str
-    numerator: Callable[[DriveResult], float]
-    denominator: Callable[[DriveResult], float]
+    numerator: Callable[[D], float]
+    denominator: Callable[[D], float]
     digits: int = 2
     better: str = "low"
 
@@ -68,7 +73,7 @@ def _one(drive: DriveResult) -> float:
     return 1.0
 
 
-def _rate(cause: str, label: str) -> Measure:
+def _rate(cause: str, label: str) -> Measure[DriveResult]:
     return Measure(
         name=f"{cause}_per_km", label=label, unit="1/km",
         numerator=lambda drive: float(drive.count(cause)), denominator=driven_km,
@@ -89,7 +94,7 @@ RATES: dict[str, str] = {
 }
 """What is counted per kilometre; `collision` is the sum of the three below it."""
 
-MEASURES: tuple[Measure, ...] = (
+MEASURES: tuple[Measure[DriveResult], ...] = (
     Measure(
         name="driving_score", label="Driving score", unit="",
         numerator=lambda drive: score(drive).driving_score, denominator=_one,
@@ -124,7 +129,7 @@ MEASURES: tuple[Measure, ...] = (
         denominator=lambda d: float(d.decisions),
     ),
 )  # fmt: skip
-MEASURE: dict[str, Measure] = {measure.name: measure for measure in MEASURES}
+MEASURE: dict[str, Measure[DriveResult]] = {measure.name: measure for measure in MEASURES}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -201,7 +206,9 @@ def bootstrap(
         return np.asarray(np.where(sums_B2[:, 1] > 0.0, sums_B2[:, 0] / sums_B2[:, 1], np.nan))
 
 
-def estimate(drives: Cells, measure: Measure, *, samples: int = 2000, seed: int = 0) -> Interval:
+def estimate(
+    drives: Mapping[Key, Sequence[D]], measure: Measure[D], *, samples: int = 2000, seed: int = 0
+) -> Interval:
     """Returns a measure over drives with its 95 % bootstrap interval.
 
     Fewer than two routes say nothing about others: there is no interval then. A rate of which not
@@ -218,7 +225,12 @@ def estimate(drives: Cells, measure: Measure, *, samples: int = 2000, seed: int 
 
 
 def paired_difference(
-    a: Cells, b: Cells, measure: Measure, *, samples: int = 2000, seed: int = 0
+    a: Mapping[Key, Sequence[D]],
+    b: Mapping[Key, Sequence[D]],
+    measure: Measure[D],
+    *,
+    samples: int = 2000,
+    seed: int = 0,
 ) -> Interval:
     """Returns a measure of `a` less that of `b` on the routes and seeds that both drove."""
     common = sorted(set(a) & set(b))
@@ -233,7 +245,9 @@ def paired_difference(
     return _interval(value_a - value_b, of_a, drawn)
 
 
-def _ratios(drives: Cells, measure: Measure) -> dict[Key, list[tuple[float, float]]]:
+def _ratios(
+    drives: Mapping[Key, Sequence[D]], measure: Measure[D]
+) -> dict[Key, list[tuple[float, float]]]:
     return {
         key: [(measure.numerator(drive), measure.denominator(drive)) for drive in runs]
         for key, runs in drives.items()

@@ -28,7 +28,8 @@ DROPPED_ABOVE_PCT = 1000.0
 def rule(log: DriveLog) -> RouteScore:
     """Returns `completion · Π factor · (1 - outside/100)`; minimum speed costs nothing.
 
-    Flaws that are kept: sums over drives are divided by 220, however many there were. `comfort_pct`
+    Flaws that are kept: the sums of scores and of successes over drives are divided by 220,
+    however many drives there were. `comfort_pct`
     compares degrees per second with radians per second, takes the smoothed yaw rate for the yaw
     acceleration, assumes 0.1 s between samples, and drops the last chunk if it is short.
     `efficiency_pct` drops check-points above 1000 %, and drives without one.
@@ -92,4 +93,7 @@ def _is_smooth(
     )
 
 
-SCORER = Scorer(name=NAME, label="Driving score", rule=rule, num_routes=NUM_ROUTES)
+SCORER = Scorer(
+    name=NAME, label="Driving score", rule=rule, num_routes=NUM_ROUTES,
+    over_num_routes=("success_pct",),
+)  # fmt: skip

@@ -33,7 +33,8 @@ class Scorer:
         label: What its number is called.
         rule: Scores one drive; raises `NotMeasuredError` where the log lacks a fact.
         higher_is_better: Whether more is better.
-        num_routes: Number by which sums over drives are divided; None is the number of drives.
+        num_routes: Number by which the sum over drives is divided; None is the number of drives.
+        over_num_routes: Terms that are divided by it too.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Scorer:
     rule: Callable[[DriveLog], RouteScore]
     higher_is_better: bool = True
     num_routes: int | None = None
+    over_num_routes: tuple[str, ...] = ()
 
     def score(self, log: DriveLog) -> RouteScore:
         """Returns the score of a drive.
