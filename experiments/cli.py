@@ -93,6 +93,14 @@ COMMANDS: dict[str, Command] = {
             "rescore runs/evaluate --scorers bench2drive-corrected --out runs/scores",
         ),
     ),
+    "compare": Command(
+        "compare", "CompareConfig", "Says whether two policies really differ, route by route.",
+        (
+            "compare runs/new:agent runs/old:agent",
+            "compare runs/evaluate:agent runs/evaluate:expert --worst 20",
+            "compare runs/a runs/b --scorers leaderboard-2.1 nuplan-comfort --out runs/a-b.json",
+        ),
+    ),
     "improve": Command(
         "improve", "ImproveConfig", "Rounds of: collect with the agent, retrain, improve again.",
         (
