@@ -48,6 +48,7 @@ class LogWriter:
             "columns": TICK_COLUMNS, "actor_columns": ACTOR_COLUMNS, "unwatched": UNWATCHED,
         }  # fmt: skip
         self._line({"kind": "start", "schema": SCHEMA, **start, **form})
+        self._flush()
 
     def tick(self, row: list[Any]) -> None:
         """Takes the values of `TICK_COLUMNS` and the list of actors around.
@@ -105,22 +106,23 @@ class LogWriter:
 def finish_log(path: Path, result: DriveResult) -> None:
     """Ends the log of a drive with its result, and puts it where it belongs, whole or not at all.
 
-    What a killed process left of its last line is dropped. A drive that was not logged has no log
-    afterwards either.
+    What a killed process left of its last line is dropped. A drive that was not logged, or of
+    which not one line was written, has no log afterwards either.
 
     Raises:
         StorageError: If it could not be written.
     """
     part = unfinished(path)
-    try:
-        begun = part.read_bytes()
-    except FileNotFoundError:
+    begun = part.read_bytes() if part.is_file() else b""
+    whole = begun[: begun.rfind(b"\n") + 1]
+    if not whole:
         path.unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
         return
     outcome = to_dict(result)
     del outcome["events"]
     end = json.dumps({"kind": "end", "result": outcome}, separators=(",", ":")) + "\n"
-    write_atomically(path, begun[: begun.rfind(b"\n") + 1] + end.encode())
+    write_atomically(path, whole + end.encode())
     part.unlink(missing_ok=True)
 
 

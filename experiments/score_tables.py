@@ -105,24 +105,25 @@ def tables_of(summary: Mapping[str, Any]) -> list[Table]:
 
 def _table(scorer: str, facts: Mapping[str, Any]) -> Table:
     policies = facts["policies"]
-    names = list(dict.fromkeys(term for policy in policies.values() for term in policy["terms"]))
     unwatched = sorted({part for policy in policies.values() for part in policy["not_measured"]})
     note = f"Not measured, and at no cost here: {', '.join(unwatched)}" if unwatched else None
     reasons = [policy["reason"] for policy in policies.values() if policy["reason"]]
     caption = "\n".join(text for text in (note, *reasons[:1]) if text)
-    table = Table(title=f"{scorer}: 95 % intervals", caption=caption or None, show_lines=True)
+    table = Table(title=f"{scorer}: means, 95 % intervals", caption=caption or None)
     table.add_column("policy")
-    for name in names:
-        heading = facts["label"] if name == VALUE else name.replace("_", " ")
-        table.add_column(heading, justify="right")
+    table.add_column("measure")
+    table.add_column("mean", justify="right", no_wrap=True)
     table.add_column("drives", justify="right")
     table.add_column("without\nscore", justify="right")
     for policy, told in policies.items():
-        nothing = {"value": None, "low": None, "high": None}
-        cells = [Interval(**told["terms"].get(name, nothing)) for name in names]
-        row = [
-            show(cell, 3 if (cell.high or cell.value or 0.0) <= 1.0 else 1).replace(" [", "\n[")
-            for cell in cells
-        ]
-        table.add_row(policy, *row, str(told["num_drives"]), str(told["num_without_score"]))
+        counts = (str(told["num_drives"]), str(told["num_without_score"]))
+        for name, values in told["terms"].items():
+            label = facts["label"] if name == VALUE else name.replace("_", " ")
+            mean = Interval(**values)
+            digits = 3 if (mean.high or mean.value or 0.0) <= 1.0 else 1
+            first = name == VALUE
+            table.add_row(
+                policy if first else "", label, show(mean, digits), *(counts if first else ()),
+                end_section=name == list(told["terms"])[-1],
+            )  # fmt: skip
     return table

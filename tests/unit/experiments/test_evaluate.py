@@ -228,10 +228,10 @@ def test_the_time_limit_grows_with_the_route():
 def test_scorers_are_asked_for_and_print_their_tables(tmp_path, pretended, capsys):
     evaluate(config(tmp_path))
     alone = capsys.readouterr().out
-    assert "completion pct" not in alone
+    assert "means" not in alone
     out = evaluate(config(tmp_path, scorers=("leaderboard-2.1", "leaderboard-1.0")))
     printed = capsys.readouterr().out
-    assert "leaderboard-1.0: 95 % intervals" in printed
+    assert "leaderboard-1.0: means, 95 % intervals" in printed
     assert printed.count("leaderboard-2.1") == alone.count("leaderboard-2.1")
     scores = json.loads((out / "scores.json").read_text())["scorers"]
     summary = json.loads((out / "summary.json").read_text())["policies"]

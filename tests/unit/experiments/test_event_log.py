@@ -70,6 +70,18 @@ def test_a_line_that_a_kill_cut_short_is_dropped(tmp_path):
     assert (found.result.sim_errors, len(found.events), len(found.ticks)) == (("gone",), 1, 0)
 
 
+def test_a_process_that_is_killed_at_once_leaves_a_log_that_can_be_read(tmp_path):
+    path = tmp_path / "r-0.jsonl"
+    writer = LogWriter(path, START)
+    finish_log(path, drive(cause="sim_error"))
+    assert read_log(path).result.cause == "sim_error"
+    writer.close()
+    unfinished(path).write_text('{"kind":"sta')
+    finish_log(path, drive(cause="sim_error"))
+    assert not path.exists()
+    assert not unfinished(path).exists()
+
+
 def test_a_drive_that_was_not_logged_keeps_no_older_log(tmp_path):
     path = tmp_path / "r-0.jsonl"
     path.write_text("older\n")
