@@ -132,7 +132,7 @@ FAULTS = [
         "truncated = late_B & ~terminated", "truncated = late_B", "unit/envs_dream/test_vector.py",
     ),
     Fault(
-        "infractions beyond the first are free", "experiments/scores.py",
+        "infractions beyond the first are free", "experiments/scorers/leaderboard_2_1.py",
         "COEFFICIENTS.get(cause, 0.0) * count for", "COEFFICIENTS.get(cause, 0.0) for",
         "unit/experiments/test_scores.py",
     ),
