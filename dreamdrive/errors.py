@@ -50,6 +50,14 @@ class EpisodeError(DreamdriveError, ValueError):
     """An episode on disk is cut short or does not fit its own description."""
 
 
+class EventLogError(DreamdriveError, ValueError):
+    """The event log of a drive is missing, cut short, or of a schema that cannot be read."""
+
+
+class NotMeasuredError(DreamdriveError, ValueError):
+    """A score needs a fact that the log of a drive does not hold."""
+
+
 class StorageError(DreamdriveError, OSError):
     """Something could not be written; what was committed before is intact."""
 

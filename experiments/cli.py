@@ -83,6 +83,22 @@ COMMANDS: dict[str, Command] = {
         (
             "evaluate --policies expert standing runs/agent/policy --out runs/evaluation",
             "evaluate --policies before=runs/a/policy after=runs/b/policy",
+            "evaluate --policies expert --scorers leaderboard-2.1 nuplan-comfort",
+        ),
+    ),
+    "rescore": Command(
+        "rescore", "RescoreConfig", "Scores drives again from their event logs, by any scorer.",
+        (
+            "rescore runs/evaluate --scorers leaderboard-1.0 leaderboard-2.0 leaderboard-2.1",
+            "rescore runs/evaluate --scorers bench2drive-corrected --out runs/scores",
+        ),
+    ),
+    "compare": Command(
+        "compare", "CompareConfig", "Says whether two policies really differ, route by route.",
+        (
+            "compare runs/new:agent runs/old:agent",
+            "compare runs/evaluate:agent runs/evaluate:expert --worst 20",
+            "compare runs/a runs/b --scorers leaderboard-2.1 nuplan-comfort --out runs/a-b.json",
         ),
     ),
     "improve": Command(

@@ -49,6 +49,8 @@ class CollectConfig:
     """A trained policy that drives as well: its folder, or a shipped one's name."""
     policy_share: float = 0.5
     """Its share of the episodes."""
+    policy_explores: bool = True
+    """Whether it drives by turns by its mode, by its draws, and interrupted; else by its mode."""
     vehicles: tuple[int, int] = (6, 16)
     """Bounds of the number of vehicles around a route."""
     walkers: tuple[int, int] = (0, 3)
@@ -118,18 +120,19 @@ class PolicyDriver:
 
     Args:
         policy: The policy's folder, or a shipped one's name.
+        explores: False for the mode alone.
     """
 
-    def __init__(self, policy: Path) -> None:
+    def __init__(self, policy: Path, *, explores: bool = True) -> None:
         from dreamdrive.agents.artefact import load_policy
 
-        self._parts = load_policy(policy)
+        self._parts, self._explores = load_policy(policy), explores
 
     def reset(self, rng: np.random.Generator) -> None:
         """Begins an episode; draws which of the three it is."""
         from dreamdrive.agents.artefact import DreamPolicy
 
-        kind = int(rng.integers(3))
+        kind = int(rng.integers(3)) if self._explores else 1
         self._policy = DreamPolicy(
             *self._parts, deterministic=kind > 0, seed=int(rng.integers(2**31))
         )
@@ -197,7 +200,9 @@ def _collect_part(config: CollectConfig, plans: list[EpisodePlan]) -> Iterator[t
             if plan.driver not in drivers:
                 is_agent = plan.driver == AGENT and config.policy is not None
                 drivers[plan.driver] = (
-                    PolicyDriver(config.policy) if is_agent else make_driver(plan.driver)  # type: ignore[arg-type]
+                    PolicyDriver(config.policy, explores=config.policy_explores)  # type: ignore[arg-type]
+                    if is_agent
+                    else make_driver(plan.driver)
                 )
             episode = drive_episode(env, drivers[plan.driver], plan)
             if episode is None:

@@ -263,7 +263,7 @@ def _dream(config: DemoConfig) -> Path:
 
 
 def _train_agent(config: DemoConfig) -> Path:
-    from dreamdrive.experiments.train_agent import TrainAgentConfig, train_agent
+    from dreamdrive.experiments.train_agent import GOING_ON, TrainAgentConfig, train_agent
 
     sizes = config.sizes
     cloning = TrainAgentConfig(
@@ -275,7 +275,7 @@ def _train_agent(config: DemoConfig) -> Path:
     return train_agent(
         replace(
             cloning, out=config.folder / "agent", init=config.agent, clone="none",
-            updates=sizes.updates, num_starts=sizes.starts,
+            updates=sizes.updates, num_starts=sizes.starts, agent=GOING_ON,
         )
     )  # fmt: skip
 

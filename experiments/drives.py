@@ -117,6 +117,11 @@ def drive_path(out: Path, policy: str, route: str, seed: int) -> Path:
     return Path(out) / "drives" / policy / f"{route}-{seed}.json"
 
 
+def log_path(out: Path, policy: str, route: str, seed: int) -> Path:
+    """Returns where a drive's event log stands, beside its result."""
+    return drive_path(out, policy, route, seed).with_suffix(".jsonl")
+
+
 def save_drive(out: Path, result: DriveResult) -> None:
     """Writes a result atomically.
 

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from dreamdrive.config import to_dict
 from dreamdrive.driving.actions import DECISION_DT_S
-from dreamdrive.driving.state import STATE_INDEX
 from dreamdrive.errors import ServerError
-from dreamdrive.experiments.drives import SIM_ERROR, DriveEvent, DriveResult
+from dreamdrive.experiments.drives import SIM_ERROR, DriveResult
+from dreamdrive.experiments.log_writer import LogWriter
 from dreamdrive.experiments.policies import NamedPolicy, Privileged, make_policy
-from dreamdrive.experiments.video import STRIDE, Caption, Film, compose
+from dreamdrive.experiments.recorder import Recorder, log_start
+from dreamdrive.experiments.video import STRIDE, Film, compose
 from dreamdrive.seeding import derive_seed
 
 if TYPE_CHECKING:
@@ -63,7 +64,18 @@ class Conditions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DriveJob:
-    """One drive to be made: a policy, a route by town and number, a traffic seed."""
+    """One drive to be made: a policy, a route by town and number, a traffic seed.
+
+    Attributes:
+        policy: What drives.
+        fingerprint: Digest of its files.
+        town: The map.
+        index: Number of the route in its town.
+        seed: Seed of the traffic.
+        route: Name of the route.
+        video: Where a film goes; None films nothing.
+        log: Where the event log will stand when it is finished; None keeps none.
+    """
 
     policy: NamedPolicy
     fingerprint: str
@@ -72,6 +84,7 @@ class DriveJob:
     seed: int
     route: str
     video: Path | None = None
+    log: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -160,19 +173,29 @@ class RouteDriver:
             film = stack.enter_context(Film(job.video)) if job.video is not None else None
             observation, info = env.reset(seed=seed, options={"route": route})
             policy.reset()
-            log = _Log(job, route.length_m, observation)
+            log = self._recorder(stack, job, route.length_m, observation, env)
             while not info["cause"]:
                 start = time.perf_counter()
                 action = policy.act(observation)
                 log.thought_s += time.perf_counter() - start
                 observation, _, _, _, info = env.step(action)
-                log.add(observation, info)
+                log.add(observation, info, env.privileged(), action)
                 if film is not None and (log.decisions % STRIDE == 0 or info["cause"]):
                     film.add(compose(observation["image"], log.caption(action)))
                 self._show_life()
             if film is not None and info["cause"] != SIM_ERROR:
                 film.keep()
-            return log.result(self.settings)
+            return log.result()
+
+    def _recorder(
+        self, stack: contextlib.ExitStack, job: DriveJob, length_m: float,
+        observation: dict[str, Any], env: "CarlaDriveEnv",
+    ) -> Recorder:  # fmt: skip
+        blank, scene = blank_result(job, self.settings, []), env.privileged()
+        writer = None
+        if job.log is not None:
+            writer = stack.enter_context(LogWriter(job.log, log_start(blank, length_m, scene)))
+        return Recorder(blank, length_m, observation, scene, writer)
 
     def _environment(self, town: str) -> "CarlaDriveEnv":
         if self._env is None:
@@ -237,57 +260,6 @@ def blank_result(job: DriveJob, settings: DriverSettings, errors: list[str]) -> 
         length_m=0.0, progress_m=0.0, outside_m=0.0, outside_route_m=0.0, cause=SIM_ERROR,
         sim_errors=tuple(errors),
     )  # fmt: skip
-
-
-class _Log:
-    """Sums up a drive as it goes."""
-
-    def __init__(self, job: DriveJob, length_m: float, observation: dict[str, Any]) -> None:
-        self.job, self.length_m = job, length_m
-        self.decisions, self.thought_s = 0, 0.0
-        self._speed_sum = self._outside_m = self._outside_route_m = 0.0
-        self._speed = float(observation["state"][STATE_INDEX["speed"]])
-        self._events: list[DriveEvent] = []
-        self._info: dict[str, Any] = {}
-
-    def add(self, observation: dict[str, Any], info: dict[str, Any]) -> None:
-        self.decisions += 1
-        self._info = info
-        self._speed = float(observation["state"][STATE_INDEX["speed"]])
-        self._speed_sum += abs(self._speed)
-        if info["outside_m"] > self._outside_m:
-            self._outside_route_m += info["progress_gained_m"]
-        self._outside_m = info["outside_m"]
-        self._events += [
-            DriveEvent(
-                cause=event["cause"], time_s=round(event["time_s"], 3), x=round(event["x"], 3),
-                y=round(event["y"], 3), detail=event["detail"],
-            )
-            for event in info["events"]
-        ]  # fmt: skip
-
-    def caption(self, action: Any) -> Caption:
-        return Caption(
-            policy=self.job.policy.name, route=f"{self.job.route}, seed {self.job.seed}",
-            time_s=self.decisions * DECISION_DT_S, speed_mps=self._speed,
-            progress=self._info["progress_m"] / self.length_m,
-            action=(float(action[0]), float(action[1])),
-            events=[(event.time_s, event.cause) for event in self._events],
-            cause=self._info["cause"],
-        )  # fmt: skip
-
-    def result(self, settings: DriverSettings) -> DriveResult:
-        cause = self._info["cause"]
-        return replace(
-            blank_result(self.job, settings, []),
-            length_m=round(self.length_m, 3), progress_m=round(self._info["progress_m"], 3),
-            outside_m=round(self._outside_m, 3), outside_route_m=round(self._outside_route_m, 3),
-            cause=cause, events=tuple(self._events), decisions=self.decisions,
-            time_s=round(self.decisions * DECISION_DT_S, 3),
-            mean_speed_mps=round(self._speed_sum / self.decisions, 4),
-            ms_per_decision=round(1000.0 * self.thought_s / self.decisions, 4),
-            sim_errors=(str(self._info["sim_error"]),) if cause == SIM_ERROR else (),
-        )  # fmt: skip
 
 
 def _use_one_thread() -> None:

@@ -7,11 +7,21 @@ from pathlib import Path
 from dreamdrive.envs.embedded.towns import TEST_TOWNS
 from dreamdrive.errors import ConfigError
 from dreamdrive.experiments.drive_pool import DrivePool
-from dreamdrive.experiments.drives import DriveResult, drive_path, load_drive, save_drive
+from dreamdrive.experiments.drives import (
+    DriveResult,
+    drive_path,
+    load_drive,
+    log_path,
+    save_drive,
+)
 from dreamdrive.experiments.driving import Conditions, DriveJob, DriverSettings, route_name
+from dreamdrive.experiments.log_writer import finish_log
 from dreamdrive.experiments.policies import NamedPolicy, fingerprint, parse_policy
+from dreamdrive.experiments.rescore import write_scores
 from dreamdrive.experiments.run import RunLog, begin_run, console
-from dreamdrive.experiments.scores import score
+from dreamdrive.experiments.score_tables import tables_of
+from dreamdrive.experiments.scorers.registry import DEFAULT, find_scorers
+from dreamdrive.experiments.scores import SCORER, score
 from dreamdrive.experiments.summary import groups_of, summarise, table_of
 from dreamdrive.files import write_atomically
 
@@ -44,6 +54,8 @@ class EvaluateConfig:
     planner: Path | None = None
     """JSON file of a PlannerConfig, for the policies that plan."""
     bootstrap_samples: int = 2000
+    scorers: tuple[str, ...] = (DEFAULT,)
+    """Who scores, as in `dreamdrive rescore`; each beyond leaderboard-2.1 prints a table."""
     out: Path = Path("runs/evaluate")
 
     def __post_init__(self) -> None:
@@ -76,11 +88,14 @@ class EvaluateConfig:
 def evaluate(config: EvaluateConfig) -> Path:
     """Drives what has not been driven yet and returns the folder of the evaluation.
 
-    It holds `drives/POLICY/ROUTE-SEED.json`, `videos/` and `summary.json`. An evaluation that was
-    interrupted goes on where it was; drives of a policy whose files have changed are made again.
+    It holds `drives/POLICY/ROUTE-SEED.json` with an event log `.jsonl` beside each, `videos/`,
+    `summary.json`, `scores.json` and, in the leaderboard's own form, `leaderboard/POLICY.json`. An
+    evaluation that was interrupted goes on where it was; drives of a policy whose files have
+    changed are made again.
 
     Raises:
-        ConfigError: If a policy does not exist, or `out` holds results under other conditions.
+        ConfigError: If a policy or a scorer does not exist, or `out` holds results under other
+            conditions.
         CheckpointError: If the files of a policy are broken.
         ServerError: If the given server is gone.
         StorageError: If a result could not be written.
@@ -90,6 +105,7 @@ def evaluate(config: EvaluateConfig) -> Path:
         port=config.port, tick_deadline_s=config.tick_deadline_s, retries=config.retries,
         device=config.device, planner=config.planner,
     )  # fmt: skip
+    scorers = find_scorers(config.scorers)
     _check_policies(config)
     jobs = plan(config)
     standing, missing = {}, []
@@ -102,10 +118,13 @@ def evaluate(config: EvaluateConfig) -> Path:
     begin_run(config.out, config)
     for leftover in (config.out / "videos").rglob(".*.tmp.mp4"):
         leftover.unlink(missing_ok=True)
+    for leftover in (config.out / "drives").rglob(".*.jsonl.part"):
+        leftover.unlink(missing_ok=True)
     with RunLog(config.out, "evaluate", len(jobs), "drive") as log:
         done = len(standing)
         workers = config.workers if config.port is None else min(1, config.workers)
         for result in DrivePool(settings, workers).drive(missing):
+            finish_log(log_path(config.out, result.policy, result.route, result.seed), result)
             save_drive(config.out, result)
             done += 1
             log(done, {"score": score(result).driving_score, "completion": result.completion_pct})
@@ -113,6 +132,10 @@ def evaluate(config: EvaluateConfig) -> Path:
     path = config.out / "summary.json"
     write_atomically(path, (json.dumps(summary, indent=1) + "\n").encode())
     console.print(table_of(summary))
+    scores = write_scores(config.out, _result_paths(config), scorers, config.bootstrap_samples)
+    for scorer, table in zip(scorers, tables_of(scores), strict=True):
+        if scorer.name != SCORER:
+            console.print(table)
     return config.out
 
 
@@ -134,19 +157,26 @@ def plan(config: EvaluateConfig) -> list[DriveJob]:
                         DriveJob(
                             policy=named, fingerprint=prints[named], town=town, index=index,
                             seed=seed, route=route, video=video if films < config.videos else None,
+                            log=log_path(config.out, named.name, route, seed),
                         )
                     )  # fmt: skip
                 films += 1
     return jobs
 
 
+def _result_paths(config: EvaluateConfig) -> dict[str, list[Path]]:
+    """Returns where the results stand, by policy, in the order of the plan."""
+    found: dict[str, list[Path]] = {named.name: [] for named in config.named}
+    for job in plan(config):
+        found[job.policy.name].append(drive_path(config.out, job.policy.name, job.route, job.seed))
+    return found
+
+
 def read_drives(config: EvaluateConfig) -> dict[str, list[DriveResult]]:
     """Returns the results that stand, by policy, in the order of the plan."""
     found: dict[str, list[DriveResult]] = {named.name: [] for named in config.named}
-    for job in plan(config):
-        result = load_drive(drive_path(config.out, job.policy.name, job.route, job.seed))
-        if result is not None:
-            found[job.policy.name].append(result)
+    for name, paths in _result_paths(config).items():
+        found[name] += [result for result in map(load_drive, paths) if result is not None]
     return found
 
 

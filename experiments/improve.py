@@ -8,7 +8,7 @@ from dreamdrive.envs.embedded.towns import DEV_TOWNS
 from dreamdrive.experiments.collect import CollectConfig, collect
 from dreamdrive.experiments.evaluate import EvaluateConfig, evaluate
 from dreamdrive.experiments.run import begin_run, console
-from dreamdrive.experiments.train_agent import TrainAgentConfig, train_agent
+from dreamdrive.experiments.train_agent import GOING_ON, TrainAgentConfig, train_agent
 from dreamdrive.experiments.train_worldmodel import TrainWorldModelConfig, train_worldmodel
 
 
@@ -31,7 +31,9 @@ class ImproveConfig:
             fine_tune=True, steps=300, rollout_share=1.0, learning_rate=3e-4
         )
     )
-    agent: TrainAgentConfig = field(default_factory=lambda: TrainAgentConfig(updates=200))
+    agent: TrainAgentConfig = field(
+        default_factory=lambda: TrainAgentConfig(updates=200, agent=GOING_ON)
+    )
     evaluate: EvaluateConfig = field(
         default_factory=lambda: EvaluateConfig(
             policies=("standing",), towns=DEV_TOWNS, routes_per_town=10, videos=0

@@ -203,7 +203,7 @@ def _once(loaded: dict[str, Any], key: str, load: Callable[[], Any]) -> Any:
 def _planner(
     name: str, seed: int, device: str, file: Path | None, loaded: dict[str, Any]
 ) -> "PlannerPolicy":
-    """Returns a planner; with a trained policy its actor proposes and its critic ends the plans."""
+    """Returns a planner; around a trained policy, whose critic can end the plans."""
     from dreamdrive.planners.policy import PlannerPolicy
     from dreamdrive.worldmodel.model import WorldModel
 
@@ -218,7 +218,7 @@ def _planner(
             critic = _once(loaded, f"critic:{name}", lambda: load_critic(name, model))
             value = critic.value
         return PlannerPolicy(
-            model, config, seed=seed, proposal=lambda *seen: actor(*seen).mode, value=value
+            model, config, seed=seed, base=lambda *seen: actor(*seen).mode, value=value
         )
     model = _once(loaded, f"worldmodel:{name}", lambda: WorldModel.from_pretrained(name, device))
     return PlannerPolicy(model, config, seed=seed)

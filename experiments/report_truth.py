@@ -51,6 +51,19 @@ GROUPS: dict[str, dict[str, str]] = {
         "slow_terminations_real": "terminations below 1 m/s",
         "brake_terminations_foreseen": "foreseen if the ego braked fully instead",
     },
+    "A policy's dreams keep what they promise of its drives": {
+        f"policy_{name}_{kind}_{h}": label.format(h)
+        for h in (15, 50)
+        for name, kind, label in (
+            ("return", "dreamed", "return of {} steps, dreamed"),
+            ("return", "real", "the same, real"),
+            ("return", "pearson", "the same, correlation"),
+            ("progress", "dreamed", "progress in {} steps, dreamed (m)"),
+            ("progress", "real", "the same, real"),
+            ("terminations", "dreamed", "terminations within {} steps, dreamed"),
+            ("terminations", "real", "the same, real"),
+        )
+    },
 }
 TARGETS = {
     "psnr_gain_5": 5.0, "psnr_gain_15": 3.5, "psnr_gain_30": 2.0, "shuffled_ratio_5": 4.0,

@@ -7,25 +7,17 @@ Shapes: R routes, S seeds of a route, K training runs of a policy, B bootstrap s
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dreamdrive.experiments.drives import DriveResult
+from dreamdrive.experiments.scorers.leaderboard_2_1 import COEFFICIENTS, sum_penalty
 
 SCORER = "leaderboard-2.1"
 """Name and version of the driving score, which stands beside every number made with it."""
 
-COEFFICIENTS: dict[str, float] = {
-    "collision_walker": 1.00,
-    "collision_vehicle": 0.70,
-    "collision_static": 0.60,
-    "red_light": 0.40,
-    "stop_sign": 0.25,
-    "scenario_timeout": 0.40,
-    "yield_emergency": 0.40,
-}
-MIN_SPEED_COEFFICIENT = 0.40
 UNSEEN_EVENTS = float(-np.log(0.025))
 """With this mean or more, no event at all is seen in at most 2.5 % of all cases."""
 
@@ -38,40 +30,19 @@ class Score:
     penalty: float
 
 
-def leaderboard_2_1(
-    completion_pct: float,
-    counts: Mapping[str, int],
-    *,
-    outside_pct: float = 0.0,
-    min_speed_pct: Sequence[float] = (),
-) -> Score:
-    """Returns the score of one route as the CARLA Leaderboard 2.1 defines it.
-
-    `penalty = (1 - outside/100) / (1 + Σ c)`, `score = completion · penalty`. What is not in
-    `COEFFICIENTS` costs nothing by itself: leaving the lanes counts by its length, and deviation,
-    blocking and time-outs by the rest of the route that is not driven.
-
-    Args:
-        completion_pct: Route completion, 0 to 100.
-        counts: Events by cause.
-        outside_pct: Share of the completed route driven outside its lanes, 0 to 100.
-        min_speed_pct: Mean speed over that of the traffic around, in percent, for each check-point
-            that was missed.
-    """
-    total = sum(COEFFICIENTS.get(cause, 0.0) * count for cause, count in counts.items())
-    total += sum(MIN_SPEED_COEFFICIENT * (1.0 - pct / 100.0) for pct in min_speed_pct)
-    penalty = (1.0 - outside_pct / 100.0) / (1.0 + total)
-    return Score(max(0.0, completion_pct * penalty), penalty)
-
-
 def score(drive: DriveResult) -> Score:
     """Returns the leaderboard 2.1 score of a drive."""
     counts = {cause: drive.count(cause) for cause in COEFFICIENTS}
-    return leaderboard_2_1(drive.completion_pct, counts, outside_pct=drive.outside_pct)
+    penalty = sum_penalty(counts, outside_pct=drive.outside_pct)
+    return Score(max(0.0, drive.completion_pct * penalty), penalty)
+
+
+D = TypeVar("D")
+"""What is known of one drive: its result, or what a scorer says of it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Measure:
+class Measure(Generic[D]):
     """A ratio of sums over drives: a mean where the denominator is 1, a rate where it is km.
 
     Attributes:
@@ -87,8 +58,8 @@ class Measure:
     name: str
     label: str
     unit: str
-    numerator: Callable[[DriveResult], float]
-    denominator: Callable[[DriveResult], float]
+    numerator: Callable[[D], float]
+    denominator: Callable[[D], float]
     digits: int = 2
     better: str = "low"
 
@@ -102,7 +73,7 @@ def _one(drive: DriveResult) -> float:
     return 1.0
 
 
-def _rate(cause: str, label: str) -> Measure:
+def _rate(cause: str, label: str) -> Measure[DriveResult]:
     return Measure(
         name=f"{cause}_per_km", label=label, unit="1/km",
         numerator=lambda drive: float(drive.count(cause)), denominator=driven_km,
@@ -123,7 +94,7 @@ RATES: dict[str, str] = {
 }
 """What is counted per kilometre; `collision` is the sum of the three below it."""
 
-MEASURES: tuple[Measure, ...] = (
+MEASURES: tuple[Measure[DriveResult], ...] = (
     Measure(
         name="driving_score", label="Driving score", unit="",
         numerator=lambda drive: score(drive).driving_score, denominator=_one,
@@ -158,7 +129,7 @@ MEASURES: tuple[Measure, ...] = (
         denominator=lambda d: float(d.decisions),
     ),
 )  # fmt: skip
-MEASURE: dict[str, Measure] = {measure.name: measure for measure in MEASURES}
+MEASURE: dict[str, Measure[DriveResult]] = {measure.name: measure for measure in MEASURES}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -235,7 +206,9 @@ def bootstrap(
         return np.asarray(np.where(sums_B2[:, 1] > 0.0, sums_B2[:, 0] / sums_B2[:, 1], np.nan))
 
 
-def estimate(drives: Cells, measure: Measure, *, samples: int = 2000, seed: int = 0) -> Interval:
+def estimate(
+    drives: Mapping[Key, Sequence[D]], measure: Measure[D], *, samples: int = 2000, seed: int = 0
+) -> Interval:
     """Returns a measure over drives with its 95 % bootstrap interval.
 
     Fewer than two routes say nothing about others: there is no interval then. A rate of which not
@@ -252,7 +225,12 @@ def estimate(drives: Cells, measure: Measure, *, samples: int = 2000, seed: int 
 
 
 def paired_difference(
-    a: Cells, b: Cells, measure: Measure, *, samples: int = 2000, seed: int = 0
+    a: Mapping[Key, Sequence[D]],
+    b: Mapping[Key, Sequence[D]],
+    measure: Measure[D],
+    *,
+    samples: int = 2000,
+    seed: int = 0,
 ) -> Interval:
     """Returns a measure of `a` less that of `b` on the routes and seeds that both drove."""
     common = sorted(set(a) & set(b))
@@ -267,7 +245,9 @@ def paired_difference(
     return _interval(value_a - value_b, of_a, drawn)
 
 
-def _ratios(drives: Cells, measure: Measure) -> dict[Key, list[tuple[float, float]]]:
+def _ratios(
+    drives: Mapping[Key, Sequence[D]], measure: Measure[D]
+) -> dict[Key, list[tuple[float, float]]]:
     return {
         key: [(measure.numerator(drive), measure.denominator(drive)) for drive in runs]
         for key, runs in drives.items()

@@ -31,6 +31,10 @@ CONTROLS: dict[str, Callable[[WorldModel], WorldModel]] = {
 }
 
 
+GOING_ON = ActorCriticConfig(actor_rate=3e-4)
+"""For an agent that goes on from a trained one: at the rate that suits a clone it unlearns."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainAgentConfig:
     """How to train an agent."""
@@ -84,8 +88,9 @@ def train_agent(config: TrainAgentConfig) -> Path:
     """
     model = CONTROLS[config.control](WorldModel.from_pretrained(config.model))
     table = FrameTable.load(EpisodeStore(*config.data), model.config.causes)
+    trained = None if config.init is None else _load(config.init, model)
     begin_run(config.out, config, may_change=("updates", "save_every", "compile"))
-    actor, critic = _start(config, model, table)
+    actor, critic = trained or (_start(config, model, table), None)
     if not (config.out / "before" / "config.json").is_file():
         save_policy(config.out / "before", actor, model, step=0)
     prior = load_policy(config.out / "before")[0] if config.agent.prior > 0.0 else None
@@ -117,23 +122,22 @@ def train_agent(config: TrainAgentConfig) -> Path:
     return config.out / "policy"
 
 
-def _start(
-    config: TrainAgentConfig, model: WorldModel, table: FrameTable
-) -> tuple[Actor, Critic | None]:
-    """Returns the actor and critic to begin with; without a critic the learner makes a new one."""
+def _load(policy: Path, model: WorldModel) -> tuple[Actor, Critic]:
+    """Returns actor and critic of a trained policy, to go on from."""
+    actor, critic = load_policy(policy)[0], load_critic(policy, model)
+    return actor.train().requires_grad_(True), critic.train().requires_grad_(True)
+
+
+def _start(config: TrainAgentConfig, model: WorldModel, table: FrameTable) -> Actor:
+    """Returns the actor to begin with: that of the run that goes on, a clone, or a new one."""
     before = config.out / "before"
-    if config.init is not None:
-        actor, _ = load_policy(config.init)
-        critic = load_critic(config.init, model)
-        return actor.train().requires_grad_(True), critic.train().requires_grad_(True)
     if (before / "config.json").is_file():
-        actor, _ = load_policy(before)
-        return actor.train().requires_grad_(True), None
+        return load_policy(before)[0].train().requires_grad_(True)
     if config.clone == "none":
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            return Actor.for_model(model, config.agent.network), None
-    return clone(config, model, table), None
+            return Actor.for_model(model, config.agent.network)
+    return clone(config, model, table)
 
 
 def clone(config: TrainAgentConfig, model: WorldModel, table: FrameTable) -> Actor:

@@ -8,13 +8,16 @@ from pathlib import Path
 
 from rich.table import Table
 
+from dreamdrive.agents.artefact import load_policy
+from dreamdrive.agents.networks import Actor
 from dreamdrive.checkpoint import git_commit
 from dreamdrive.errors import ConfigError
 from dreamdrive.experiments.run import begin_run, console
 from dreamdrive.experiments.truth_measures import MeasureConfig, measure
+from dreamdrive.experiments.truth_policy import policy_truth
 from dreamdrive.experiments.untrained import randomised_dynamics, untrained_dynamics
 from dreamdrive.files import write_atomically
-from dreamdrive.worldmodel.episodes import EpisodeStore
+from dreamdrive.worldmodel.episodes import EpisodeStore, FrameTable
 from dreamdrive.worldmodel.model import DEFAULT, WorldModel
 
 
@@ -26,6 +29,9 @@ class TruthConfig:
     """World models as NAME=CHECKPOINT; the first is the one that the controls are made of."""
     data: tuple[Path, ...] = (Path("data/test"),)
     """Folders of episodes that no model was trained on."""
+    policy: str | None = None
+    """A trained policy whose own drives `data` holds: what its dreams promise is compared with them
+    (`dreamdrive collect --policy POLICY --policy-share 1 --no-policy-explores`)."""
     controls: bool = True
     """Measure untrained and randomised dynamics beside them, and four steps beside one."""
     out: Path = Path("runs/truth")
@@ -36,13 +42,14 @@ def truth(config: TruthConfig) -> Path:
     """Measures, prints a table, and returns the folder that holds `truth.json`.
 
     Raises:
-        ConfigError: If two models have one name.
-        CheckpointError: If a model is missing or broken.
+        ConfigError: If two models have one name, or the drives are not the policy's.
+        CheckpointError: If a model or the policy is missing or broken.
         EpisodeError: If there are no episodes, or one is damaged.
         StorageError: If the result could not be written.
     """
     begin_run(config.out, config)
     store = EpisodeStore(*config.data)
+    actor = None if config.policy is None else load_policy(config.policy)[0]
     rows: dict[str, dict[str, float]] = {}
     first = None
     for number, text in enumerate(config.model):
@@ -52,15 +59,15 @@ def truth(config: TruthConfig) -> Path:
             raise ConfigError(f"Two models are called {name!r}", where="model")
         model = WorldModel.from_pretrained(path)
         first = first or model
-        rows[name] = _timed(name, model, store, config.measure)
+        rows[name] = _timed(name, model, store, config.measure, actor)
         if number == 0 and config.controls and model.config.kind == "transformer":
             four = MeasureConfig(**{**_fields(config.measure), "num_steps": 4})
-            rows[f"{name}, 4 steps"] = _timed(f"{name}, 4 steps", model, store, four)
+            rows[f"{name}, 4 steps"] = _timed(f"{name}, 4 steps", model, store, four, actor)
     if config.controls and first is not None:
         for name, control in (
             ("untrained", untrained_dynamics(first)), ("randomised", randomised_dynamics(first)),
         ):  # fmt: skip
-            rows[name] = _timed(name, control, store, config.measure)
+            rows[name] = _timed(name, control, store, config.measure, actor)
     content = {
         "models": rows, "episodes": len(store), "git": git_commit(),
         "date": time.strftime("%Y-%m-%d"), "machine": platform.processor() or platform.machine(),
@@ -75,10 +82,13 @@ def _fields(config: MeasureConfig) -> dict[str, int]:
 
 
 def _timed(
-    name: str, model: WorldModel, store: EpisodeStore, config: MeasureConfig
+    name: str, model: WorldModel, store: EpisodeStore, config: MeasureConfig, actor: Actor | None
 ) -> dict[str, float]:
     begin = time.monotonic()
-    row = measure(model, store, config)
+    table = FrameTable.load(store, model.config.causes)
+    row = measure(model, table, config)
+    if actor is not None:
+        row |= policy_truth(model, actor, table, config)
     console.print(f"measured {name} in {time.monotonic() - begin:.0f} s")
     return row
 

@@ -13,12 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dreamdrive.driving.actions import ACCELERATION
+from dreamdrive.driving.actions import ACCELERATION, DECISION_DT_S
 from dreamdrive.driving.causes import is_collision
 from dreamdrive.driving.palette import CLASS_INDEX, classify
 from dreamdrive.driving.state import STATE_INDEX
 from dreamdrive.experiments.train_tokenizer import images
-from dreamdrive.worldmodel.episodes import EpisodeStore, FrameTable
+from dreamdrive.worldmodel.episodes import FrameTable
 from dreamdrive.worldmodel.model import WorldModel
 from dreamdrive.worldmodel.state import RolloutState
 
@@ -195,9 +195,9 @@ def _motion_truth(
         gained = (vector[:, 4, speed] - start)[moving].numpy()
         measures[f"steer_yaw_rank{suffix}"] = rank_correlation(steer, turned)
         measures[f"pedal_speed_rank{suffix}"] = rank_correlation(pedal, gained)
-    true_progress = real[:, :15, speed].sum(1).numpy() * 0.1
-    dreamed = result.vector[:, :15, speed].sum(1).numpy() * 0.1
-    constant = start.numpy() * 1.5
+    true_progress = real[:, :15, speed].sum(1).numpy() * DECISION_DT_S
+    dreamed = result.vector[:, :15, speed].sum(1).numpy() * DECISION_DT_S
+    constant = start.numpy() * 15 * DECISION_DT_S
     error = np.abs(dreamed - true_progress).mean()
     return measures | {
         "progress_pearson": correlation(dreamed, true_progress),
@@ -259,6 +259,33 @@ def event_truth(
     return {key: value / len(leads) if leads else none for key, value in sums.items()} | measures
 
 
+def known_futures(
+    table: FrameTable, config: MeasureConfig, steps: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Returns evenly drawn frames whose next steps are known, up to a termination if one comes.
+
+    Args:
+        table: The episodes.
+        config: How many frames, at most; each has `config.context` frames behind it.
+        steps: How far to look, S.
+
+    Returns:
+        The rows, shape (B,); those of the S frames after each, the last repeated after an end,
+        shape (B, S); how many of them there are, (B,); whether a termination comes, (B,).
+    """
+    episode = torch.arange(len(table.start_E)).repeat_interleave(table.length_E)
+    row = torch.arange(len(table))
+    last = (table.start_E + table.length_E - 1)[episode]
+    has_past = row - table.start_E[episode] >= config.context - 1
+    is_known = (row + steps <= last) | ((row < last) & (table.cause_N[last] > 0))
+    usable = row[has_past & is_known]
+    generator = torch.Generator().manual_seed(config.seed + 2)
+    now = usable[torch.randperm(len(usable), generator=generator)[: config.num_event_windows]]
+    future = torch.minimum(now[:, None] + torch.arange(1, steps + 1), last[now][:, None])
+    ended = (table.cause_N[last[now]] > 0) & (last[now] - now <= steps)
+    return now, future, (last[now] - now).clamp_max(steps), ended
+
+
 def risk_truth(model: WorldModel, table: FrameTable, config: MeasureConfig) -> dict[str, float]:
     """Returns how many terminations are foreseen within `RISK_STEPS`, and how many there were.
 
@@ -267,21 +294,11 @@ def risk_truth(model: WorldModel, table: FrameTable, config: MeasureConfig) -> d
     where the ego stands or creeps, and risk if it braked fully instead, which takes the brake for
     the cause of what drivers brake for.
     """
-    C, H = config.context, RISK_STEPS
-    episode = torch.arange(len(table.start_E)).repeat_interleave(table.length_E)
-    row = torch.arange(len(table))
-    last = (table.start_E + table.length_E - 1)[episode]
-    has_past = row - table.start_E[episode] >= C - 1
-    is_known = (row + H <= last) | ((row < last) & (table.cause_N[last] > 0))
-    usable = row[has_past & is_known]
-    generator = torch.Generator().manual_seed(config.seed + 2)
-    now = usable[torch.randperm(len(usable), generator=generator)[: config.num_event_windows]]
-    future = torch.minimum(now[:, None] + torch.arange(1, H + 1), last[now][:, None])
-    past = now[:, None] + torch.arange(1 - C, 1)
+    now, future, steps, ended = known_futures(table, config, RISK_STEPS)
+    past = now[:, None] + torch.arange(1 - config.context, 1)
     recorded = table.action_NA[future]
     braking = recorded.clone()
     braking[..., ACCELERATION] = -1.0
-    steps = (last[now] - now).clamp_max(H)
     risk, brake_risk = (
         1.0
         - dream(model, table, past, action, config, decode=False).survival.gather(
@@ -289,7 +306,6 @@ def risk_truth(model: WorldModel, table: FrameTable, config: MeasureConfig) -> d
         )[:, 0]
         for action in (recorded, braking)
     )
-    ended = (table.cause_N[last[now]] > 0) & (last[now] - now <= H)
     slow = table.vector_NK[now, STATE_INDEX["speed"]] < SLOW_MPS
     return {
         "terminations_foreseen": float(risk.sum()),
@@ -300,9 +316,8 @@ def risk_truth(model: WorldModel, table: FrameTable, config: MeasureConfig) -> d
     }
 
 
-def measure(model: WorldModel, store: EpisodeStore, config: MeasureConfig) -> dict[str, float]:
+def measure(model: WorldModel, table: FrameTable, config: MeasureConfig) -> dict[str, float]:
     """Returns all measures of one model on unseen episodes."""
-    table = FrameTable.load(store, model.config.causes)
     collisions = [c for c in model.config.causes if is_collision(c)]
     return {
         **picture_truth(model, table, config),

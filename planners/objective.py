@@ -1,10 +1,13 @@
-"""The cost J of action sequences, from imagined rollouts and a kinematic ego.
+"""The cost J of plans, from imagined rollouts and a kinematic ego.
+
+A plan is a sequence of residuals: what is added, at each step, to the action of a base policy that
+looks at the dream. Without a base policy the residuals are the actions.
 
 J = Σ_t γ^t p_t [w_c c_collision + w_r c_rule + w_p c_progress + w_k c_comfort] / L
   + Σ_t γ^t p_t π_t w_term - γ^L p_L w_v V, with π_t the predicted probability of termination at
 step t and p_t = Π_{k<t} (1 - π_k) that of still being there.
 
-Shapes: B plans, L steps, A action size, J causes, K vector size.
+Shapes: B plans, D draws of the model's noise, L steps, A action size, J causes, K vector size.
 """
 
 from collections.abc import Callable
@@ -24,6 +27,9 @@ from dreamdrive.planners.costs import (
 )
 from dreamdrive.worldmodel.model import WorldModel
 from dreamdrive.worldmodel.state import RolloutState
+
+Policy = Callable[[Tensor, Tensor], Tensor]
+"""Latent (B, C, H, W) and vector (B, K) to an action (B, A) in [-1, 1]."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,11 +73,12 @@ class Evaluation:
 
 
 class Objective:
-    """J of action sequences in a world model.
+    """J of plans in a world model.
 
     Args:
         model: Where plans are imagined.
         config: What they are judged by.
+        base: The policy that plans are residuals to; without it they are the actions.
         value: Value of a frame from its latent and vector, to end plans with.
     """
 
@@ -79,40 +86,73 @@ class Objective:
         self,
         model: WorldModel,
         config: ObjectiveConfig,
+        base: Policy | None = None,
         value: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> None:
         if config.weights.value > 0.0 and value is None:
             raise ValueError("weights.value is positive, but no value function is given")
-        self.model, self.config, self.value = model, config, value
+        self.model, self.config, self.base, self.value = model, config, base, value
+
+    def act(self, state: RolloutState, residual_BA: Tensor) -> Tensor:
+        """Returns the action in a state, shape (B, A), in [-1, 1]: the base policy's + residual."""
+        if self.base is None:
+            return residual_BA.clamp(-1.0, 1.0)
+        return (self.base(state.seen, state.vector_BK) + residual_BA).clamp(-1.0, 1.0)
 
     @torch.no_grad()
     def evaluate(
         self,
         start: RolloutState,
-        action_BLA: Tensor,
+        residual_BLA: Tensor,
         *,
         generator: torch.Generator,
         previous_BA: Tensor | None = None,
+        draws: int = 1,
     ) -> Evaluation:
-        """Returns the cost of each plan from its start state.
+        """Returns the cost of each plan from its start state, averaged over the model's noise.
 
-        All plans meet the same noise of the model, so that they differ by their actions alone.
+        All plans meet the same noise, so that they differ by themselves alone.
 
         Args:
             start: B states.
-            action_BLA: One plan for each.
+            residual_BLA: One plan for each.
             generator: Source of the model's noise.
             previous_BA: The action taken before the plan.
+            draws: How often each plan is imagined.
         """
+        B = len(residual_BLA)
+        rows = torch.arange(B, device=residual_BLA.device).repeat_interleave(draws)
+        judged = self._imagine(
+            start.select(rows), residual_BLA[rows], generator,
+            None if previous_BA is None else previous_BA[rows], draws,
+        )  # fmt: skip
+        return Evaluation(
+            judged.total_B.view(B, draws).mean(1),
+            {name: term.view(B, draws).mean(1) for name, term in judged.terms.items()},
+            judged.survival_B.view(B, draws).mean(1),
+        )
+
+    def _imagine(
+        self,
+        start: RolloutState,
+        residual_BLA: Tensor,
+        generator: torch.Generator,
+        previous_BA: Tensor | None,
+        draws: int,
+    ) -> Evaluation:
         config, state = self.config, start
         steps = []
-        for t in range(action_BLA.shape[1]):
-            noise = (_shared(state.latent_BCHW, generator), _shared(state.vector_BK, generator))
-            state, seen = self.model.imagine_step(
-                state, action_BLA[:, t], noise=noise, num_steps=config.num_steps
+        for t in range(residual_BLA.shape[1]):
+            action_BA = self.act(state, residual_BLA[:, t])
+            noise = (
+                _shared(state.latent_BCHW, draws, generator),
+                _shared(state.vector_BK, draws, generator),
             )
-            steps.append((seen.vector_BK, seen.termination_BC))
-        vector, termination = (torch.stack(x, 1) for x in zip(*steps, strict=True))
+            state, seen = self.model.imagine_step(
+                state, action_BA, noise=noise, num_steps=config.num_steps
+            )
+            steps.append((action_BA, seen.vector_BK, seen.termination_BC))
+        action_BLA, vector, termination = (torch.stack(x, 1) for x in zip(*steps, strict=True))
         floor = config.probability_floor
         total = termination.sum(-1, keepdim=True)
         heeded = ((total - floor) / (1.0 - floor)).clamp(0.0, 1.0)
@@ -154,6 +194,6 @@ class Objective:
         return terms, alive[:, -1]
 
 
-def _shared(like: Tensor, generator: torch.Generator) -> Tensor:
-    drawn = torch.randn(like.shape[1:], generator=generator, device=like.device)
-    return drawn.expand(like.shape)
+def _shared(like: Tensor, draws: int, generator: torch.Generator) -> Tensor:
+    drawn = torch.randn(draws, *like.shape[1:], generator=generator, device=like.device)
+    return drawn.repeat(len(like) // draws, *(1 for _ in like.shape[1:]))

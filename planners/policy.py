@@ -1,4 +1,8 @@
-"""A planner as a policy: it follows the real frames, plans in the dream, and drives the plan."""
+"""A planner as a policy: it follows the real frames, plans in the dream, and drives the plan.
+
+Around a trained policy a plan is what is added to that policy's actions, and the policy goes on
+looking at the real frames while the plan is driven: nothing is executed blindly.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,8 +16,8 @@ from torch import Tensor
 
 from dreamdrive.planners.cem import CEM, CEMConfig
 from dreamdrive.planners.mppi import MPPI, MPPIConfig
-from dreamdrive.planners.objective import Objective, ObjectiveConfig
-from dreamdrive.planners.search import Plan, Proposal, Search, shift
+from dreamdrive.planners.objective import Objective, ObjectiveConfig, Policy
+from dreamdrive.planners.search import Plan, Search, shift
 from dreamdrive.seeding import derive_seed
 from dreamdrive.worldmodel.model import WorldModel
 
@@ -50,7 +54,7 @@ class PlannerConfig:
 def build_search(
     model: WorldModel,
     config: PlannerConfig,
-    proposal: Proposal | None = None,
+    base: Policy | None = None,
     value: Callable[[Tensor, Tensor], Tensor] | None = None,
 ) -> Search:
     """Returns the search that a configuration describes.
@@ -58,12 +62,11 @@ def build_search(
     Args:
         model: Where plans are imagined.
         config: How.
-        proposal: A policy whose rollouts are candidates too.
+        base: The policy that plans are residuals to; without it they are the actions.
         value: Value of a frame from latent and vector, weighed by `objective.weights.value`.
     """
     refit = MPPI(config.mppi) if config.method == "mppi" else CEM(config.cem)
-    objective = Objective(model, config.objective, value)
-    return Search(objective, config.chosen.search, refit, proposal)
+    return Search(Objective(model, config.objective, base, value), config.chosen.search, refit)
 
 
 class PlannerPolicy:
@@ -73,7 +76,7 @@ class PlannerPolicy:
         model: Where plans are imagined; it also follows the real frames.
         config: How to plan.
         seed: Fixes the draws.
-        proposal: A policy whose rollouts are candidates too.
+        base: The policy that plans are residuals to; without it they are the actions.
         value: Value of a frame from latent and vector, to end plans with.
     """
 
@@ -83,11 +86,11 @@ class PlannerPolicy:
         config: PlannerConfig,
         *,
         seed: int = 0,
-        proposal: Proposal | None = None,
+        base: Policy | None = None,
         value: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> None:
         self.model, self.config, self._seed = model, config, seed
-        self.search = build_search(model, config, proposal, value)
+        self.search = build_search(model, config, base, value)
         self._episode = -1
         self.reset()
 
@@ -116,7 +119,7 @@ class PlannerPolicy:
         self._previous: Tensor | None = None
         self._age = self.config.replan_every
         self.plan: Plan | None = None
-        """The plan that is being executed: its actions and the named terms of its cost."""
+        """The plan that is being executed: its residuals and the named terms of its cost."""
 
     @torch.no_grad()
     def act(self, observation: dict[str, NDArray[Any]]) -> NDArray[np.float32]:
@@ -134,8 +137,8 @@ class PlannerPolicy:
             self.plan = self.search.plan(
                 self._state, mean, generator=self._generator, previous_BA=self._previous
             )
-            self._mean, self._age = self.plan.action_BLA, 0
-        self._previous = self._mean[:, self._age]
+            self._mean, self._age = self.plan.residual_BLA, 0
+        self._previous = self.search.objective.act(self._state, self._mean[:, self._age])
         self._age += 1
         action: NDArray[np.float32] = self._previous[0].cpu().numpy()
         return action

@@ -25,6 +25,8 @@ class EgoPose:
     yaw_rate_radps: float
     half_length_m: float
     half_width_m: float
+    acceleration_mps2: tuple[float, float] | None = None
+    """Ahead and to the left, as the server tells it; None where it was not asked for."""
 
     @property
     def box(self) -> Boxes:
@@ -115,13 +117,18 @@ class SceneReader:
 
     def _ego(self, actor: Any) -> EgoPose:
         x, y, yaw = iso_pose(actor.get_transform())
-        velocity = actor.get_velocity()
+        velocity, acceleration = actor.get_velocity(), actor.get_acceleration()
+        cos, sin = math.cos(yaw), math.sin(yaw)
         return EgoPose(
             x=x,
             y=y,
             yaw_rad=math.remainder(yaw, math.tau),
-            speed_mps=velocity.x * math.cos(yaw) - velocity.y * math.sin(yaw),
+            speed_mps=velocity.x * cos - velocity.y * sin,
             yaw_rate_radps=-math.radians(actor.get_angular_velocity().z),
             half_length_m=self._ego_size[0],
             half_width_m=self._ego_size[1],
+            acceleration_mps2=(
+                acceleration.x * cos - acceleration.y * sin,
+                -acceleration.x * sin - acceleration.y * cos,
+            ),
         )

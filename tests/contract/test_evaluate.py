@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import imageio.v2 as imageio
+import numpy as np
 import pytest
 
 from dreamdrive.config import to_dict
@@ -14,6 +15,9 @@ from dreamdrive.experiments.drive_pool import DrivePool
 from dreamdrive.experiments.drives import drive_path, load_drive
 from dreamdrive.experiments.driving import Conditions, DriverSettings
 from dreamdrive.experiments.evaluate import EvaluateConfig, evaluate, plan
+from dreamdrive.experiments.event_log import read_log
+from dreamdrive.experiments.scorers.registry import MODULES, find_scorer
+from dreamdrive.experiments.scores import score
 
 SHORT = Conditions(
     route_length_m=(60.0, 90.0), num_vehicles=3, time_limit_s=25.0, time_limit_s_per_m=0.2,
@@ -183,3 +187,40 @@ def test_a_given_server_that_is_gone_is_said(tmp_path):
     made = config(tmp_path, policies=("standing",), port=any_free_port())
     with pytest.raises(ServerError, match="No CARLA server answers"):
         evaluate(made)
+
+
+def test_every_drive_leaves_its_event_log(whole):
+    for name, result in results(whole).items():
+        log = read_log(whole.out / "drives" / f"{name}.jsonl")
+        assert log.result == result
+        assert [(e.cause, e.time_s) for e in log.events] == [
+            (e.cause, e.time_s) for e in result.events
+        ]
+        way = log.ticks
+        assert len(way) == result.decisions + 1
+        assert round(float(way.column("progress_m")[-1]), 3) == result.progress_m
+        assert float(way.column("outside_m")[-1]) == result.outside_m
+        speed = np.abs(way.column("speed_mps")[1:]).mean()
+        assert speed == pytest.approx(result.mean_speed_mps, abs=1e-3)
+        assert np.isfinite(way.column("acceleration_ahead_mps2")).all()
+        assert set(way.actor("is_walker").tolist()) <= {0.0}
+        assert np.hypot(way.actor("half_length_m"), way.actor("half_width_m")).min() > 0.5
+    assert not list((whole.out / "drives").rglob("*.part"))
+
+
+def test_a_recorded_acceleration_is_the_change_of_speed(whole):
+    way = read_log(whole.out / "drives" / "expert" / "Dream07-1-000-0.jsonl").ticks
+    ahead, speed = way.column("acceleration_ahead_mps2"), way.column("speed_mps")
+    change = np.gradient(speed, way.tick_s)
+    assert np.corrcoef(ahead[2:], change[2:])[0, 1] > 0.8
+
+
+def test_logs_score_as_results_do(whole):
+    for name, result in results(whole).items():
+        log = read_log(whole.out / "drives" / f"{name}.jsonl")
+        for scorer in MODULES:
+            assert 0.0 <= find_scorer(scorer).score(log).value <= 100.0
+        scored = find_scorer("leaderboard-2.1").score(log)
+        assert (scored.value, scored.terms["penalty"]) == (
+            score(result).driving_score, score(result).penalty,
+        )  # fmt: skip

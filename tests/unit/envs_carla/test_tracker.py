@@ -1,23 +1,12 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from dreamdrive.envs.carla.routes import Route
 from dreamdrive.envs.carla.scene import EgoPose
 from dreamdrive.envs.carla.tracker import RouteTracker, ego_state
-
-
-def straight_route(length=60, yaw=0.0) -> Route:
-    arc = np.arange(0.0, length + 1.0)
-    n = len(arc)
-    return Route(
-        name="straight", town="Nowhere",
-        xy=np.column_stack([arc * math.cos(yaw), arc * math.sin(yaw)]),
-        z=np.zeros(n), yaw=np.full(n, yaw), arc=arc, lane_width=np.full(n, 3.5),
-        in_junction=np.zeros(n, bool), command=np.zeros(n, np.int8), lanes=((1, 0, -1),) * n,
-        curvature=np.zeros(n),
-    )  # fmt: skip
+from support.routes import straight_route
 
 
 def ego(x, y, yaw=0.0, speed=5.0) -> EgoPose:
@@ -72,11 +61,7 @@ def test_heading_error_is_smooth_in_a_curve():
     yaw = np.linspace(0.0, 1.5, 31)
     xy = np.cumsum(np.column_stack([np.cos(yaw), np.sin(yaw)]), axis=0)
     base = straight_route(30)
-    route = Route(
-        name="curve", town="Nowhere", xy=xy, z=base.z, yaw=yaw, arc=base.arc,
-        lane_width=base.lane_width, in_junction=base.in_junction, command=base.command,
-        lanes=base.lanes, curvature=np.full(31, 0.05),
-    )  # fmt: skip
+    route = replace(base, xy=xy, yaw=yaw, curvature=np.full(31, 0.05))
     tracker = RouteTracker(route)
     errors = []
     for step in np.arange(0.0, 20.0, 0.1):

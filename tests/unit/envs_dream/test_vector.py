@@ -132,7 +132,7 @@ def test_terminations_come_as_often_as_predicted_and_by_their_cause() -> None:
     assert share == pytest.approx(last / (total - none), abs=0.04)
 
 
-def test_a_threshold_ends_above_one_half_only() -> None:
+def test_a_threshold_ends_above_one_half_only_and_before_time_does() -> None:
     model = tiny_model()
     for bias, ends in ((0.0, True), (4.0, False)):
         for member in model.heads.members:
@@ -140,11 +140,16 @@ def test_a_threshold_ends_above_one_half_only() -> None:
             member[-1].bias.zero_()
             member[-1].bias[-len(TERMINATION_CAUSES) - 1] = bias
             member[-1].bias[-2] = 1.0
-        env = DreamEnv(model=model, contexts=tiny_contexts(), termination="threshold")
-        env.reset(seed=0)
-        _, _, terminated, truncated, info = env.step(np.zeros(2, np.float32))
-        assert (terminated, truncated) == (ends, False)
-        assert info["cause"] == (TERMINATION_CAUSES[-2] if ends else "")
+        for limit in (1, 9):
+            env = DreamEnv(
+                model=model, contexts=tiny_contexts(), termination="threshold", max_steps=limit
+            )
+            env.reset(seed=0)
+            _, _, terminated, truncated, info = env.step(np.zeros(2, np.float32))
+            is_late = limit == 1 and not ends
+            assert (terminated, truncated) == (ends, is_late)
+            cause = "time_limit" if is_late else ""
+            assert info["cause"] == (TERMINATION_CAUSES[-2] if ends else cause)
 
 
 def test_time_is_a_truncation(world: Path) -> None:

@@ -132,3 +132,7 @@ def test_an_agent_that_collects_is_by_turns_its_mode_its_draws_and_interrupted(t
         drawn = np.array([driver.act(env) for _ in range(60)]) != mode
         found.add(("draws" if drawn[:, 0].any() else "mode", bool(drawn[:, 1].any())))
     assert found == {("mode", False), ("draws", True), ("mode", True)}
+    driver = PolicyDriver(tmp_path / "policy", explores=False)
+    for seed in range(6):
+        driver.reset(np.random.default_rng(seed))
+        assert (np.array([driver.act(env) for _ in range(60)]) == mode).all()

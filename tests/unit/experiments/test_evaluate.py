@@ -223,3 +223,26 @@ def test_the_time_limit_grows_with_the_route():
     assert conditions.max_decisions(100.0) == 1000
     assert conditions.digest != Conditions(num_walkers=1).digest
     assert conditions.digest == Conditions().digest
+
+
+def test_scorers_are_asked_for_and_print_their_tables(tmp_path, pretended, capsys):
+    evaluate(config(tmp_path))
+    alone = capsys.readouterr().out
+    assert "means" not in alone
+    out = evaluate(config(tmp_path, scorers=("leaderboard-2.1", "leaderboard-1.0")))
+    printed = capsys.readouterr().out
+    assert "leaderboard-1.0: means, 95 % intervals" in printed
+    assert printed.count("leaderboard-2.1") == alone.count("leaderboard-2.1")
+    scores = json.loads((out / "scores.json").read_text())["scorers"]
+    summary = json.loads((out / "summary.json").read_text())["policies"]
+    for policy, facts in scores["leaderboard-2.1"]["policies"].items():
+        assert facts["terms"]["value"] == summary[policy]["measures"]["driving_score"]
+    assert {path.stem for path in (out / "leaderboard").iterdir()} == {
+        "standing", "straight", "a#0", "a#1",
+    }  # fmt: skip
+
+
+def test_an_unknown_scorer_is_said_before_anything_is_driven(tmp_path, pretended):
+    with pytest.raises(ConfigError, match="clever"):
+        evaluate(config(tmp_path, scorers=("clever",)))
+    assert pretended == []

@@ -183,9 +183,9 @@ def test_a_planner_without_a_policy_searches_widely():
     alone, around = (
         make_policy(f"planner:{name}") for name in ("dreamdrive-cpu", "dreamdrive-cpu-agent")
     )
-    assert alone.search.proposal is None
+    assert alone.search.objective.base is None
     assert alone.search.config == WIDE
-    assert around.search.proposal is not None
+    assert around.search.objective.base is not None
     assert around.search.config == SearchConfig()
 
 

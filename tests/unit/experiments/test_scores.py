@@ -1,50 +1,16 @@
-import itertools
-
 import numpy as np
 import pytest
 
 from dreamdrive.experiments.scores import (
-    COEFFICIENTS,
     MEASURE,
     UNSEEN_EVENTS,
     bootstrap,
     cells,
     estimate,
-    leaderboard_2_1,
     paired_difference,
     score,
 )
 from support.drives import drive
-
-
-@pytest.mark.parametrize(
-    ("completion", "counts", "more", "expected"),
-    [
-        (100.0, {}, {}, 100.0),
-        (100.0, {"collision_walker": 1}, {}, 50.0),
-        (80.0, {"collision_vehicle": 1, "red_light": 1}, {}, 38.095238),
-        (100.0, {"stop_sign": 2}, {"outside_pct": 10.0}, 60.0),
-        (50.0, {"collision_static": 1, "blocked": 1}, {}, 31.25),
-        (
-            100.0,
-            {"scenario_timeout": 1, "yield_emergency": 1},
-            {"min_speed_pct": (60.0,)},
-            51.020408,
-        ),
-        (100.0, {"collision_vehicle": 2}, {}, 41.666667),
-        (100.0, {"collision_vehicle": 3}, {}, 32.258065),
-        (100.0, {}, {"outside_pct": 100.0}, 0.0),
-        (0.0, {}, {}, 0.0),
-    ],
-)
-def test_the_leaderboards_own_scores(completion, counts, more, expected):
-    assert leaderboard_2_1(completion, counts, **more).driving_score == pytest.approx(expected)
-
-
-def test_every_further_infraction_lowers_the_score():
-    for cause in COEFFICIENTS:
-        scores = [leaderboard_2_1(90.0, {cause: n}).driving_score for n in range(5)]
-        assert all(a > b > 0.0 for a, b in itertools.pairwise(scores))
 
 
 def test_a_drive_is_scored_by_its_events_and_its_way():

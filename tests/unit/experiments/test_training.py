@@ -147,6 +147,13 @@ def test_an_agent_goes_on_from_another(tmp_path, world, episodes):
     assert all(torch.equal(value, b[name]) for name, value in a.items())
 
 
+def test_a_policy_that_is_not_there_leaves_no_run_behind(tmp_path, world, episodes):
+    out = tmp_path / "agent"
+    with pytest.raises(CheckpointError, match="nowhere"):
+        train_agent(agent_config(out, world, episodes, init=tmp_path / "nowhere"))
+    assert not out.exists()
+
+
 def test_an_agent_of_a_control_world_starts_alike_and_learns_otherwise(tmp_path, world, episodes):
     actors = {}
     for control in ("none", "randomised"):

@@ -7,7 +7,7 @@ from torch import Tensor
 from dreamdrive.planners.costs import CostWeights
 from dreamdrive.planners.objective import Objective, ObjectiveConfig
 from dreamdrive.worldmodel.state import Imagined, RolloutState
-from support.point_mass import SPEED, PointMassWorld
+from support.point_mass import LIMIT, SPEED, PointMassWorld
 
 TERMS = {"collision", "rule", "progress", "comfort", "termination"}
 
@@ -128,7 +128,7 @@ def test_the_value_of_the_last_frame_is_taken_off_where_it_is_reached() -> None:
         return vector[:, SPEED]
 
     config = ObjectiveConfig(weights=CostWeights(value=0.1), discount=0.9)
-    judged = Objective(world, config, speed_is_worth).evaluate(
+    judged = Objective(world, config, value=speed_is_worth).evaluate(
         world.start(1, speed=5.0), plans((0.0, 0.0), L=4), generator=seeded()
     )
     assert judged.terms["value"].item() == pytest.approx(-0.1 * 0.9**4 * 5.0, rel=1e-3)
@@ -148,22 +148,57 @@ def test_rough_driving_costs_comfort_only() -> None:
     assert judged.terms["comfort"][1].item() == pytest.approx(0.0, abs=1e-6)
 
 
-def test_every_plan_meets_the_same_noise() -> None:
-    class Noisy(PointMassWorld):
-        def imagine_step(
-            self, state: RolloutState, action_BA: Tensor, *, noise: Any = None, **how: Any
-        ) -> tuple[RolloutState, Imagined]:
-            state, seen = super().imagine_step(state, action_BA, noise=noise, **how)
-            vector = seen.vector_BK.clone()
-            vector[:, SPEED] += 0.3 * noise[1][:, SPEED]
-            return state._replace(vector_BK=vector), seen._replace(vector_BK=vector)
+class Noisy(PointMassWorld):
+    def imagine_step(
+        self, state: RolloutState, action_BA: Tensor, *, noise: Any = None, **how: Any
+    ) -> tuple[RolloutState, Imagined]:
+        state, seen = super().imagine_step(state, action_BA, noise=noise, **how)
+        vector = seen.vector_BK.clone()
+        vector[:, SPEED] += 0.3 * noise[1][:, SPEED]
+        return state._replace(vector_BK=vector), seen._replace(vector_BK=vector)
 
+
+@pytest.mark.parametrize("draws", [1, 3])
+def test_every_plan_meets_the_same_noise(draws: int) -> None:
     world = Noisy()
     cost, same = Objective(world, ObjectiveConfig()), plans((0.1, 0.2), (0.1, 0.2))
-    first = cost.evaluate(world.start(2), same, generator=seeded()).total_B
+    start = world.start(2)
+    first = cost.evaluate(start, same, generator=seeded(), draws=draws).total_B
     assert first[0] == first[1]
-    other = cost.evaluate(world.start(2), same, generator=torch.Generator().manual_seed(1)).total_B
-    assert other[0] != first[0]
+    other = cost.evaluate(start, same, generator=torch.Generator().manual_seed(1), draws=draws)
+    assert other.total_B[0] != first[0]
+
+
+def test_the_draws_of_a_plan_are_averaged() -> None:
+    world = Noisy()
+    cost, plan = Objective(world, ObjectiveConfig()), plans((0.1, 0.2), (0.0, -1.0), L=3)
+
+    def evaluate(draws: int, seed: int) -> Tensor:
+        generator = torch.Generator().manual_seed(seed)
+        return cost.evaluate(world.start(2), plan, generator=generator, draws=draws).total_B
+
+    single = torch.stack([evaluate(1, seed) for seed in range(400)])
+    averaged = torch.stack([evaluate(16, seed) for seed in range(100)])
+    torch.testing.assert_close(averaged.mean(0), single.mean(0), rtol=0.03, atol=0.0)
+    torch.testing.assert_close(averaged.std(0), single.std(0) / 4.0, rtol=0.25, atol=0.0)
+
+
+def test_a_plan_is_what_is_added_to_the_base_policy() -> None:
+    """A base that holds the speed limit, and a residual that takes its pedal away."""
+    world = PointMassWorld()
+
+    def to_the_limit(latent: Tensor, vector: Tensor) -> Tensor:
+        pedal = (vector[:, LIMIT] - vector[:, SPEED]).clamp(-1.0, 1.0)
+        return torch.stack([torch.zeros_like(pedal), pedal], 1)
+
+    cost = Objective(world, ObjectiveConfig(), to_the_limit)
+    judged = cost.evaluate(
+        world.start(3, speed=2.0), plans((0.0, 0.0), (0.0, -1.0), (0.0, -2.0)), generator=seeded()
+    ).terms["progress"]
+    alone = Objective(world, ObjectiveConfig()).evaluate(
+        world.start(3, speed=2.0), plans((0.0, 1.0), (0.0, 0.0), (0.0, -1.0)), generator=seeded()
+    ).terms["progress"]  # fmt: skip
+    torch.testing.assert_close(judged, alone)
 
 
 @pytest.mark.parametrize(

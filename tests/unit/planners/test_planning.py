@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from dreamdrive.config import from_dict, to_dict
+from dreamdrive.driving.state import STATE_INDEX
 from dreamdrive.planners.cem import CEM, CEMConfig
 from dreamdrive.planners.mppi import MPPI, MPPIConfig, path_weights
 from dreamdrive.planners.objective import Objective
@@ -54,8 +55,8 @@ def test_a_plan_is_nearly_as_cheap_as_a_good_driver_from_every_start(config: Pla
     cost = Objective(world, config.objective)
     rival = cost.evaluate(start, torch.stack(actions, 1), generator=seeded()).total_B
     coast = cost.evaluate(start, search.initial_mean(8), generator=seeded()).total_B
-    assert plan.action_BLA.shape == (8, 15, 2)
-    assert float(plan.action_BLA.abs().max()) <= 1.0
+    assert plan.residual_BLA.shape == (8, 15, 2)
+    assert float(plan.residual_BLA.abs().max()) <= 1.0
     assert (plan.evaluation.total_B < rival + 0.1).all()
     assert (plan.evaluation.total_B < coast - 0.3).all()
 
@@ -68,8 +69,8 @@ def test_searches_side_by_side_do_not_mix() -> None:
     )
     search = build_search(world, CONFIGS[0])
     plan = search.plan(start, search.initial_mean(2), generator=seeded())
-    assert plan.action_BLA[0, :3, 1].mean() < -0.5
-    assert plan.action_BLA[1, :3, 1].mean() > 0.5
+    assert plan.residual_BLA[0, :3, 1].mean() < -0.5
+    assert plan.residual_BLA[1, :3, 1].mean() > 0.5
 
 
 @pytest.mark.parametrize("config", CONFIGS)
@@ -129,7 +130,7 @@ def test_where_all_else_crashes_the_plan_is_to_stop(config: PlannerConfig, finit
     search = build_search(Explosive(finite=finite), config)
     start = search.objective.model.start(2)
     plan = search.plan(start, torch.full((2, 15, 2), 0.5), generator=seeded())
-    assert (plan.action_BLA[..., 1] == -1.0).all()
+    assert (plan.residual_BLA[..., 1] == -1.0).all()
     assert plan.evaluation.survival_B.tolist() == pytest.approx([1.0, 1.0], abs=1e-4)
 
 
@@ -212,7 +213,7 @@ def test_the_plan_is_executed_and_remade_every_few_decisions() -> None:
         action = policy.act(observation(state))
         assert policy.plan is not None
         plans.append(policy.plan)
-        np.testing.assert_array_equal(action, policy.plan.action_BLA[0, t % 5].numpy())
+        np.testing.assert_array_equal(action, policy.plan.residual_BLA[0, t % 5].numpy())
         state, _ = world.imagine_step(state, torch.from_numpy(action)[None])
     assert [plans[t] is plans[t - 1] for t in range(1, 11)] == [t % 5 != 0 for t in range(1, 11)]
 
@@ -256,21 +257,60 @@ def test_the_seed_and_the_episode_fix_the_plan() -> None:
     assert episodes(1)[0] != episodes(2)[0]
 
 
-def test_a_good_proposal_makes_a_tiny_search_good() -> None:
+def look_and_drive(latent: Tensor, vector: Tensor) -> Tensor:
+    return good_driver(PointMassWorld().init_state(len(vector))._replace(vector_BK=vector))
+
+
+def full_throttle(latent: Tensor, vector: Tensor) -> Tensor:
+    return torch.tensor([0.0, 1.0]).expand(len(vector), 2)
+
+
+def tiny(**how: Any) -> PlannerConfig:
+    return PlannerConfig(mppi=MPPIConfig(search=SearchConfig(num_samples=2, **how)))
+
+
+def test_a_good_base_policy_makes_a_tiny_search_good() -> None:
     world = PointMassWorld()
     start = world.start(4, generator=seeded(3), spread=1.5)
-
-    def propose(latent: Tensor, vector: Tensor) -> Tensor:
-        return good_driver(world.init_state(len(vector))._replace(vector_BK=vector))
-
-    tiny = MPPIConfig(search=SearchConfig(num_samples=2, iterations=1, num_proposals=2))
-    config = PlannerConfig(mppi=tiny)
     costs = []
-    for proposal in (None, propose):
-        search = build_search(world, config, proposal)
+    for base in (None, look_and_drive):
+        search = build_search(world, tiny(), base)
         plan = search.plan(start, search.initial_mean(4), generator=seeded())
         costs.append(plan.evaluation.total_B)
     assert (costs[1] < costs[0]).all()
+
+
+def test_a_base_policy_that_would_crash_is_overruled() -> None:
+    """The brake is a residual too, and leads from full throttle to full brake."""
+    world = PointMassWorld()
+    policy = PlannerPolicy(world, tiny(), base=full_throttle)
+    state = world.start(1, speed=6.0, wall_m=40.0)
+    for _ in range(100):
+        action = policy.act(observation(state))
+        state, seen = world.imagine_step(state, torch.from_numpy(action)[None])
+        assert float(seen.termination_BC.sum()) < 0.5
+    assert 0.0 < float(state.latent_BCHW[0, 0, 0, 0]) / WALL_SCALE < 10.0
+    assert float(state.vector_BK[0, SPEED]) < 0.5
+
+
+@pytest.mark.parametrize(("margin", "overruled"), [(0.0, True), (1.0, True), (100.0, False)])
+def test_a_base_policy_is_left_alone_within_the_margin(margin: float, overruled: bool) -> None:
+    world = PointMassWorld()
+    search = build_search(world, tiny(margin=margin), full_throttle)
+    start = world.start(1, speed=8.0, wall_m=6.0)
+    plan = search.plan(start, search.initial_mean(1), generator=seeded())
+    assert bool((plan.residual_BLA != 0.0).any()) is overruled
+
+
+def test_the_base_policy_looks_at_every_real_frame_while_a_plan_is_driven() -> None:
+    world = PointMassWorld()
+    config = replace(tiny(acceleration_std=0.0, margin=100.0), replan_every=5)
+    policy = PlannerPolicy(world, config, base=look_and_drive)
+    for offset in (0.0, 1.0, -1.0, 0.5):
+        state = world.start(1)
+        state.vector_BK[0, STATE_INDEX["lateral_offset"]] = offset
+        expected = look_and_drive(state.seen, state.vector_BK)[0].numpy()
+        np.testing.assert_array_equal(policy.act(observation(state)), expected)
 
 
 def test_a_configuration_survives_its_json() -> None:
@@ -287,3 +327,7 @@ def test_impossible_settings_are_refused() -> None:
         MPPIConfig(temperature=0.0)
     with pytest.raises(ValueError, match="correlation"):
         SearchConfig(correlation=1.0)
+    with pytest.raises(ValueError, match="final_draws"):
+        SearchConfig(final_draws=0)
+    with pytest.raises(ValueError, match="margin"):
+        SearchConfig(margin=-1.0)

@@ -1,0 +1,172 @@
+"""Faults that are planted into a copy of the project, each of which some test has to notice.
+
+A suite that passes says little until it is known to fail: `pytest -m slow tests/faults`.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("agents", "dreamdrive", "envs", "experiments", "kernels", "planners", "worldmodel")
+
+
+class Fault(NamedTuple):
+    """One line that is wrong, and the tests that ought to say so."""
+
+    what: str
+    file: str
+    right: str
+    wrong: str
+    tests: str
+
+
+FAULTS = [
+    Fault(
+        "the tokenizer looks one frame ahead", "worldmodel/causal_conv.py",
+        "padded[:, i : i + T] for i", "padded.roll(-1, 1)[:, i : i + T] for i",
+        "unit/worldmodel/test_tokenizer.py",
+    ),
+    Fault(
+        "frames attend to later frames", "worldmodel/blocks.py",
+        "(distance >= 0) & (distance < window)", "distance < window",
+        "unit/worldmodel/test_dynamics.py",
+    ),
+    Fault(
+        "the keys of the ring cache are not rotated", "worldmodel/blocks.py",
+        "rotate(key, ring.angle), value)", "key, value)", "unit/worldmodel/test_dynamics.py",
+    ),
+    Fault(
+        "an Euler step goes the wrong way", "worldmodel/path.py",
+        "return z + step * velocity", "return z - step * velocity", "unit/worldmodel/test_path.py",
+    ),
+    Fault(
+        "termination risk is learned as often as it is sampled", "worldmodel/heads.py",
+        "math.log(oversampling)", "0.0 * math.log(oversampling)", "unit/worldmodel/test_heads.py",
+    ),
+    Fault(
+        "an action is stored with the frame that it was taken on", "worldmodel/episodes.py",
+        "observation(slice(1, steps + 1))", "observation(slice(0, steps))",
+        "unit/worldmodel/test_episodes.py",
+    ),
+    Fault(
+        "returns run on through a termination", "agents/returns.py",
+        "discount * continuation_BT[:, t] * ahead", "discount * ahead",
+        "unit/agents/test_returns.py",
+    ),
+    Fault(
+        "the actor is led by the critic's raw scale", "agents/actor_critic.py",
+        "gain_BT = target_BT / scale", "gain_BT = target_BT * scale",
+        "unit/agents/test_actor_critic.py",
+    ),
+    Fault(
+        "a policy without the image sees it", "agents/networks.py",
+        "if self.use_image:\n            seen = torch.cat",
+        "if True:\n            seen = torch.cat", "unit/agents/test_networks.py",
+    ),
+    Fault(
+        "what comes after an end still costs", "planners/objective.py",
+        "counted = alive[:, :-1] *", "counted = torch.ones_like(alive[:, :-1]) *",
+        "unit/planners/test_objective.py",
+    ),
+    Fault(
+        "plans meet different noise", "planners/objective.py",
+        "return drawn.repeat(len(like) // draws, *(1 for _ in like.shape[1:]))",
+        "return torch.randn(like.shape, generator=generator)", "unit/planners/test_objective.py",
+    ),
+    Fault(
+        "the planner overrules its policy for nothing", "planners/search.py",
+        "counted[:, 2] -= self.config.margin", "counted[:, 2] += self.config.margin",
+        "unit/planners/test_planning.py",
+    ),
+    Fault(
+        "MPPI's weights overflow", "planners/mppi.py",
+        "cost_BS - cost_BS.min(1, keepdim=True).values", "cost_BS",
+        "unit/planners/test_planning.py",
+    ),
+    Fault(
+        "steering turns the other way", "envs/embedded/dynamics.py",
+        "angle = car.steer *", "angle = -car.steer *", "unit/envs_embedded/test_dynamics.py",
+    ),
+    Fault(
+        "a braked vehicle drives backwards", "envs/embedded/dynamics.py",
+        "max(abs(value) - amount, 0.0)", "abs(value) - amount",
+        "unit/envs_embedded/test_dynamics.py",
+    ),
+    Fault(
+        "two directions are green at once", "envs/embedded/lights.py",
+        "shown = junction.stage if light.turn == junction.phase else RED",
+        "shown = junction.stage", "unit/envs_embedded/test_lights.py",
+    ),
+    Fault(
+        "the snapshot's time and step change places", "envs/embedded/wire.py",
+        "_SNAPSHOT.pack(episode, platform_s, dt_s,", "_SNAPSHOT.pack(episode, dt_s, platform_s,",
+        "unit/envs_embedded/test_wire.py",
+    ),
+    Fault(
+        "the bird's-eye view is mirrored", "envs/carla/bev.py",
+        "EGO_PIXEL[0] - (dy * cos", "EGO_PIXEL[0] + (dy * cos", "unit/envs_carla/test_bev.py",
+    ),
+    Fault(
+        "a light that has just changed counts as run", "envs/carla/episode.py",
+        "self._lights.crossed(scene) & is_red & self._was_red",
+        "self._lights.crossed(scene) & is_red", "unit/envs_carla/test_episode.py",
+    ),
+    Fault(
+        "a cut episode counts as terminated", "envs/carla/episode.py",
+        "terminated = cause in TERMINATION_CAUSES", "terminated = bool(cause)",
+        "unit/envs_carla/test_episode.py",
+    ),
+    Fault(
+        "an environment's noise depends on its neighbours", "envs/dream/vector.py",
+        "self._noise.episode_B += mask_B", "self._noise.episode_B += 1",
+        "unit/envs_dream/test_vector.py",
+    ),
+    Fault(
+        "a time limit hides a termination", "envs/dream/vector.py",
+        "truncated = late_B & ~terminated", "truncated = late_B", "unit/envs_dream/test_vector.py",
+    ),
+    Fault(
+        "infractions beyond the first are free", "experiments/scorers/leaderboard_2_1.py",
+        "COEFFICIENTS.get(cause, 0.0) * count for", "COEFFICIENTS.get(cause, 0.0) for",
+        "unit/experiments/test_scores.py",
+    ),
+    Fault(
+        "all purposes of a seed share one stream", "dreamdrive/seeding.py",
+        "[str(seed), *(str(word) for word in purpose)]", "[str(seed)]",
+        "unit/dreamdrive/test_seeding.py",
+    ),
+    Fault(
+        "a checkpoint of another schema is read", "dreamdrive/checkpoint.py",
+        "if schema != SCHEMA:", "if False:", "unit/dreamdrive/test_checkpoint.py",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", FAULTS, ids=[fault.what.replace(" ", "-") for fault in FAULTS])
+def test_a_planted_fault_is_noticed(fault: Fault, tmp_path: Path) -> None:
+    for name in (*PACKAGES, "tests", "pyproject.toml"):
+        source = ROOT / name
+        if source.is_dir():
+            leave = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(source, tmp_path / name, symlinks=True, ignore=leave)
+        else:
+            shutil.copy(source, tmp_path)
+    path = tmp_path / fault.file
+    text = path.read_text()
+    assert text.count(fault.right) == 1, f"{fault.file} has no longer one {fault.right!r}"
+    path.write_text(text.replace(fault.right, fault.wrong))
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
+        + [f"tests/{name}" for name in fault.tests.split()],
+        cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(tmp_path)}, text=True,
+        capture_output=True, timeout=280, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1, done.stdout[-2000:]
+    assert "failed" in done.stdout
