@@ -15,9 +15,6 @@ from dreamdrive.experiments.video import Caption
 if TYPE_CHECKING:
     from dreamdrive.envs.carla.scene import Scene
 
-WALKER = 1
-"""The kind of a walker in a scene."""
-
 
 class Recorder:
     """What happens in one drive.
@@ -111,10 +108,12 @@ def _row(
     outside_m: float, action: Any,
 ) -> list[Any]:  # fmt: skip
     """Returns one row of the log, in the order of its columns."""
+    from dreamdrive.envs.carla.scene import VEHICLE
+
     ego, state = scene.ego, observation["state"]
     ahead, left = ego.acceleration_mps2 or (None, None)
     speed = np.hypot(scene.velocity[:, 0], scene.velocity[:, 1])
-    is_vehicle = scene.kinds != WALKER
+    is_vehicle = scene.kinds == VEHICLE
     traffic = round(float(speed[is_vehicle].mean()), 3) if is_vehicle.any() else None
     near = np.hypot(scene.boxes[:, 0] - ego.x, scene.boxes[:, 1] - ego.y) < SIGHT_M
     actors = np.column_stack(

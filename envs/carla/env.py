@@ -9,22 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dreamdrive.driving.actions import DECISION_DT_S, PHYSICS_DT_S, checked_action
-from dreamdrive.driving.causes import is_collision
-from dreamdrive.driving.rewards import REWARDS, StepFacts
 from dreamdrive.envs.carla.client import carla, to_carla_transform
-from dreamdrive.envs.carla.comfort import (
-    ComfortMeter,
-    comfort_cost,
-    count_violations,
-    progress_cost,
-    speeding_cost,
-)
 from dreamdrive.envs.carla.connection import Connection
 from dreamdrive.envs.carla.deadlock import DeadlockBreaker
-from dreamdrive.envs.carla.episode import DecisionOutcome, Drive, EpisodeRules
+from dreamdrive.envs.carla.episode import Drive, EpisodeRules
 from dreamdrive.envs.carla.events import ContactLog
 from dreamdrive.envs.carla.expert import Expert
 from dreamdrive.envs.carla.observer import Observer
+from dreamdrive.envs.carla.reckoning import NO_COST, Reckoning
 from dreamdrive.envs.carla.routes import Route, random_route
 from dreamdrive.envs.carla.scene import Scene, SceneReader
 from dreamdrive.envs.carla.session import Session, SessionConfig
@@ -130,8 +122,7 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
         render_mode: str | None = None,
         supervisor: SupervisorConfig | None = None,
     ) -> None:
-        if reward not in REWARDS:
-            raise ConfigError(f"There is no reward {reward!r}", do=f"Known: {', '.join(REWARDS)}.")
+        self._reckoning = Reckoning(reward, lambda: self._expert.desired_speed_mps(self))
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             raise ConfigError(f"There is no render mode {render_mode!r}", do="Use 'rgb_array'.")
         if num_vehicles < 0 or num_walkers < 0 or max_steps < 1:
@@ -152,7 +143,6 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
             max_steps=max_steps,
         )
         self._town = town
-        self._reward_name = reward
         self._num_vehicles, self._num_walkers = num_vehicles, num_walkers
         self._route_length_m = (float(route_length_m[0]), float(route_length_m[1]))
         self._start_speed_mps = start_speed_mps
@@ -167,8 +157,6 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
         self._walkers: Walkers | None = None
         self._deadlocks = DeadlockBreaker([], lambda *_: None)
         self._expert = Expert()
-        self._comfort = ComfortMeter()
-        self._last_steer = 0.0
         self._is_over = True
         try:
             self._connection.ensure()
@@ -222,7 +210,7 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
                     raise
         assert self.drive is not None
         self._is_over = False
-        return self._observe(picture), self._info((), "", 0.0, {}, None)
+        return self._observe(picture), self._info((), "", 0.0, NO_COST, None)
 
     def _begin(self, seed: int, options: dict[str, Any]) -> NDArray[np.uint8] | None:
         """Sets an episode up and returns the camera's first picture of it."""
@@ -264,9 +252,7 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
         contacts.take(wait=False)
         self.drive = Drive(self.route, self.town_map, contacts, self.rules, self.scene)
         self._expert.reset()
-        self._comfort = ComfortMeter()
-        self._comfort.update(self.scene.ego)
-        self._last_steer = 0.0
+        self._reckoning.begin(self.scene)
         return self._observer.photograph(snapshot.frame)
 
     def _spawn_ego(self, route: Route) -> Any:
@@ -304,15 +290,10 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
         before, self.scene = self.scene, scene
         self._observer.remember(before)
         outcome = self.drive.advance(scene)
-        signals = self._comfort.update(scene.ego)
-        limit = self._speed_limit()
-        facts = self._facts(outcome, count_violations(signals), steer, limit)
-        reward = REWARDS[self._reward_name](facts)
-        self._last_steer = steer
-        cost = self._cost(outcome, comfort_cost(signals), limit)
+        reward, cost = self._reckoning.reckon(outcome, scene, steer, self.speed_limit_mps)
         self._is_over = outcome.terminated or outcome.truncated
         info = self._info(outcome.events, outcome.cause, outcome.progress_m, cost, None)
-        return self._observe(picture), float(reward), outcome.terminated, outcome.truncated, info
+        return self._observe(picture), reward, outcome.terminated, outcome.truncated, info
 
     def _advance(self, steer: float, acceleration: float) -> Scene:
         """Applies one action for a decision and returns what follows."""
@@ -341,53 +322,15 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
         """Ends the episode without blame; the next reset gets a fresh server where it can."""
         self._is_over = True
         self._connection.lose()
-        info = self._info((), "sim_error", 0.0, {}, str(error))
+        info = self._info((), "sim_error", 0.0, NO_COST, str(error))
         return self._observer.last, 0.0, False, True, info
-
-    def _speed_limit(self) -> float:
-        limit = self._ego.get_speed_limit() / KMH_PER_MPS
-        return limit if limit > 0.0 else DEFAULT_LIMIT_MPS
-
-    def _facts(
-        self, outcome: DecisionOutcome, violations: int, steer: float, limit: float
-    ) -> StepFacts:
-        assert self.scene is not None
-        desired = limit
-        if self._reward_name != "route_completion":
-            desired = self._expert.desired_speed_mps(self)
-        position = outcome.position
-        return StepFacts(
-            progress_m=outcome.progress_m,
-            speed_mps=self.scene.ego.speed_mps,
-            speed_limit_mps=limit,
-            lateral_offset_m=position.lateral_m,
-            heading_error_rad=position.heading_error_rad,
-            steer_change=steer - self._last_steer,
-            outside_lane=outcome.is_outside,
-            comfort_violations=violations,
-            desired_speed_mps=desired,
-            terminated=outcome.terminated,
-            infraction=is_collision(outcome.cause) or outcome.cause in ("red_light", "stop_sign"),
-            finished=outcome.cause == "route_finished",
-        )
-
-    def _cost(self, outcome: DecisionOutcome, comfort: float, limit: float) -> dict[str, float]:
-        assert self.scene is not None
-        causes = [event.cause for event in outcome.events]
-        broken = sum(cause in ("red_light", "stop_sign") for cause in causes)
-        speed = self.scene.ego.speed_mps
-        return {
-            "collision": float(any(map(is_collision, causes))),
-            "rule": broken + float(outcome.is_outside) + speeding_cost(speed, limit),
-            "progress": progress_cost(outcome.progress_m, limit),
-            "comfort": comfort,
-        }
 
     def _observe(self, picture: NDArray[np.uint8] | None) -> dict[str, NDArray[Any]]:
         assert self.scene is not None
         assert self.drive is not None
-        limit = self._speed_limit()
-        return self._observer.observe(self.scene, self.drive, self.town_map, limit, picture)
+        return self._observer.observe(
+            self.scene, self.drive, self.town_map, self.speed_limit_mps, picture
+        )
 
     def _info(
         self,
@@ -399,10 +342,9 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
     ) -> dict[str, Any]:
         assert self.drive is not None
         assert self.route is not None
-        zero = {"collision": 0.0, "rule": 0.0, "progress": 0.0, "comfort": 0.0}
         return {
             "cause": cause,
-            "cost": cost or zero,
+            "cost": dict(cost),
             "progress_m": self.drive.position.arc_m,
             "progress_gained_m": gained_m,
             "route_length_m": self.route.length_m,
@@ -429,7 +371,8 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
     @property
     def speed_limit_mps(self) -> float:
         """The speed limit at the ego."""
-        return self._speed_limit()
+        limit = self._ego.get_speed_limit() / KMH_PER_MPS
+        return limit if limit > 0.0 else DEFAULT_LIMIT_MPS
 
     @property
     def steer_limit_rad(self) -> float:

@@ -2,6 +2,7 @@
 
 import socket
 import struct
+from abc import ABC, abstractmethod
 from collections import deque
 
 import msgpack
@@ -12,24 +13,24 @@ MAX_MAP_ITEMS = 16
 """No call takes a map; small ones are read so that the refusal can be told."""
 
 
-class Connection:
+class Connection(ABC):
     """A socket and its peer's address."""
 
     def __init__(self, sock: socket.socket, peer: str, limits: Limits) -> None:
         self.sock, self.peer, self.limits = sock, peer, limits
 
     @property
+    @abstractmethod
     def is_waiting(self) -> bool:
         """Whether something waits to be sent."""
-        raise NotImplementedError
 
+    @abstractmethod
     def flush(self) -> None:
         """Sends as much of what waits as the socket takes.
 
         Raises:
             OSError: If the peer is gone.
         """
-        raise NotImplementedError
 
 
 class RpcConnection(Connection):

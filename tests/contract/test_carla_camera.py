@@ -9,9 +9,6 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-# Compiled here and kept on disk, so that no environment waits for it.
-from dreamdrive.envs.embedded.render import eyes  # noqa: F401
-
 pytest.importorskip("carla")
 from dreamdrive.envs.carla.client import carla
 from dreamdrive.envs.carla.env import CarlaDriveEnv
@@ -20,6 +17,7 @@ from dreamdrive.envs.registration import register_envs
 from dreamdrive.errors import ConfigError, ServerError
 
 WIDE = (48, 32)
+pytestmark = pytest.mark.usefixtures("compiled_sensors")
 
 
 @pytest.fixture(scope="module")

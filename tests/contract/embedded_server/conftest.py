@@ -2,7 +2,7 @@
 
 import pytest
 
-from support.server import DT_S, server_process
+from support.server import DT_S, server_process, spawn
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +34,14 @@ def world(client):
     found.tick()
     movable = [a for a in found.get_actors() if not a.type_id.startswith(("traffic.", "spectator"))]
     for sensor in (a for a in movable if a.type_id.startswith("sensor.")):
-        if sensor.is_listening:
+        if sensor.is_listening():
             sensor.stop()
     client.apply_batch_sync([destroy(a) for a in movable], True)
+
+
+@pytest.fixture
+def car(world):
+    """A car that has stood for a tick, on a road with room around it."""
+    made = spawn(world, 2)
+    world.tick()
+    return made

@@ -9,13 +9,6 @@ C = carla.command
 V = carla.Vector3D
 
 
-@pytest.fixture
-def car(world):
-    made = spawn(world)
-    world.tick()
-    return made
-
-
 def commands(car, walker):
     """Returns a command of each kind, by name."""
     place = car.get_transform()

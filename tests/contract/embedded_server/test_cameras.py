@@ -5,11 +5,10 @@ import queue
 import numpy as np
 import pytest
 
-# Compiled here and kept on disk, so that no client waits for it.
-from dreamdrive.envs.embedded.render import eyes  # noqa: F401
-from support.server import call, listen, seen, spawn
+from support.server import call, listen, seen
 
 carla = pytest.importorskip("carla")
+pytestmark = pytest.mark.usefixtures("compiled_sensors")
 
 SIZE = {"image_size_x": "96", "image_size_y": "64", "fov": "80"}
 PLACE = carla.Transform(carla.Location(x=-8.0, z=2.5), carla.Rotation(pitch=-10.0))
@@ -20,13 +19,6 @@ def pixels(image):
     """Returns red, green and blue, shape (H, W, 3)."""
     rows = np.frombuffer(image.raw_data, np.uint8).reshape(image.height, image.width, 4)
     return rows[:, :, 2::-1].astype(np.int64)
-
-
-@pytest.fixture
-def car(world):
-    made = spawn(world, 2)
-    world.tick()
-    return made
 
 
 @pytest.mark.parametrize("kind", KINDS)

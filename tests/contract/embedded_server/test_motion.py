@@ -5,21 +5,13 @@ import queue
 import numpy as np
 import pytest
 
-# Compiled here and kept on disk, so that no client waits for it.
-from dreamdrive.envs.embedded.render import eyes  # noqa: F401
-from support.server import listen, seen, spawn, ticks
+from support.server import listen, seen, ticks
 
 carla = pytest.importorskip("carla")
+pytestmark = pytest.mark.usefixtures("compiled_sensors")
 
 SIZE = {"image_size_x": "96", "image_size_y": "64"}
 FRONT = carla.Transform(carla.Location(x=2.6, z=1.5))
-
-
-@pytest.fixture
-def car(world):
-    made = spawn(world, 2)
-    world.tick()
-    return made
 
 
 def test_the_road_flows_down_and_the_client_colours_it(world, car):

@@ -4,18 +4,11 @@ import math
 
 import pytest
 
-from support.server import call, spawn, ticks
+from support.server import call, ticks
 
 carla = pytest.importorskip("carla")
 FRONT = (carla.VehicleWheelLocation.FL_Wheel, carla.VehicleWheelLocation.FR_Wheel)
 BACK = (carla.VehicleWheelLocation.BL_Wheel, carla.VehicleWheelLocation.BR_Wheel)
-
-
-@pytest.fixture
-def car(world):
-    made = spawn(world)
-    world.tick()
-    return made
 
 
 def test_physics_are_told_as_they_were_set(world, car):

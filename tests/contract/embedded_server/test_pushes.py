@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from support.server import DT_S, call, spawn, ticks
+from support.server import DT_S, call, ticks
 
 carla = pytest.importorskip("carla")
 V = carla.Vector3D
@@ -17,13 +17,6 @@ def heading(car):
 def speed_along(car, direction):
     velocity = car.get_velocity()
     return velocity.x * direction.x + velocity.y * direction.y
-
-
-@pytest.fixture
-def car(world):
-    made = spawn(world)
-    world.tick()
-    return made
 
 
 def test_a_target_velocity_is_taken_at_once(world, car):

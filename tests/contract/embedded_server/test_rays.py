@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 
-# Compiled here and kept on disk, so that no client waits for it.
-from dreamdrive.envs.embedded.render import eyes  # noqa: F401
 from support.server import listen, seen, server_process, spawn, ticks
 
 carla = pytest.importorskip("carla")
+pytestmark = pytest.mark.usefixtures("compiled_sensors")
 
 ROOF = carla.Transform(carla.Location(z=2.4))
 BUS = "vehicle.mitsubishi.fusorosa"

@@ -3,21 +3,14 @@
 import numpy as np
 import pytest
 
-from dreamdrive.envs.embedded.render import eyes  # noqa: F401
-from support.server import listen, seen, spawn, ticks
+from support.server import listen, seen, ticks
 
 carla = pytest.importorskip("carla")
+pytestmark = pytest.mark.usefixtures("compiled_sensors")
 
 SIZE = {"image_size_x": "96", "image_size_y": "64", "fov": "90"}
 FRONT = carla.Transform(carla.Location(x=2.0, z=1.5))
 ROOF = carla.Transform(carla.Location(z=2.4))
-
-
-@pytest.fixture
-def car(world):
-    made = spawn(world, 2)
-    world.tick()
-    return made
 
 
 def test_events_become_arrays_and_a_picture(world, car):
