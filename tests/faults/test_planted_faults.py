@@ -145,6 +145,54 @@ FAULTS = [
         "a checkpoint of another schema is read", "dreamdrive/checkpoint.py",
         "if schema != SCHEMA:", "if False:", "unit/dreamdrive/test_checkpoint.py",
     ),
+    Fault(
+        "a camera's picture is mirrored", "envs/embedded/render/view.py",
+        "[cy * sp * sr - sy * cr, sy * sp * sr + cy * cr, -cp * sr],",
+        "[sy * cr - cy * sp * sr, -sy * sp * sr - cy * cr, cp * sr],",
+        "unit/envs_embedded/test_render_view.py unit/envs_embedded/test_render_raster.py",
+    ),
+    Fault(
+        "depth has its bytes in the wrong order", "envs/embedded/render/pixels.py",
+        "written[v, u, 0] = value >> 16", "written[v, u, 0] = value & 0xFF",
+        "unit/envs_embedded/test_render_cameras.py",
+    ),
+    Fault(
+        "a LiDAR's points are in the world's axes", "envs/embedded/render/lidar.py",
+        'points[:, :3] = rays.direction * distance[:, None]',
+        'points[:, :3] = rays.direction @ pose.axes() * distance[:, None]',
+        "unit/envs_embedded/test_render_lidar.py contract/embedded_server/test_rays.py",
+    ),
+    Fault(
+        "a slow subscriber keeps every frame", "envs/embedded/connections.py",
+        "while self._queued > self.limits.max_queued_bytes and", "while False and",
+        "contract/embedded_server/test_robustness.py",
+    ),
+    Fault(
+        "a number that is not finite reaches the world", "envs/embedded/arguments.py",
+        "if not math.isfinite(value):\n                raise", "if False:\n                raise",
+        "contract/embedded_server/test_robustness.py",
+    ),
+    Fault(
+        "penalties of the leaderboard 1.0 count once", "experiments/scorers/infractions.py",
+        "factors[cause] ** count", "(factors[cause] if count else 1.0)",
+        "unit/experiments/scorers",
+    ),
+    Fault(
+        "a comparison has its sides swapped", "experiments/pairing.py",
+        "better = a if (value > 0.0) == scorer.higher_is_better else b",
+        "better = b if (value > 0.0) == scorer.higher_is_better else a",
+        "unit/experiments/test_compare.py",
+    ),
+    Fault(
+        "a dream's promise counts what comes after its end", "experiments/truth_policy.py",
+        "(dream.alive * dreamed).sum(1)", "dreamed.sum(1)",
+        "unit/experiments/test_truth_policy.py",
+    ),
+    Fault(
+        "a camera's picture is of an older tick", "envs/carla/frames.py",
+        "if found.frame == frame:", "if found.frame >= frame - 1:",
+        "contract/test_carla_camera.py",
+    ),
 ]  # fmt: skip
 
 

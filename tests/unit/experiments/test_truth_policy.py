@@ -74,7 +74,8 @@ def test_what_the_dream_promises_too_much_shows() -> None:
 
 
 def test_real_ends_are_counted_beside_dreamed_ones() -> None:
-    """Every frame from which the wall is hit within the horizon counts once."""
+    """Every frame from which the wall is hit within the horizon counts once, and what would come
+    after the hit counts no more in the dream than in the drive."""
     world = PointMassWorld()
     table = drives(world, (40.0,))
     found = policy_truth(world, keep_lane, table, MEASURE)
@@ -85,6 +86,9 @@ def test_real_ends_are_counted_beside_dreamed_ones() -> None:
         assert found[f"policy_terminations_real_{H}"] == ending
         # A frame shows the wall to within 0.2 m only.
         assert found[f"policy_terminations_dreamed_{H}"] == pytest.approx(ending, abs=3.0)
+        for name in ("progress", "return"):
+            dreamed, real = (found[f"policy_{name}_{kind}_{H}"] for kind in ("dreamed", "real"))
+            assert dreamed == pytest.approx(real, abs=0.3)
 
 
 def test_drives_of_another_are_refused() -> None:
