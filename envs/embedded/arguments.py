@@ -1,6 +1,7 @@
 """Checks of what callers send: each returns the value or says which argument is wrong and why."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 FAR_M, MAX_ANGLE_DEG = 1e9, 1e9
@@ -12,7 +13,7 @@ class CallError(Exception):
 
 
 def check_tree(values: list[Any], max_depth: int) -> None:
-    """Checks that nested lists are not too deep and hold no number that is not finite.
+    """Checks that nested lists are not too deep and hold no map.
 
     Raises:
         CallError: If they are or do.
@@ -20,14 +21,24 @@ def check_tree(values: list[Any], max_depth: int) -> None:
     if max_depth < 0:
         raise CallError("the arguments are nested too deeply")
     for value in values:
-        kind = type(value)
-        if kind is float:
+        if type(value) is list:
+            check_tree(value, max_depth - 1)
+        elif type(value) is dict:
+            raise CallError("the arguments hold a map, which no call takes")
+
+
+def check_finite(values: Sequence[Any]) -> None:
+    """Checks that nested lists hold no number that is not finite.
+
+    Raises:
+        CallError: If they do.
+    """
+    for value in values:
+        if type(value) is float:
             if not math.isfinite(value):
                 raise CallError(f"the arguments hold {value}, which is not finite")
-        elif kind is list:
-            check_tree(value, max_depth - 1)
-        elif kind is dict:
-            raise CallError("the arguments hold a map, which no call takes")
+        elif type(value) is list:
+            check_finite(value)
 
 
 def number(value: Any, name: str, low: float = -math.inf, high: float = math.inf) -> float:

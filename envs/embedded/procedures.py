@@ -7,7 +7,7 @@ from typing import Any
 
 from dreamdrive.envs.embedded import refused_calls, wire
 from dreamdrive.envs.embedded.actor_calls import ActorCalls
-from dreamdrive.envs.embedded.arguments import CallError, check_tree
+from dreamdrive.envs.embedded.arguments import CallError, check_finite, check_tree
 from dreamdrive.envs.embedded.batch_calls import BatchCalls
 from dreamdrive.envs.embedded.ray_calls import RayCalls
 from dreamdrive.envs.embedded.scenery_calls import SceneryCalls
@@ -20,37 +20,41 @@ from dreamdrive.envs.embedded.world_calls import WorldCalls
 GROUPS = (
     WorldCalls, SceneryCalls, RayCalls, ActorCalls, VehicleCalls, WalkerCalls, TrafficLightCalls,
 )  # fmt: skip
+Run = Callable[..., Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Procedure:
     """What answers a call, and whether the answer is a `Response<void>`."""
 
-    run: Callable[..., Any]
+    run: Run
     is_void: bool
 
 
 class Procedures:
     """All procedures of a simulator.
 
-    Methods of the groups whose return annotation is None answer with a `Response<void>`.
+    Methods of the groups whose return annotation is None answer with a `Response<void>`. Each is
+    refused a number that is not finite; of a batch only the command that holds it is, since the
+    client's Traffic Manager sends such commands, and a batch that is refused whole ends it.
     """
 
     def __init__(self, simulator: Simulator) -> None:
         self._limits = simulator.limits
         self._known: dict[str, Procedure] = {}
         for group in (made(simulator) for made in GROUPS):
-            self._add(group)
+            self._add(group, _finite)
         runs = {name: procedure.run for name, procedure in self._known.items()}
-        self._add(BatchCalls(simulator, runs))
+        self._add(BatchCalls(simulator, runs), lambda run: run)
         for reasons, is_void in ((refused_calls.VALUED, False), (refused_calls.VOID, True)):
             for name, reason in reasons.items():
                 self._known[name] = Procedure(refused_calls.refusal(reason), is_void)
 
-    def _add(self, group: object) -> None:
+    def _add(self, group: object, guard: Callable[[Run], Run]) -> None:
         for name, run in inspect.getmembers(group, inspect.ismethod):
             if not name.startswith("_"):
-                self._known[name] = Procedure(run, inspect.signature(run).return_annotation is None)
+                is_void = inspect.signature(run).return_annotation is None
+                self._known[name] = Procedure(guard(run), is_void)
 
     def names(self) -> list[str]:
         """Returns the names of all procedures."""
@@ -79,3 +83,11 @@ class Procedures:
         if method == "apply_batch":  # Its result has no room for an error of the whole.
             return text, None, text
         return None, wire.failed_void(text) if procedure.is_void else wire.failed(text), text
+
+
+def _finite(run: Run) -> Run:
+    def checked(*arguments: Any) -> Any:
+        check_finite(arguments)
+        return run(*arguments)
+
+    return checked

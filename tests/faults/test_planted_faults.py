@@ -173,6 +173,12 @@ FAULTS = [
         "contract/embedded_server/test_robustness.py",
     ),
     Fault(
+        "one broken command spoils its batch", "envs/embedded/procedures.py",
+        "self._add(BatchCalls(simulator, runs), lambda run: run)",
+        "self._add(BatchCalls(simulator, runs), _finite)",
+        "contract/embedded_server/test_robustness.py",
+    ),
+    Fault(
         "penalties of the leaderboard 1.0 count once", "experiments/scorers/infractions.py",
         "factors[cause] ** count", "(factors[cause] if count else 1.0)",
         "unit/experiments/scorers",

@@ -185,15 +185,36 @@ def nested(depth):
     ("arguments", "words"),
     [
         ([20, nested(100)], "nested too deeply"), ([{"a": 1}], "a map"),
-        ([20, [float("nan"), 0.0, 0.0]], "nan, which is not finite"),
-        ([20, [0.0, float("-inf"), 0.0]], "-inf, which is not finite"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("method", ["add_actor_impulse", "get_actors_by_id", "apply_batch"])
-def test_what_is_too_deep_or_not_finite_is_refused(server, method, arguments, words):
+def test_what_is_too_deep_or_a_map_is_refused(server, method, arguments, words):
     _, _, error, result = call(server, method, *arguments)
     text = error or result[0][1][0]
     assert words in (text.decode() if isinstance(text, bytes) else text)
+
+
+@pytest.mark.parametrize("bad", ["nan", "inf", "-inf"])
+@pytest.mark.parametrize("method", ["add_actor_impulse", "get_actors_by_id"])
+def test_a_number_that_is_not_finite_is_refused(server, method, bad):
+    result = call(server, method, 20, [0.0, float(bad), 0.0])[3]
+    text = result[0][1][0]
+    told = text.decode() if isinstance(text, bytes) else text
+    assert f"{bad}, which is not finite" in told
+
+
+@pytest.mark.parametrize("bad", ["nan", "inf", "-inf"])
+def test_of_a_batch_only_the_command_that_is_not_finite_is_refused(server, world, car, bad):
+    """The Traffic Manager sends such controls, and a batch that is refused whole ends it."""
+    control = [0.7, 0.2, 0.0, False, False, False, 0]
+    broken = [0.1, 0.1, float(bad), False, False, False, 0]
+    commands = [[[2, [car.id, control]]], [[2, [car.id, broken]]], [[2, [10**6, control]]]]
+    error, answers = call(server, "apply_batch", commands, False)[2:]
+    assert error is None
+    assert [kind for ((kind, _),) in answers] == [1, 0, 0]
+    world.tick()
+    assert car.get_control().throttle == pytest.approx(0.7)
+    assert car.get_control().steer == pytest.approx(0.2)
 
 
 def test_a_refused_call_whose_answer_nobody_reads_is_said(server, log):
