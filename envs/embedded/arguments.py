@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 FAR_M, MAX_ANGLE_DEG = 1e9, 1e9
@@ -12,19 +13,34 @@ class CallError(Exception):
     """A call that cannot be answered; the text goes to the caller."""
 
 
-def check_tree(values: list[Any], max_depth: int) -> None:
-    """Checks that nested lists are not too deep and hold no map.
+def check_tree(values: Sequence[Any], max_depth: int) -> bool:
+    """Checks that nested lists are not too deep and hold no map, and looks at their numbers.
+
+    It is run for every call, so it goes level by level and looks at all of a level at once.
+
+    Returns:
+        Whether all numbers are finite for certain; if not, `check_finite` tells.
 
     Raises:
-        CallError: If they are or do.
+        CallError: If they are too deep or hold a map.
     """
-    if max_depth < 0:
-        raise CallError("the arguments are nested too deeply")
-    for value in values:
-        if type(value) is list:
-            check_tree(value, max_depth - 1)
-        elif type(value) is dict:
+    level, depth, is_finite = values, 0, True
+    while level:
+        kinds = set(map(type, level))
+        if dict in kinds:
             raise CallError("the arguments hold a map, which no call takes")
+        if float in kinds:
+            is_plain = kinds <= {float, int, bool}
+            numbers = level if is_plain else [value for value in level if type(value) is float]
+            is_finite = is_finite and math.isfinite(sum(numbers))
+        if list not in kinds:
+            break
+        depth += 1
+        if depth > max_depth:
+            raise CallError("the arguments are nested too deeply")
+        lists = level if len(kinds) == 1 else [value for value in level if type(value) is list]
+        level = list(chain.from_iterable(lists))
+    return is_finite
 
 
 def check_finite(values: Sequence[Any]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from dreamdrive.envs.embedded import wire
-from dreamdrive.envs.embedded.arguments import CallError, items
+from dreamdrive.envs.embedded.arguments import CallError, check_finite, items
 from dreamdrive.envs.embedded.simulator import Simulator
 from dreamdrive.envs.embedded.spawning import spawn
 
@@ -35,22 +35,28 @@ class BatchCalls:
         self.sim = simulator
         self._procedures = procedures
 
-    def apply_batch(self, commands: list[Any], do_tick: bool) -> Any:
-        answers = [self._answer(command, 0) for command in items(commands, "commands")]
+    def apply_batch(self, commands: list[Any], do_tick: bool, *, is_finite: bool) -> Any:
+        answers = [self._answer(command, 0, is_finite) for command in items(commands, "commands")]
         if do_tick:
             self.sim.tick()
         return answers
 
-    def _answer(self, command: Any, future: int) -> Any:
-        """Returns the response to one command; actor 0 is the one just spawned."""
+    def _answer(self, command: Any, future: int, is_finite: bool) -> Any:
+        """Returns the response to one command; actor 0 is the one just spawned.
+
+        A command with a number that is not finite is refused and the others are run: the client's
+        Traffic Manager sends such commands, and a batch that is refused whole ends its thread.
+        """
         try:
-            return wire.ok(self._run(command, future))
+            if not is_finite:
+                check_finite([command])
+            return wire.ok(self._run(command, future, is_finite))
         except CallError as error:
             return wire.failed(str(error))
         except (TypeError, ValueError, LookupError, OverflowError) as error:
             return wire.failed(f"broken command ({error})")
 
-    def _run(self, command: Any, future: int) -> int:
+    def _run(self, command: Any, future: int, is_finite: bool) -> int:
         index, payload = items(command, "command", 1)[0]
         if not 0 <= index < len(COMMANDS):
             raise CallError(f"unknown command {index}")
@@ -60,7 +66,7 @@ class BatchCalls:
             owner = parent[1] if parent[0] else 0
             actor = spawn(self.sim, description, place, owner, attachment)
             for inner in following:
-                self._answer(inner, actor)
+                self._answer(inner, actor, is_finite)
             return actor
         if name == "console_command":
             raise CallError("there is no console that could run a command")

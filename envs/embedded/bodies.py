@@ -101,7 +101,7 @@ class Bodies:
     def solid_boxes(self) -> NDArray[np.float64]:
         """Returns the same, with ghosts infinitely far away."""
         found = self.boxes()
-        if self.ghost.any():
+        if np.count_nonzero(self.ghost):
             found[self.ghost > 0.0, :2] = np.inf
         return found
 

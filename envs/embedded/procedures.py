@@ -17,6 +17,7 @@ from dreamdrive.envs.embedded.vehicle_calls import VehicleCalls
 from dreamdrive.envs.embedded.walker_calls import WalkerCalls
 from dreamdrive.envs.embedded.world_calls import WorldCalls
 
+BATCH = "apply_batch"
 GROUPS = (
     WorldCalls, SceneryCalls, RayCalls, ActorCalls, VehicleCalls, WalkerCalls, TrafficLightCalls,
 )  # fmt: skip
@@ -27,34 +28,31 @@ Run = Callable[..., Any]
 class Procedure:
     """What answers a call, and whether the answer is a `Response<void>`."""
 
-    run: Run
+    run: Callable[..., Any]
     is_void: bool
 
 
 class Procedures:
     """All procedures of a simulator.
 
-    Methods of the groups whose return annotation is None answer with a `Response<void>`. Each is
-    refused a number that is not finite; of a batch only the command that holds it is, since the
-    client's Traffic Manager sends such commands, and a batch that is refused whole ends it.
+    Methods of the groups whose return annotation is None answer with a `Response<void>`.
     """
 
     def __init__(self, simulator: Simulator) -> None:
         self._limits = simulator.limits
         self._known: dict[str, Procedure] = {}
         for group in (made(simulator) for made in GROUPS):
-            self._add(group, _finite)
+            self._add(group)
         runs = {name: procedure.run for name, procedure in self._known.items()}
-        self._add(BatchCalls(simulator, runs), lambda run: run)
+        self._add(BatchCalls(simulator, runs))
         for reasons, is_void in ((refused_calls.VALUED, False), (refused_calls.VOID, True)):
             for name, reason in reasons.items():
                 self._known[name] = Procedure(refused_calls.refusal(reason), is_void)
 
-    def _add(self, group: object, guard: Callable[[Run], Run]) -> None:
+    def _add(self, group: object) -> None:
         for name, run in inspect.getmembers(group, inspect.ismethod):
             if not name.startswith("_"):
-                is_void = inspect.signature(run).return_annotation is None
-                self._known[name] = Procedure(guard(run), is_void)
+                self._known[name] = Procedure(run, inspect.signature(run).return_annotation is None)
 
     def names(self) -> list[str]:
         """Returns the names of all procedures."""
@@ -72,22 +70,19 @@ class Procedures:
             text = f"no such function: {method[:80]}"
             return text, None, text
         try:
-            check_tree(arguments, self._limits.max_depth)
-            result = procedure.run(*arguments[1:])
+            is_finite = check_tree(arguments, self._limits.max_depth)
+            if method == BATCH:
+                result = procedure.run(*arguments[1:], is_finite=is_finite)
+            else:
+                if not is_finite:
+                    check_finite(arguments)
+                result = procedure.run(*arguments[1:])
         except CallError as error:
             text = str(error)
         except Exception as error:  # Whatever it is, it must not end the server.
             text = f"{method}: broken arguments ({error})"
         else:
             return None, wire.OK_VOID if procedure.is_void else result, ""
-        if method == "apply_batch":  # Its result has no room for an error of the whole.
+        if method == BATCH:  # Its result has no room for an error of the whole.
             return text, None, text
         return None, wire.failed_void(text) if procedure.is_void else wire.failed(text), text
-
-
-def _finite(run: Run) -> Run:
-    def checked(*arguments: Any) -> Any:
-        check_finite(arguments)
-        return run(*arguments)
-
-    return checked

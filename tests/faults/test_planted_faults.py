@@ -169,13 +169,12 @@ FAULTS = [
     ),
     Fault(
         "a number that is not finite reaches the world", "envs/embedded/arguments.py",
-        "if not math.isfinite(value):\n                raise", "if False:\n                raise",
+        "is_finite and math.isfinite(sum(numbers))", "is_finite",
         "contract/embedded_server/test_robustness.py",
     ),
     Fault(
         "one broken command spoils its batch", "envs/embedded/procedures.py",
-        "self._add(BatchCalls(simulator, runs), lambda run: run)",
-        "self._add(BatchCalls(simulator, runs), _finite)",
+        "if method == BATCH:\n                result", "if not is_finite:\n                result",
         "contract/embedded_server/test_robustness.py",
     ),
     Fault(
