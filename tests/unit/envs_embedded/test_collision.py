@@ -60,6 +60,33 @@ def test_each_pair_is_found_once_and_in_order():
     assert pairs == [(0, 1), (1, 2), (2, 3)]
 
 
+def crowd(rng, count):
+    """Returns boxes from far away to close together, tiny to large, some of them ghosts."""
+    spread = 10.0 ** rng.uniform(0.0, 6.0)
+    middle = spread * rng.uniform(-1.0, 1.0, 2)
+    places = middle + rng.uniform(-1.0, 1.0, (count, 2)) * 2.5 * np.sqrt(count)
+    half = rng.uniform(0.2, 2.0, (count, 2))
+    half[rng.random(count) < rng.choice([0.0, 0.03])] *= 6.0
+    places[rng.random(count) < 0.1] = np.inf
+    return np.concatenate([places, half, rng.uniform(-np.pi, np.pi, (count, 1))], 1)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_grid_finds_what_a_look_at_every_pair_finds_and_in_its_order(seed):
+    rng = np.random.default_rng(seed)
+    first, second = crowd(rng, int(rng.integers(1, 120))), crowd(rng, int(rng.integers(1, 120)))
+    for others in (None, second):
+        those = first if others is None else others
+        pairs = [
+            (i, j)
+            for i in range(len(first))
+            for j in range(i + 1 if others is None else 0, len(those))
+            if len(find_contacts(first[i : i + 1], those[j : j + 1]).first)
+        ]
+        found = find_contacts(first, others)
+        assert list(zip(found.first.tolist(), found.second.tolist(), strict=True)) == pairs
+
+
 def test_nothing_touches_nothing():
     assert len(find_contacts(boxes()).first) == 0
     assert len(find_contacts(boxes(CAR), boxes()).first) == 0
