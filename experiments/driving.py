@@ -17,6 +17,7 @@ from dreamdrive.experiments.drives import SIM_ERROR, DriveResult
 from dreamdrive.experiments.log_writer import LogWriter
 from dreamdrive.experiments.policies import NamedPolicy, Privileged, make_policy
 from dreamdrive.experiments.recorder import Recorder, log_start
+from dreamdrive.experiments.route_choice import RouteChoice
 from dreamdrive.experiments.video import STRIDE, Film, compose
 from dreamdrive.seeding import derive_seed
 
@@ -40,6 +41,8 @@ class Conditions:
         time_limit_s_per_m: What each metre adds to it.
         blocked_s: Time standing that ends a drive.
         deviation_m: Offset from the route that ends a drive.
+        route_file: Digest of the file that the routes come from, and of how it is read; empty for
+            those of the seed. An evaluation fills it in.
     """
 
     route_seed: int = 1
@@ -50,11 +53,16 @@ class Conditions:
     time_limit_s_per_m: float = 0.4
     blocked_s: float = 60.0
     deviation_m: float = 30.0
+    route_file: str = ""
 
     @property
     def digest(self) -> str:
-        """A short name of exactly these conditions."""
-        text = json.dumps(to_dict(self), sort_keys=True)
+        """A short name of exactly these conditions.
+
+        What is empty is left out, so that older results keep their names.
+        """
+        told = {name: value for name, value in to_dict(self).items() if value != ""}
+        text = json.dumps(told, sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
 
     def max_decisions(self, length_m: float) -> int:
@@ -100,10 +108,14 @@ class DriverSettings:
         retries: How often a drive is repeated after a death of the server.
         device: Where networks run.
         planner: JSON file of the planners' configuration.
+        choice: The file of routes; None for those of the conditions' seed.
+        maps: OpenDRIVE files that embedded servers offer as towns.
     """
 
     conditions: Conditions
     num_routes: int
+    choice: RouteChoice | None = None
+    maps: tuple[Path, ...] = ()
     host: str = "127.0.0.1"
     port: int | None = None
     tick_deadline_s: float = 10.0
@@ -200,6 +212,7 @@ class RouteDriver:
     def _environment(self, town: str) -> "CarlaDriveEnv":
         if self._env is None:
             from dreamdrive.envs.carla.env import CarlaDriveEnv
+            from dreamdrive.envs.carla.supervisor import SupervisorConfig
 
             settings, conditions = self.settings, self.settings.conditions
             self._env = CarlaDriveEnv(
@@ -208,6 +221,7 @@ class RouteDriver:
                 infractions_end_episode=False, deviation_m=conditions.deviation_m,
                 blocked_s=conditions.blocked_s, start_speed_mps=(0.0, 0.0),
                 tick_deadline_s=settings.tick_deadline_s,
+                supervisor=SupervisorConfig().with_maps(settings.maps),
             )  # fmt: skip
             self._alive()
         return self._env
@@ -215,6 +229,10 @@ class RouteDriver:
     def _route(self, env: "CarlaDriveEnv", job: DriveJob) -> "Route":
         from dreamdrive.envs.carla.routes import fixed_routes
 
+        choice = self.settings.choice
+        if choice is not None:
+            env.session.open_town(job.town)
+            return choice.load(env.session.map, job.route)
         if job.town not in self._routes:
             env.session.open_town(job.town)
             conditions = self.settings.conditions

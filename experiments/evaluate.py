@@ -1,7 +1,7 @@
 """Drives policies closed loop on the same frozen routes in the same traffic, and scores them."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dreamdrive.envs.embedded.towns import TEST_TOWNS
@@ -18,6 +18,7 @@ from dreamdrive.experiments.driving import Conditions, DriveJob, DriverSettings,
 from dreamdrive.experiments.log_writer import finish_log
 from dreamdrive.experiments.policies import NamedPolicy, fingerprint, parse_policy
 from dreamdrive.experiments.rescore import write_scores
+from dreamdrive.experiments.route_choice import RouteChoice, chosen_routes
 from dreamdrive.experiments.run import RunLog, begin_run, console
 from dreamdrive.experiments.score_tables import tables_of
 from dreamdrive.experiments.scorers.registry import DEFAULT, find_scorers
@@ -36,6 +37,17 @@ class EvaluateConfig:
     Stable-Baselines3 .zip, or module:factory."""
     towns: tuple[str, ...] = TEST_TOWNS
     routes_per_town: int = 15
+    routes: Path | None = None
+    """File of routes in the leaderboard's XML, any version, instead of towns and routes_per_town;
+    the server must have the towns that it names."""
+    triggers: Path | None = None
+    """JSON file of the leaderboard 1.0 with the triggers of the scenarios on these routes."""
+    subset: str = ""
+    """Ids of the file's routes that are driven, as in 0-4,7; all without it."""
+    skip_unknown_scenarios: bool = False
+    """Leave out scenarios of a type that there is none of here, and say how many."""
+    maps: tuple[Path, ...] = ()
+    """OpenDRIVE files that embedded servers offer as towns, by the files' names."""
     seeds: tuple[int, ...] = (0,)
     """Traffic seeds; every policy drives every route with each."""
     conditions: Conditions = field(default_factory=Conditions)
@@ -80,6 +92,41 @@ class EvaluateConfig:
             raise ConfigError("Counts cannot be negative, and bootstrap_samples is at least 100")
 
     @property
+    def choice(self) -> RouteChoice | None:
+        """The file of routes; None for those of the seed."""
+        return chosen_routes(self.routes, self.triggers, self.subset, self.skip_unknown_scenarios)
+
+    @property
+    def met(self) -> Conditions:
+        """The conditions with the routes' file in them.
+
+        Raises:
+            RouteError: If the file cannot be read.
+        """
+        choice = self.choice
+        return self.conditions if choice is None else replace(
+            self.conditions, route_file=choice.digest
+        )  # fmt: skip
+
+    @property
+    def route_list(self) -> list[tuple[str, int, str]]:
+        """Town, number and name of each route, town by town.
+
+        Raises:
+            RouteError: If there is a file of routes and it is broken.
+        """
+        choice = self.choice
+        if choice is not None:
+            found = [(entry.town, i, entry.name) for i, entry in enumerate(choice.entries)]
+            towns = list(dict.fromkeys(town for town, _, _ in found))
+            return sorted(found, key=lambda route: towns.index(route[0]))
+        return [
+            (town, index, route_name(town, self.conditions.route_seed, index))
+            for town in self.towns
+            for index in range(self.routes_per_town)
+        ]
+
+    @property
     def named(self) -> tuple[NamedPolicy, ...]:
         """The policies by name."""
         return tuple(parse_policy(text) for text in self.policies)
@@ -101,12 +148,13 @@ def evaluate(config: EvaluateConfig) -> Path:
         StorageError: If a result could not be written.
     """
     settings = DriverSettings(
-        conditions=config.conditions, num_routes=config.routes_per_town, host=config.host,
+        conditions=config.met, num_routes=config.routes_per_town, host=config.host,
         port=config.port, tick_deadline_s=config.tick_deadline_s, retries=config.retries,
-        device=config.device, planner=config.planner,
+        device=config.device, planner=config.planner, choice=config.choice, maps=config.maps,
     )  # fmt: skip
     scorers = find_scorers(config.scorers)
     _check_policies(config)
+    _check_routes(config)
     jobs = plan(config)
     standing, missing = {}, []
     for job in jobs:
@@ -147,20 +195,18 @@ def plan(config: EvaluateConfig) -> list[DriveJob]:
     """
     prints = {named: fingerprint(named.spec, config.planner) for named in config.named}
     jobs, films = [], 0
-    for town in config.towns:
-        for index in range(config.routes_per_town):
-            for seed in config.seeds:
-                route = route_name(town, config.conditions.route_seed, index)
-                for named in config.named:
-                    video = config.out / "videos" / named.name / f"{route}-{seed}.mp4"
-                    jobs.append(
-                        DriveJob(
-                            policy=named, fingerprint=prints[named], town=town, index=index,
-                            seed=seed, route=route, video=video if films < config.videos else None,
-                            log=log_path(config.out, named.name, route, seed),
-                        )
-                    )  # fmt: skip
-                films += 1
+    for town, index, route in config.route_list:
+        for seed in config.seeds:
+            for named in config.named:
+                video = config.out / "videos" / named.name / f"{route}-{seed}.mp4"
+                jobs.append(
+                    DriveJob(
+                        policy=named, fingerprint=prints[named], town=town, index=index,
+                        seed=seed, route=route, video=video if films < config.videos else None,
+                        log=log_path(config.out, named.name, route, seed),
+                    )
+                )  # fmt: skip
+            films += 1
     return jobs
 
 
@@ -188,6 +234,17 @@ def _check_policies(config: EvaluateConfig) -> None:
         make_policy(named.spec, device=config.device, planner=config.planner)
 
 
+def _check_routes(config: EvaluateConfig) -> None:
+    """Reads the file of routes, if there is one, and says what of it is left out."""
+    choice = config.choice
+    if choice is None:
+        return
+    left_out = choice.check()
+    if left_out:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(left_out.items()))
+        console.print(f"Left out {left_out.total()} scenarios of unknown types: {kinds}")
+
+
 def _standing(config: EvaluateConfig, job: DriveJob) -> DriveResult | None:
     """Returns the result of a drive that need not be made again.
 
@@ -197,7 +254,7 @@ def _standing(config: EvaluateConfig, job: DriveJob) -> DriveResult | None:
     result = load_drive(drive_path(config.out, job.policy.name, job.route, job.seed))
     if result is None or not result.is_valid or result.fingerprint != job.fingerprint:
         return None
-    if result.conditions != config.conditions.digest:
+    if result.conditions != config.met.digest:
         raise ConfigError(
             "Results under other conditions stand here", where=config.out,
             do="Choose another --out, or the same traffic, routes and limits.",

@@ -72,9 +72,9 @@ def summarise(config: "EvaluateConfig", drives: dict[str, list[DriveResult]]) ->
     return {
         "schema": SCHEMA,
         "scorer": SCORER,
-        "conditions": to_dict(config.conditions),
-        "towns": list(config.towns),
-        "num_routes": len(config.towns) * config.routes_per_town,
+        "conditions": to_dict(config.met),
+        "towns": list(dict.fromkeys(town for town, _, _ in config.route_list)),
+        "num_routes": len(config.route_list),
         "seeds": list(config.seeds),
         "policies": shown,
         "pairs": pairs,

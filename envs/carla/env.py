@@ -23,6 +23,7 @@ from dreamdrive.envs.carla.session import Session, SessionConfig
 from dreamdrive.envs.carla.supervisor import ServerSupervisor, SupervisorConfig
 from dreamdrive.envs.carla.town_map import TownMap
 from dreamdrive.envs.carla.traffic import Walkers, deadlock_breaker, set_weather, spawn_vehicles
+from dreamdrive.envs.carla.weather import RouteWeather
 from dreamdrive.envs.spaces import driving_action_space
 from dreamdrive.errors import ConfigError, ServerError
 from dreamdrive.seeding import numpy_generator
@@ -155,6 +156,7 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
         self._ego: Any = None
         self._steer_limit_rad = 0.0
         self._walkers: Walkers | None = None
+        self._weather: RouteWeather | None = None
         self._deadlocks = DeadlockBreaker([], lambda *_: None)
         self._expert = Expert()
         self._is_over = True
@@ -227,6 +229,8 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
         self._observer.begin(session, self._ego)
         session.world.reset_all_traffic_lights()
         set_weather(session, seed)
+        self._weather = RouteWeather(self.route)
+        self._weather.step(session.world, 0.0)
         self._push_off(self.route, float(rng.uniform(*self._start_speed_mps)))
         contacts = ContactLog()
         sensor = session.spawn(
@@ -298,7 +302,9 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
     def _advance(self, steer: float, acceleration: float) -> Scene:
         """Applies one action for a decision and returns what follows."""
         assert self._walkers is not None
+        assert self._weather is not None
         assert self.scene is not None
+        assert self.drive is not None
         session = self.session
         try:
             self._ego.apply_control(
@@ -306,6 +312,7 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
                     throttle=max(0.0, acceleration), steer=-steer, brake=max(0.0, -acceleration)
                 )
             )
+            self._weather.step(session.world, self.drive.position.arc_m)
             self._walkers.step(self.scene)
             self._deadlocks.step(self.scene)
         except RuntimeError as error:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from dreamdrive.driving.state import Command
 from dreamdrive.envs.carla.client import carla, iso_pose, wrap_angle
+from dreamdrive.envs.carla.scenarios.specification import ScenarioSpec, WeatherPoint
 from dreamdrive.errors import RouteError
 from dreamdrive.seeding import numpy_generator
 
@@ -44,6 +45,8 @@ class Route:
         command: Index into `COMMANDS` of the next junction within 30 m, shape (N,).
         lanes: The lane of each point.
         curvature: Change of yaw per metre, shape (N,), 1/m, positive to the left.
+        scenarios: What happens on the way, by where it is triggered.
+        weather: The weather along the way; empty for that of the episode's seed.
     """
 
     name: str
@@ -57,6 +60,8 @@ class Route:
     command: NDArray[np.int8]
     lanes: tuple[LaneId, ...]
     curvature: NDArray[np.float64]
+    scenarios: tuple[ScenarioSpec, ...] = ()
+    weather: tuple[WeatherPoint, ...] = ()
 
     @property
     def length_m(self) -> float:

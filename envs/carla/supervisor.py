@@ -11,7 +11,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -58,6 +59,13 @@ class SupervisorConfig:
         On a new machine it compiles for longer than a tick may take.
         """
         return cls(command=(*cls().command, "--sensors"))
+
+    def with_maps(self, paths: Sequence[Path]) -> Self:
+        """Returns how a server is started that also has towns from OpenDRIVE files."""
+        if not paths:
+            return self
+        maps = ("--maps", *(str(Path(path).resolve()) for path in paths))
+        return replace(self, command=(*self.command, *maps))
 
 
 class ServerSupervisor:

@@ -8,11 +8,12 @@ import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import fields
+from pathlib import Path
 
 from dreamdrive.envs.embedded.limits import Limits
 from dreamdrive.envs.embedded.server import Server
 from dreamdrive.envs.embedded.simulator import Simulator
-from dreamdrive.envs.embedded.towns import available_towns, load_town
+from dreamdrive.envs.embedded.towns import add_map, available_towns, load_town
 from dreamdrive.errors import DreamdriveError
 
 EXAMPLES = """examples:
@@ -32,6 +33,10 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--port", type=int, default=2000, help="calls; streams are on the next")
     towns = ", ".join(available_towns())
     found.add_argument("--town", default="Dream01", help=f"an .xodr file, or one of {towns}")
+    found.add_argument(
+        "--maps", nargs="+", default=[], metavar="FILE", type=Path,
+        help=".xodr files that clients may load as towns too, by the files' names",
+    )  # fmt: skip
     found.add_argument("--sync", action="store_true", help="start in synchronous mode, 0.05 s")
     found.add_argument(
         "--sensors", action="store_true",
@@ -67,6 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         limits = Limits(**{field.name: getattr(options, field.name) for field in fields(Limits)})
+        for path in options.maps:
+            add_map(path)
         town = load_town(options.town)
         simulator = Simulator(
             town, synchronous=options.sync, only_answer=options.only_answer, limits=limits

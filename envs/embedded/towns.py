@@ -108,9 +108,27 @@ class Town:
     grid: LaneGrid
 
 
+_ADDED: dict[str, Path] = {}
+
+
 def available_towns() -> list[str]:
-    """Returns the names of the towns that ship."""
-    return list(SEEDS)
+    """Returns the names of the towns that ship, and of those added from files."""
+    return [*SEEDS, *_ADDED]
+
+
+def add_map(path: Path) -> str:
+    """Makes an OpenDRIVE file a town of this process, and returns its name, that of the file.
+
+    Raises:
+        MapError: If the file cannot be read, or a town of this name ships.
+    """
+    if path.stem in SEEDS:
+        raise MapError(
+            f"A town called {path.stem} ships already", where=path, do="Rename the file."
+        )
+    load_town(str(path))
+    _ADDED[path.stem] = path
+    return path.stem
 
 
 @lru_cache(maxsize=16)
@@ -123,7 +141,7 @@ def load_town(name_or_path: str) -> Town:
     name = name_or_path.rsplit("/", 1)[-1]
     if name in SEEDS:
         return build_town(name, write_opendrive(name, plan_network(SEEDS[name], TownPlan())))
-    path = Path(name_or_path)
+    path = _ADDED.get(name, Path(name_or_path))
     if path.suffix != ".xodr" or not path.is_file():
         raise MapError(
             "There is no such town", where=name_or_path,

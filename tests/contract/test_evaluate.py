@@ -8,14 +8,17 @@ import numpy as np
 import pytest
 
 from dreamdrive.config import to_dict
+from dreamdrive.envs.carla.client import carla
 from dreamdrive.envs.carla.ports import any_free_port
-from dreamdrive.errors import ServerError
+from dreamdrive.envs.embedded.towns import load_town
+from dreamdrive.errors import ConfigError, ServerError
 from dreamdrive.experiments import drive_pool
 from dreamdrive.experiments.drive_pool import DrivePool
 from dreamdrive.experiments.drives import drive_path, load_drive
 from dreamdrive.experiments.driving import Conditions, DriverSettings
 from dreamdrive.experiments.evaluate import EvaluateConfig, evaluate, plan
 from dreamdrive.experiments.event_log import read_log
+from dreamdrive.experiments.route_choice import chosen_routes
 from dreamdrive.experiments.scorers.registry import MODULES, find_scorer
 from dreamdrive.experiments.scores import score
 
@@ -224,3 +227,31 @@ def test_logs_score_as_results_do(whole):
         assert (scored.value, scored.terms["penalty"]) == (
             score(result).driving_score, score(result).penalty,
         )  # fmt: skip
+
+
+MIXED = """<routes><route id="a" town="{town}">
+  <waypoints><position x="{a.x}" y="{a.y}" z="0"/><position x="{b.x}" y="{b.y}" z="0"/></waypoints>
+  <scenarios><scenario name="Odd_1" type="NoSuchType">
+    <trigger_point x="{a.x}" y="{a.y}" z="0" yaw="0"/></scenario></scenarios></route></routes>"""
+
+
+def test_routes_of_a_file_on_a_town_of_a_file(tmp_path, capsys):
+    xodr = tmp_path / "Village.xodr"
+    xodr.write_text(load_town("Dream07").xodr)
+    lanes = carla.Map("Village", xodr.read_text()).generate_waypoints(20.0)
+    start = next(p for p in lanes if len(p.next(60.0)) == 1 and not p.next(60.0)[0].is_junction)
+    places = {"a": start.transform.location, "b": start.next(60.0)[0].transform.location}
+    path = tmp_path / "routes.xml"
+    path.write_text(MIXED.format(town="Village", **places))
+    fields = {"policies": ("expert",), "routes": path, "maps": (xodr,)}
+    with pytest.raises(ConfigError, match=r"no scenario type 'NoSuchType'.*skip-unknown"):
+        evaluate(config(tmp_path / "out", **fields))
+    made = config(tmp_path / "out", **fields, skip_unknown_scenarios=True)
+    evaluate(made)
+    assert "Left out 1 scenarios of unknown types: 1 NoSuchType" in capsys.readouterr().out
+    (result,) = results(made).values()
+    assert (result.town, result.route, result.cause) == ("Village", "a", "route_finished")
+    path.write_text(path.read_text().replace('id="a"', 'id="a" '))
+    chosen_routes.cache_clear()
+    with pytest.raises(ConfigError, match="under other conditions"):
+        evaluate(made)

@@ -1,0 +1,1 @@
+"""The leaderboard's traffic scenarios, written against the `carla` client alone."""
