@@ -74,5 +74,9 @@ class ServerError(DreamdriveError, RuntimeError):
     """A CARLA server cannot be reached, has another version, or stopped answering."""
 
 
+class ServerVersionError(ServerError):
+    """What answers is not a server of the version that the client speaks: no retry helps."""
+
+
 class RouteError(DreamdriveError, ValueError):
     """A route does not exist on its map."""

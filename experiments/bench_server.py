@@ -18,8 +18,9 @@ START_S, LOAD_S = 1.5, 1.0
 
 def server_rows(config: BenchConfig, cores: int) -> list[Row]:
     """Returns ticks a second of the server, of one that only answers, and their ratio."""
+    from dreamdrive.envs.carla.server_kinds import SupervisorConfig
     from dreamdrive.envs.carla.session import Session, SessionConfig
-    from dreamdrive.envs.carla.supervisor import ServerSupervisor, SupervisorConfig
+    from dreamdrive.envs.carla.supervisor import ServerSupervisor
 
     plain = SupervisorConfig()
     answering = SupervisorConfig(command=(*plain.command, "--only-answer"))

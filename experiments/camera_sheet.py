@@ -15,8 +15,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from dreamdrive.envs.carla.client import carla
 from dreamdrive.envs.carla.frames import FrameQueue, pixels
+from dreamdrive.envs.carla.server_kinds import SupervisorConfig
 from dreamdrive.envs.carla.session import Session, SessionConfig
-from dreamdrive.envs.carla.supervisor import ServerSupervisor, SupervisorConfig
+from dreamdrive.envs.carla.supervisor import ServerSupervisor
 
 TOWN, SPAWN_POINT, NUM_TICKS = "Dream03", 40, 40
 AHEAD_M = (9.0, 17.0, 26.0, 34.0)

@@ -24,6 +24,7 @@ from dreamdrive.envs.carla.drivers import (
     make_driver,
 )
 from dreamdrive.envs.carla.env import CarlaDriveEnv
+from dreamdrive.envs.carla.server_kinds import server_of
 from dreamdrive.envs.embedded.towns import TRAIN_TOWNS
 from dreamdrive.errors import DreamdriveError, ServerError
 from dreamdrive.experiments.run import RunLog, begin_run
@@ -63,6 +64,9 @@ class CollectConfig:
     host: str = "127.0.0.1"
     port: int | None = None
     """A CARLA server that runs already; needs `workers 1`. By default each worker starts one."""
+    server: str = "embedded"
+    """Which servers are started: embedded, unreal (in the folder that CARLA_ROOT names), or the
+    path of a CarlaUE4.sh or of its folder."""
 
     def __post_init__(self) -> None:
         """Checks the ranges.
@@ -193,8 +197,8 @@ def _collect_part(config: CollectConfig, plans: list[EpisodePlan]) -> Iterator[t
     drivers: dict[str, Driver] = {}
     first = plans[0].town
     with CarlaDriveEnv(
-        host=config.host, port=config.port, town=first, max_steps=config.max_steps,
-        route_length_m=config.route_length_m,
+        host=config.host, port=config.port, server=config.server, town=first,
+        max_steps=config.max_steps, route_length_m=config.route_length_m,
     ) as env:  # fmt: skip
         for plan in plans:
             if plan.driver not in drivers:
@@ -231,12 +235,14 @@ def collect(config: CollectConfig) -> Path:
     """Collects episodes and returns their folder; episodes that stand there are not driven again.
 
     Raises:
-        ConfigError: If a driver is unknown.
+        ConfigError: If a driver is unknown or the server does not exist.
         ServerError: If no server can be reached or started, or a worker died.
         StorageError: If an episode could not be written; those before it stand.
     """
     for name in config.shares:
         make_driver(name)
+    if config.port is None:
+        server_of(config.server)
     begin_run(config.out, config)
     plans = [plan_episode(config, number) for number in range(config.episodes)]
     missing = [p for p in plans if not (config.out / p.name / "episode.json").is_file()]

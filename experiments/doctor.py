@@ -3,7 +3,6 @@
 import os
 import platform
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -35,14 +34,6 @@ EXTRAS: dict[str, tuple[str, str]] = {
     "pygame": ("human", "a window to watch in"),
 }
 """Package to the extra that installs it, and what it is for."""
-
-PROBE = """
-import sys
-from dreamdrive.envs.carla.client import carla
-client = carla.Client(sys.argv[1], int(sys.argv[2]), 1)
-client.set_timeout(5.0)
-print(client.get_server_version())
-"""
 
 Verdict = Literal["ok", "missing", "broken", "note"]
 MARKS: dict[Verdict, str] = {
@@ -176,17 +167,13 @@ def servers(config: DoctorConfig) -> list[Finding]:
 
 
 def server_version(host: str, port: int) -> str:
-    """Returns the version of the CARLA server on a port; empty if it is something else.
+    """Returns the version of the CARLA server on a port; empty if it is something else."""
+    from dreamdrive.envs.carla import greeting
 
-    CARLA's client ends its whole process where the answer is not of its protocol, so that one is
-    asked in a process of its own.
-    """
-    command = [sys.executable, "-c", PROBE, host, str(port)]
     try:
-        asked = subprocess.run(command, capture_output=True, text=True, timeout=30.0, check=False)
-    except subprocess.TimeoutExpired:
+        return greeting.server_version(host, port)
+    except OSError:
         return ""
-    return asked.stdout.strip() if asked.returncode == 0 else ""
 
 
 def _embedded_speed(seconds: float) -> Iterator[Finding]:

@@ -103,7 +103,8 @@ class DriverSettings:
         conditions: What every policy meets.
         num_routes: How many routes each town has.
         host: Where the server is.
-        port: Its RPC port; None starts an embedded server.
+        port: Its RPC port; None starts a server.
+        server: Which one is started, as `CarlaDrive-v0` takes it.
         tick_deadline_s: A server that takes longer for a step counts as dead.
         retries: How often a drive is repeated after a death of the server.
         device: Where networks run.
@@ -118,6 +119,7 @@ class DriverSettings:
     maps: tuple[Path, ...] = ()
     host: str = "127.0.0.1"
     port: int | None = None
+    server: str = "embedded"
     tick_deadline_s: float = 10.0
     retries: int = 2
     device: str = "cpu"
@@ -212,7 +214,7 @@ class RouteDriver:
     def _environment(self, town: str) -> "CarlaDriveEnv":
         if self._env is None:
             from dreamdrive.envs.carla.env import CarlaDriveEnv
-            from dreamdrive.envs.carla.supervisor import SupervisorConfig
+            from dreamdrive.envs.carla.server_kinds import server_of
 
             settings, conditions = self.settings, self.settings.conditions
             self._env = CarlaDriveEnv(
@@ -221,7 +223,7 @@ class RouteDriver:
                 infractions_end_episode=False, deviation_m=conditions.deviation_m,
                 blocked_s=conditions.blocked_s, start_speed_mps=(0.0, 0.0),
                 tick_deadline_s=settings.tick_deadline_s,
-                supervisor=SupervisorConfig().with_maps(settings.maps),
+                server=server_of(settings.server, maps=settings.maps),
             )  # fmt: skip
             self._alive()
         return self._env

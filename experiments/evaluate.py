@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from dreamdrive.envs.carla.server_kinds import server_of
 from dreamdrive.envs.embedded.towns import TEST_TOWNS
 from dreamdrive.errors import ConfigError
 from dreamdrive.experiments.drive_pool import DrivePool
@@ -57,8 +58,11 @@ class EvaluateConfig:
     """Processes that drive, each with a server of its own; 0 drives in this process."""
     host: str = "127.0.0.1"
     port: int | None = None
-    """RPC port of a running server, which one process drives on; without it embedded servers are
+    """RPC port of a running server, which one process drives on; without it servers are
     started."""
+    server: str = "embedded"
+    """Which servers are started: embedded, unreal (in the folder that CARLA_ROOT names), or the
+    path of a CarlaUE4.sh or of its folder."""
     retries: int = 2
     """How often a drive is repeated after its server died."""
     tick_deadline_s: float = 10.0
@@ -141,18 +145,21 @@ def evaluate(config: EvaluateConfig) -> Path:
     changed are made again.
 
     Raises:
-        ConfigError: If a policy or a scorer does not exist, or `out` holds results under other
-            conditions.
+        ConfigError: If a policy, a scorer or the server does not exist, or `out` holds results
+            under other conditions.
         CheckpointError: If the files of a policy are broken.
         ServerError: If the given server is gone.
         StorageError: If a result could not be written.
     """
     settings = DriverSettings(
         conditions=config.met, num_routes=config.routes_per_town, host=config.host,
-        port=config.port, tick_deadline_s=config.tick_deadline_s, retries=config.retries,
-        device=config.device, planner=config.planner, choice=config.choice, maps=config.maps,
+        port=config.port, server=config.server, tick_deadline_s=config.tick_deadline_s,
+        retries=config.retries, device=config.device, planner=config.planner,
+        choice=config.choice, maps=config.maps,
     )  # fmt: skip
     scorers = find_scorers(config.scorers)
+    if config.port is None:
+        server_of(config.server, maps=config.maps)
     _check_policies(config)
     _check_routes(config)
     jobs = plan(config)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dreamdrive.envs.carla.greeting import CLIENT_VERSION
 from dreamdrive.errors import MissingExtraError
 
 try:
@@ -14,8 +15,6 @@ except ImportError as error:
     raise MissingExtraError("carla", "carla") from error
 
 __all__ = ["CLIENT_VERSION", "carla", "iso_pose", "iso_xy", "to_carla_transform", "wrap_angle"]
-
-CLIENT_VERSION = "0.9.16"
 
 
 def iso_xy(location: Any) -> tuple[float, float]:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from dreamdrive.envs.carla.server_pool import ServerPool
 from dreamdrive.envs.carla.session import Session, SessionConfig
 from dreamdrive.envs.carla.supervisor import ServerSupervisor
 from dreamdrive.envs.carla.town_map import TownMap
@@ -12,12 +13,14 @@ class Connection:
     """A session that is opened again after its server was lost.
 
     Args:
-        config: Where the server is; the port of a supervised one is the supervisor's.
-        supervisor: Starts and restarts a server of our own; None for somebody else's.
+        config: Where the server is; the port of a borrowed one is its supervisor's.
+        servers: Where a server is borrowed; None for somebody else's, that runs already.
+        town: The town that is wanted first.
     """
 
-    def __init__(self, config: SessionConfig, supervisor: ServerSupervisor | None) -> None:
-        self.supervisor = supervisor
+    def __init__(self, config: SessionConfig, servers: ServerPool | None, town: str) -> None:
+        self._servers = servers
+        self.supervisor: ServerSupervisor | None = servers.borrow(town) if servers else None
         self._config = config
         self._session: Session | None = None
         self._map: TownMap | None = None
@@ -57,7 +60,7 @@ class Connection:
         self._session = Session(replace(self._config, port=port))
 
     def open_town(self, town: str) -> None:
-        """Opens a town; a server of our own is replaced by one that begins with it.
+        """Opens a town; a server that can begin with it is replaced by one that does.
 
         Loading a world makes the client restart every Traffic Manager of the process, which waits
         for ever for one whose server has died and crashes beside one that is at work.
@@ -68,7 +71,7 @@ class Connection:
         if town == self.session.town:
             return
         self._map = None
-        if self.supervisor is not None:
+        if self.supervisor is not None and self.supervisor.config.opens_town:
             self.session.map_of(town)
             self._close_session()
             self.supervisor.town = town
@@ -76,20 +79,33 @@ class Connection:
             self.ensure()
         self.session.open_town(town)
 
-    def lose(self) -> None:
-        """Drops a server that no longer answers, without talking to it."""
+    def lose(self, error: RuntimeError) -> ServerError:
+        """Drops a server that no longer answers, without talking to it.
+
+        Args:
+            error: What a call raised; the client raises bare RuntimeErrors.
+
+        Returns:
+            The error with all that is known of the server's end.
+        """
         session, self._session = self._session, None
         self._map = None
         if session is not None:
             session.abandon()
+        verdict = ""
         if self.supervisor is not None:
+            verdict = self.supervisor.verdict()
             self.supervisor.mark_dead()
+        if isinstance(error, ServerError):
+            told = f"{verdict} {error.do}".strip()
+            return type(error)(error.what, where=error.where, do=told)
+        return ServerError(f"The CARLA server failed: {str(error).strip()}", do=verdict)
 
     def close(self) -> None:
-        """Leaves the server clean, and stops it if it is our own."""
+        """Leaves the server clean, and gives it back if it is a borrowed one."""
         self._close_session()
-        if self.supervisor is not None:
-            self.supervisor.stop()
+        if self._servers is not None and self.supervisor is not None:
+            self._servers.give_back(self.supervisor)
 
     def _close_session(self) -> None:
         session, self._session = self._session, None

@@ -19,13 +19,15 @@ from dreamdrive.envs.carla.observer import Observer
 from dreamdrive.envs.carla.reckoning import NO_COST, Reckoning
 from dreamdrive.envs.carla.routes import Route, random_route
 from dreamdrive.envs.carla.scene import Scene, SceneReader
+from dreamdrive.envs.carla.server_kinds import SupervisorConfig, server_of
+from dreamdrive.envs.carla.server_pool import ServerPool
 from dreamdrive.envs.carla.session import Session, SessionConfig
-from dreamdrive.envs.carla.supervisor import ServerSupervisor, SupervisorConfig
+from dreamdrive.envs.carla.supervisor import ServerSupervisor
 from dreamdrive.envs.carla.town_map import TownMap
 from dreamdrive.envs.carla.traffic import Walkers, deadlock_breaker, set_weather, spawn_vehicles
 from dreamdrive.envs.carla.weather import RouteWeather
 from dreamdrive.envs.spaces import driving_action_space
-from dreamdrive.errors import ConfigError, ServerError
+from dreamdrive.errors import ConfigError, ServerError, ServerVersionError
 from dreamdrive.seeding import numpy_generator
 
 EGO_BLUEPRINT = "vehicle.lincoln.mkz_2020"
@@ -76,7 +78,10 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
     ## Arguments
     Args:
         host: Where the server is.
-        port: Its RPC port; None starts an embedded server, which `close` stops.
+        port: Its RPC port; None starts a server, which `close` stops.
+        server: Which server is started without a port: `embedded`, `unreal` (found through the
+            environment variable `CARLA_ROOT`), the path of a `CarlaUE4.sh` or of its folder, or how
+            it is started. From a `ServerPool` one is borrowed, which `close` gives back.
         town: Town that is opened.
         reward: Name of the reward.
         observation: `bev`, `camera` or `both`.
@@ -107,6 +112,7 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
         self,
         host: str = "127.0.0.1",
         port: int | None = None,
+        server: str | SupervisorConfig | ServerPool = "embedded",
         town: str = "Dream01",
         reward: str = "route_completion",
         observation: str = "bev",
@@ -121,15 +127,12 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
         start_speed_mps: tuple[float, float] = (0.0, 5.0),
         tick_deadline_s: float = 10.0,
         render_mode: str | None = None,
-        supervisor: SupervisorConfig | None = None,
     ) -> None:
         self._reckoning = Reckoning(reward, lambda: self._expert.desired_speed_mps(self))
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             raise ConfigError(f"There is no render mode {render_mode!r}", do="Use 'rgb_array'.")
         if num_vehicles < 0 or num_walkers < 0 or max_steps < 1:
             raise ConfigError("Counts of vehicles, walkers and steps cannot be negative")
-        if supervisor is None and observation != "bev":
-            supervisor = SupervisorConfig.with_sensors()
         self.render_mode = render_mode
         self._observer = Observer(observation, camera_size)
         self.observation_space = self._observer.space()
@@ -149,9 +152,15 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
         self._start_speed_mps = start_speed_mps
         self._sizes: dict[str, tuple[float, float]] = {}
         self._reader = SceneReader(self._sizes)
+        self._own_servers: ServerPool | None = None
+        if port is None and not isinstance(server, ServerPool):
+            if isinstance(server, str):
+                server = server_of(server, draws=observation != "bev")
+            server = self._own_servers = ServerPool(1, server)
         self._connection = Connection(
             SessionConfig(host=host, port=port or 0, tick_deadline_s=tick_deadline_s),
-            ServerSupervisor(town, supervisor) if port is None else None,
+            server if isinstance(server, ServerPool) and port is None else None,
+            town,
         )
         self._ego: Any = None
         self._steer_limit_rad = 0.0
@@ -177,7 +186,7 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
 
     @property
     def supervisor(self) -> ServerSupervisor | None:
-        """The environment's own server; None where a port was given."""
+        """The server that was started or borrowed; None where a port was given."""
         return self._connection.supervisor
 
     @property
@@ -206,10 +215,11 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
                 self._connection.ensure()
                 picture = self._begin(episode_seed, options)
                 break
-            except ServerError:
-                self._connection.lose()
-                if self.supervisor is None or attempt == RESET_ATTEMPTS:
-                    raise
+            except RuntimeError as error:
+                lost = self._connection.lose(error)
+                fatal = self.supervisor is None or isinstance(error, ServerVersionError)
+                if fatal or attempt == RESET_ATTEMPTS:
+                    raise lost from error
         assert self.drive is not None
         self._is_over = False
         return self._observe(picture), self._info((), "", 0.0, NO_COST, None)
@@ -289,7 +299,7 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
         try:
             scene = self._advance(steer, acceleration)
             picture = self._observer.photograph(scene.frame)
-        except ServerError as error:
+        except RuntimeError as error:
             return self._sim_error(error)
         before, self.scene = self.scene, scene
         self._observer.remember(before)
@@ -306,17 +316,14 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
         assert self.scene is not None
         assert self.drive is not None
         session = self.session
-        try:
-            self._ego.apply_control(
-                carla.VehicleControl(
-                    throttle=max(0.0, acceleration), steer=-steer, brake=max(0.0, -acceleration)
-                )
+        self._ego.apply_control(
+            carla.VehicleControl(
+                throttle=max(0.0, acceleration), steer=-steer, brake=max(0.0, -acceleration)
             )
-            self._weather.step(session.world, self.drive.position.arc_m)
-            self._walkers.step(self.scene)
-            self._deadlocks.step(self.scene)
-        except RuntimeError as error:
-            raise ServerError(f"The server is gone: {error}") from error
+        )
+        self._weather.step(session.world, self.drive.position.arc_m)
+        self._walkers.step(self.scene)
+        self._deadlocks.step(self.scene)
         for _ in range(TICKS_PER_DECISION):
             snapshot = session.tick()
         if snapshot.find(self._ego.id) is None:
@@ -324,12 +331,12 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
         return self._reader.read(snapshot)
 
     def _sim_error(
-        self, error: ServerError
+        self, error: RuntimeError
     ) -> tuple[dict[str, NDArray[Any]], float, bool, bool, dict[str, Any]]:
         """Ends the episode without blame; the next reset gets a fresh server where it can."""
         self._is_over = True
-        self._connection.lose()
-        info = self._info((), "sim_error", 0.0, NO_COST, str(error))
+        lost = str(self._connection.lose(error))
+        info = self._info((), "sim_error", 0.0, NO_COST, lost)
         return self._observer.last, 0.0, False, True, info
 
     def _observe(self, picture: NDArray[np.uint8] | None) -> dict[str, NDArray[Any]]:
@@ -405,4 +412,6 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
     def close(self) -> None:
         """Leaves the server clean, and stops it if it is the environment's own."""
         self._connection.close()
+        if self._own_servers is not None:
+            self._own_servers.close()
         super().close()

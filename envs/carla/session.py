@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from dreamdrive.driving.actions import PHYSICS_DT_S
-from dreamdrive.envs.carla.client import CLIENT_VERSION, carla
+from dreamdrive.envs.carla.client import carla
+from dreamdrive.envs.carla.greeting import CLIENT_VERSION, server_version, wrong_version
 from dreamdrive.envs.carla.ports import any_free_port
 from dreamdrive.envs.carla.routes import town_name
 from dreamdrive.envs.carla.thread_guard import guard_threads
@@ -42,7 +43,8 @@ class Session:
         config: Where the server is.
 
     Raises:
-        ServerError: If nothing answers there, or a server of another version does.
+        ServerError: If nothing answers there.
+        ServerVersionError: If a server of another version answers, or something else does.
     """
 
     def __init__(self, config: SessionConfig) -> None:
@@ -53,16 +55,9 @@ class Session:
         self._manager_port = 0
         self._watchdog = TickWatchdog()
         self._frame = 0
-        _open_line(config.host, config.port).close()
+        _check_version(config)
         self.client = carla.Client(config.host, config.port, WORKER_THREADS)
         self.client.set_timeout(config.tick_deadline_s)
-        version = self._call(self.client.get_server_version)
-        if version != CLIENT_VERSION:
-            raise ServerError(
-                f"The server is CARLA {version}, and this client speaks {CLIENT_VERSION}",
-                where=f"{config.host}:{config.port}",
-                do=f"Start a server of version {CLIENT_VERSION}.",
-            )
         self.world = self._call(self.client.get_world)
         self._original_settings = self._call(self.world.get_settings)
         self.map = self._call(self.world.get_map)
@@ -237,6 +232,21 @@ class Session:
                 where=f"{self.config.host}:{self.config.port}",
                 do="See the server's own log; if it has died, start it again.",
             ) from error
+
+
+def _check_version(config: SessionConfig) -> None:
+    """Raises a ServerError unless a server of the client's version answers."""
+    where = f"{config.host}:{config.port}"
+    _open_line(config.host, config.port).close()
+    try:
+        version = server_version(config.host, config.port, config.tick_deadline_s)
+    except OSError as error:
+        raise ServerError(
+            f"The CARLA server does not answer: {error}", where=where,
+            do="See the server's own log; if it hangs, start it again.",
+        ) from error  # fmt: skip
+    if version != CLIENT_VERSION:
+        raise wrong_version(version, where)
 
 
 def _open_line(host: str, port: int) -> socket.socket:

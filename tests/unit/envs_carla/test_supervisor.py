@@ -9,7 +9,9 @@ import time
 import pytest
 
 from dreamdrive.envs.carla.ports import leased_ports
-from dreamdrive.envs.carla.supervisor import ServerPhase, ServerSupervisor, SupervisorConfig
+from dreamdrive.envs.carla.process_group import group_memory_mib
+from dreamdrive.envs.carla.server_kinds import SupervisorConfig
+from dreamdrive.envs.carla.supervisor import ServerPhase, ServerSupervisor
 from dreamdrive.errors import ServerError
 
 ANSWERS = "import time; print('ready 127.0.0.1:{port}', flush=True); time.sleep(600)"
@@ -130,3 +132,67 @@ def test_the_embedded_server_ends_with_the_process_that_started_it():
             assert ended == [server]
         finally:
             os.close(server)
+
+
+def test_starts_that_go_on_failing_are_spaced_out_up_to_a_cap():
+    pauses = []
+    made = config(DIES, start_attempts=6, backoff_s=1.0, backoff_cap_s=5.0)
+    server = ServerSupervisor("Dream01", made, pauses.append)
+    with pytest.raises(ServerError):
+        server.ensure_ready()
+    assert pauses == [1.0, 2.0, 4.0, 5.0]
+    assert server.num_starts == 6
+
+
+def test_a_server_that_dies_soon_each_time_is_spaced_out_and_a_steady_one_is_not():
+    for steady_s, wanted in ((60.0, [1.0, 2.0]), (0.0, [])):
+        pauses = []
+        made = config(ANSWERS, steady_s=steady_s)
+        with ServerSupervisor("Dream01", made, pauses.append) as server:
+            for _ in range(3):
+                server.mark_dead()
+                server.ensure_ready()
+        assert pauses == wanted
+
+
+GROWS = "kept = bytes([1]) * (200 << 20); " + ANSWERS
+GROWS_IN_CHILD = (
+    "import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; "
+    "kept = bytes([1]) * (200 << 20); time.sleep(600)']); " + ANSWERS
+)
+
+
+@pytest.mark.parametrize("program", [GROWS, GROWS_IN_CHILD])
+def test_a_server_whose_processes_hold_too_much_is_ended(program):
+    with ServerSupervisor("Dream01", config(program, memory_limit_mib=150.0)) as server:
+        process = os.pidfd_open(server.pid)
+        ended, _, _ = select.select([process], [], [], 20.0)
+        os.close(process)
+        assert ended
+        assert server.phase is ServerPhase.DEAD
+        assert "may hold 150" in server.verdict()
+
+
+def test_a_server_within_its_limit_lives():
+    with ServerSupervisor("Dream01", config(ANSWERS, memory_limit_mib=150.0)) as server:
+        assert server.phase is ServerPhase.READY
+        assert 1.0 < group_memory_mib(server.pid) < 150.0
+        assert "alive" in server.verdict()
+
+
+def test_two_processes_never_lease_the_same_ports():
+    program = (
+        "import sys; from dreamdrive.envs.carla.ports import leased_ports\n"
+        "import os; os.getpid = lambda: 7\n"
+        "with leased_ports(3) as port: print(port, flush=True); sys.stdin.read()"
+    )
+    leasers = [
+        subprocess.Popen(
+            [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        for _ in range(4)
+    ]
+    ports = [int(leaser.stdout.readline()) for leaser in leasers]
+    for leaser in leasers:
+        leaser.communicate()
+    assert len(set(ports)) == 4
