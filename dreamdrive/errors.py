@@ -80,3 +80,7 @@ class ServerVersionError(ServerError):
 
 class RouteError(DreamdriveError, ValueError):
     """A route does not exist on its map."""
+
+
+class KernelError(DreamdriveError, ValueError):
+    """A kernel that was asked for by name cannot take these arguments or run on this device."""

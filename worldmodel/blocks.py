@@ -17,7 +17,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dreamdrive.kernels.adaln import adaln_modulate
-from dreamdrive.worldmodel.rope import angles, rotate
+from dreamdrive.kernels.gated_residual import gated_residual
+from dreamdrive.kernels.qk_rope import qk_norm_rope
+from dreamdrive.kernels.swiglu import swiglu
+from dreamdrive.worldmodel.rope import angles
 
 TIME_BASE = 1000.0
 
@@ -52,8 +55,8 @@ class RingWriter:
         """Slots that hold a frame once this one is written."""
         # Frame numbers grow for ever; in double precision their angles stay exact.
         frequency = TIME_BASE ** (-torch.arange(P // 2, device=device).double() / (P // 2))
-        self.angle = (count_B[:, None] * frequency)[:, None, None]
-        """Angles of this frame, shape (B, 1, 1, P/2)."""
+        self.angle = (count_B[:, None] * frequency)[:, None]
+        """Angles of this frame, shape (B, 1, P/2)."""
         self._count_B = count_B + 1
         self._in_place = not torch.is_grad_enabled()
         if self._in_place:
@@ -103,13 +106,19 @@ class Attention(nn.Module):
         self.key_scale = nn.Parameter(torch.ones(self.head_size))
         self.out = nn.Linear(width, width, bias=False)
 
-    def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Returns queries (..., M, P) and keys and values (..., G, P) of tokens (..., D)."""
+    def project(self, x: Tensor, angle: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns rotated queries (..., M, P) and keys, and values (..., G, P) of tokens (..., D).
+
+        Args:
+            x: Tokens.
+            angle: Radians of each token, broadcastable to (..., P/2).
+        """
         query = self.to_query(x).unflatten(-1, (self.num_heads, self.head_size))
         key, value = self.to_key_value(x).chunk(2, -1)
         key = key.unflatten(-1, (self.num_key_heads, self.head_size))
         value = value.unflatten(-1, (self.num_key_heads, self.head_size))
-        return _unit(query) * self.query_scale, _unit(key) * self.key_scale, value
+        query, key = qk_norm_rope(query, key, self.query_scale, self.key_scale, angle)
+        return query, key, value
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
         """Returns the output (R, Q, D) for queries (R, Q, M, P), keys and values (R, S, G, P).
@@ -125,10 +134,6 @@ class Attention(nn.Module):
         value = value.repeat_interleave(self.repeat, 1)
         out = F.scaled_dot_product_attention(query.transpose(1, 2), key, value, attn_mask=mask)
         return self.out(out.transpose(1, 2).flatten(2))
-
-
-def _unit(x: Tensor) -> Tensor:
-    return x * torch.rsqrt(x.float().square().mean(-1, keepdim=True) + 1e-6).to(x.dtype)
 
 
 class Block(nn.Module):
@@ -172,14 +177,13 @@ class Block(nn.Module):
             attended = self._over_time(hidden, window, ring, layer)
         else:
             attended = self._over_space(hidden, space_angle, space_mask)
-        x_BTND = x_BTND + gate1 * attended
-        gate, up = self.gate_up(adaln_modulate(x_BTND, shift2, scale2)).chunk(2, -1)
-        return x_BTND + gate2 * self.down(F.silu(gate) * up)
+        x_BTND = gated_residual(x_BTND, gate1, attended)
+        hidden = self.gate_up(adaln_modulate(x_BTND, shift2, scale2))
+        return gated_residual(x_BTND, gate2, self.down(swiglu(hidden)))
 
     def _over_space(self, x_BTND: Tensor, angle: Tensor, mask: Tensor) -> Tensor:
-        query, key, value = self.attention.project(x_BTND.flatten(0, 1))
-        angle = angle[:, None]
-        out = self.attention.attend(rotate(query, angle), rotate(key, angle), value, mask)
+        query, key, value = self.attention.project(x_BTND.flatten(0, 1), angle)
+        out = self.attention.attend(query, key, value, mask)
         return out.unflatten(0, x_BTND.shape[:2])
 
     def _over_time(
@@ -188,25 +192,22 @@ class Block(nn.Module):
         if ring is not None:
             return self._over_ring(x_BTND[:, 0], ring, layer)[:, None]
         B, T, N, _ = x_BTND.shape
-        query, key, value = self.attention.project(x_BTND.transpose(1, 2))
         time = torch.arange(T, device=x_BTND.device)
-        angle = angles(time, self.attention.head_size // 2, TIME_BASE)[:, None]
+        angle = angles(time, self.attention.head_size // 2, TIME_BASE)
+        query, key, value = self.attention.project(x_BTND.transpose(1, 2), angle)
         distance = time[:, None] - time
         mask = (distance >= 0) & (distance < window)
-        query, key = rotate(query, angle), rotate(key, angle)
         out = self.attention.attend(
             query.flatten(0, 1), key.flatten(0, 1), value.flatten(0, 1), mask
         )
         return out.unflatten(0, (B, N)).transpose(1, 2)
 
     def _over_ring(self, x_BND: Tensor, ring: RingWriter, layer: int) -> Tensor:
-        query, key, value = self.attention.project(x_BND)
-        keys, values = ring.write(layer, rotate(key, ring.angle), value)
+        query, key, value = self.attention.project(x_BND, ring.angle)
+        keys, values = ring.write(layer, key, value)
         # The query heads of a group are queries to its one key head: nothing is repeated.
         out = F.scaled_dot_product_attention(
-            rotate(query, ring.angle).reshape(
-                len(query), -1, self.attention.repeat, keys.shape[-1]
-            ),
+            query.reshape(len(query), -1, self.attention.repeat, keys.shape[-1]),
             keys.flatten(1, 2).to(query.dtype),
             values.flatten(1, 2).to(query.dtype),
             attn_mask=ring.valid_BW[:, None, None],

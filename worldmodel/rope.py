@@ -1,7 +1,8 @@
 """Rotary position embedding over time, height and width.
 
 Attention is factorised: space layers rotate by (h, w), each with half of the bands, and time layers
-rotate by t with all of them, so the three axes never meet in one product.
+rotate by t with all of them, so the three axes never meet in one product. The rotation itself is
+`kernels.qk_rope`.
 
 Reference:
     Su et al. 2021, "RoFormer", arXiv:2104.09864, equation 34.
@@ -15,18 +16,6 @@ def angles(position: Tensor, num_bands: int, base: float) -> Tensor:
     """Returns the angle of each band at each position, shape (*position, num_bands)."""
     frequency = base ** (-torch.arange(num_bands, device=position.device) / num_bands)
     return position[..., None].float() * frequency
-
-
-def rotate(x: Tensor, angle: Tensor) -> Tensor:
-    """Returns `x` with its channel pairs (i, i + P/2) rotated by the angles.
-
-    Args:
-        x: Shape (..., P) with an even P.
-        angle: Broadcastable to (..., P/2), in radians.
-    """
-    first, second = x.chunk(2, -1)
-    cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
-    return torch.cat([first * cos - second * sin, first * sin + second * cos], -1)
 
 
 def space_angles(grid: int, num_extra: int, head_size: int, base: float = 100.0) -> Tensor:

@@ -1,104 +1,92 @@
 import pytest
 import torch
 
-from dreamdrive.errors import MissingExtraError
-from dreamdrive.kernels import dispatch, reference
-from dreamdrive.kernels.adaln import _adaln, adaln_modulate
+from dreamdrive.errors import KernelError
+from dreamdrive.kernels import adaln
+from dreamdrive.kernels.adaln import adaln_modulate, adaln_op
+from support.kernels import DTYPES, draw, parity, plant
 
 pytest.importorskip("triton")
 
-SHAPES = [(1, 1, 1), (2, 3, 7), (1, 5, 128), (3, 2, 130), (0, 4, 16)]
-TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2e-2}
-DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+SHAPES = [(1, 1, 1), (2, 3, 7), (0, 4, 16), (2, 0, 16), (1, 2, 1100), (2, 37, 130)]
 
 
-def inputs(shape: tuple[int, int, int], dtype: torch.dtype) -> list[torch.Tensor]:
-    g = torch.Generator().manual_seed(0)
+def inputs(shape, dtype=torch.float32):
     G, _, D = shape
-    sizes = [shape, (G, 1, D), (G, 1, D)]
-    return [torch.randn(s, generator=g).to(DEVICE, dtype).requires_grad_() for s in sizes]
+    return draw(0, shape, (G, 1, D), (G, 1, D), dtype=dtype)
 
 
-@pytest.mark.parametrize("dtype", list(TOLERANCE))
+@pytest.mark.parametrize("norm", ["layer", "rms"])
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", SHAPES)
-def test_kernel_equals_its_reference_forward_and_backward(
-    shape: tuple[int, int, int], dtype: torch.dtype
-) -> None:
-    ours, theirs = inputs(shape, dtype), inputs(shape, dtype)
-    out = adaln_modulate(*ours, backend="triton")
-    expected = reference.adaln_modulate(*theirs)
-    tolerance = TOLERANCE[dtype]
-    torch.testing.assert_close(out, expected, atol=tolerance, rtol=tolerance)
-    weight = torch.linspace(-1.0, 1.0, out.numel(), device=DEVICE).view(shape).to(dtype)
-    (out * weight).sum().backward()
-    (expected * weight).sum().backward()
-    for mine, other in zip(ours, theirs, strict=True):
-        assert mine.grad is not None
-        assert other.grad is not None
-        torch.testing.assert_close(mine.grad, other.grad, atol=10 * tolerance, rtol=tolerance)
+def test_kernel_equals_its_reference_forward_and_backward(shape, dtype, norm):
+    parity(
+        lambda *x: adaln_modulate(*x, norm=norm, backend="triton"),
+        lambda *x: adaln.reference(*x, norm),
+        inputs(shape, dtype),
+    )
 
 
-def test_the_tolerance_catches_a_wrong_result() -> None:
-    x, shift, scale = (t.detach() for t in inputs((2, 3, 7), torch.bfloat16))
-    wrong = adaln_modulate(x, shift, scale * 1.1, backend="triton")
-    with pytest.raises(AssertionError):
-        torch.testing.assert_close(
-            wrong, reference.adaln_modulate(x, shift, scale),
-            atol=TOLERANCE[torch.bfloat16], rtol=TOLERANCE[torch.bfloat16],
-        )  # fmt: skip
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("+ shift.to(tl.float32)", "- shift.to(tl.float32)"),
+        ("/ D + eps)", "/ (D + 1) + eps)"),
+        ("grad_scale += tl.sum(grad * normal, 0)", "grad_scale += tl.sum(inner * normal, 0)"),
+        ("back -= (tl.sum(inner, 1) / D)[:, None]", "back -= 0.0"),
+    ],
+)
+def test_a_wrong_kernel_is_noticed(monkeypatch, tmp_path, right, wrong):
+    plant(monkeypatch, tmp_path, "adaln", right, wrong)
+    with pytest.raises(AssertionError, match="error"):
+        parity(
+            lambda *x: adaln_modulate(*x, backend="triton"),
+            adaln.reference,
+            inputs((2, 3, 7), torch.bfloat16),
+        )
 
 
-def test_reference_by_hand() -> None:
+def test_conditions_that_are_pieces_of_one_tensor_are_not_copied():
+    """Shift and scale of a block are cut from one projection, with a stride between rows."""
+    packed = draw(1, (2, 1, 24), grad=False)[0]
+    shift, _, scale = packed.chunk(3, -1)
+    assert shift.stride(-2) == 24
+    x = draw(2, (2, 5, 8), grad=False)[0]
+    parity(lambda *v: adaln_modulate(*v, backend="triton"), adaln.reference, [x, shift, scale])
+
+
+def test_one_condition_for_all_groups():
+    x, shift, scale = draw(3, (3, 2, 6), (1, 1, 6), (6,))
+    parity(lambda *v: adaln_modulate(*v, backend="triton"), adaln.reference, [x, shift, scale])
+
+
+def test_reference_by_hand():
     x = torch.tensor([[1.0, 3.0]])
-    out = reference.adaln_modulate(x, torch.tensor([[10.0, 20.0]]), torch.tensor([[1.0, 0.0]]))
+    shift, scale = torch.tensor([[10.0, 20.0]]), torch.tensor([[1.0, 0.0]])
+    out = adaln.reference(x, shift, scale)
     torch.testing.assert_close(out, torch.tensor([[8.0, 21.0]]), atol=1e-4, rtol=1e-4)
+    out = adaln.reference(torch.tensor([[3.0, 4.0]]), shift, scale, "rms")
+    expected = torch.tensor([[10.0 + 2.0 * 3.0 / 12.5**0.5, 20.0 + 4.0 / 12.5**0.5]])
+    torch.testing.assert_close(out, expected, atol=1e-4, rtol=1e-4)
 
 
-def test_the_operator_is_registered_whole() -> None:
-    x, shift, scale = inputs((2, 3, 8), torch.float32)
-    rows, groups = x.detach().reshape(6, 8), [t.detach().reshape(2, 8) for t in (shift, scale)]
-    arguments = (rows.requires_grad_(), *groups, 3)
-    torch.library.opcheck(
-        _adaln,
-        arguments,
-        test_utils=("test_schema", "test_faketensor", "test_autograd_registration"),
-    )
+@pytest.mark.parametrize("norm", ["layer", "rms"])
+def test_gradients_of_the_reference(norm):
+    values = [x.detach().double().requires_grad_() for x in inputs((2, 3, 5))]
+    assert torch.autograd.gradcheck(lambda *x: adaln.reference(*x, norm), values)
 
 
-def test_an_unknown_or_missing_backend_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    x, shift, scale = inputs((1, 1, 4), torch.float32)
-    with pytest.raises(ValueError, match="backend must be"):
-        adaln_modulate(x, shift, scale, backend="cuda")  # type: ignore[arg-type]
-    monkeypatch.setattr(dispatch.importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(MissingExtraError, match=r"dreamdrive\[triton\]"):
-        adaln_modulate(x, shift, scale, backend="triton")
+@pytest.mark.parametrize("rms", [False, True])
+def test_the_operator_is_registered_whole(rms):
+    x, shift, scale = draw(0, (6, 8), (2, 8), (2, 8))
+    torch.library.opcheck(adaln_op, (x, shift, scale, 3, rms))
 
 
-def test_one_row_of_modulation_a_group() -> None:
-    x, _, scale = inputs((2, 3, 4), torch.float32)
-    with pytest.raises(ValueError, match="shift must have one row per group"):
+def test_what_the_kernel_does_not_take_is_refused_by_name_and_left_to_torch_otherwise():
+    x, _, scale = inputs((2, 3, 4))
+    with pytest.raises(KernelError, match="shift must have one row per group"):
         adaln_modulate(x, torch.zeros(2, 3, 4), scale, backend="triton")
-
-
-@pytest.mark.parametrize("capability", [80, 90, 100])
-def test_kernels_compile_for_gpus_that_are_not_here(capability: int) -> None:
-    import subprocess
-    import sys
-
-    code = f"""
-import triton
-from triton.backends.compiler import GPUTarget
-from triton.compiler import ASTSource
-from dreamdrive.kernels import adaln_triton as k
-target = GPUTarget("cuda", {capability}, 32)
-names = ["x_ptr", "shift_ptr", "scale_ptr", "out_ptr"]
-signature = {{n: "*fp32" for n in names}}
-signature |= {{"N": "i32", "D": "i32", "eps": "fp32", "BLOCK": "constexpr"}}
-done = triton.compile(ASTSource(k.forward_kernel, signature, {{"BLOCK": 128}}), target=target)
-assert len(done.asm["cubin"]) > 1000
-"""
-    environment = {"PATH": "/usr/bin:/bin", "HOME": "/tmp", "TRITON_INTERPRET": "0"}
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr[-1500:]
+    with pytest.raises(KernelError, match="up to 16384 channels"):
+        adaln_modulate(torch.zeros(1, 20_000), torch.zeros(1), torch.zeros(1), backend="triton")
+    out = adaln_modulate(x, torch.ones(2, 3, 4), scale)
+    torch.testing.assert_close(out, adaln.reference(x, torch.ones(2, 3, 4), scale))

@@ -1,9 +1,10 @@
 import pytest
 import torch
 
+from dreamdrive.kernels.qk_rope import rotate
 from dreamdrive.worldmodel.blocks import Ring
 from dreamdrive.worldmodel.dynamics import Dynamics, DynamicsConfig, Frames
-from dreamdrive.worldmodel.rope import angles, rotate, space_angles
+from dreamdrive.worldmodel.rope import angles, space_angles
 
 WINDOW = 4
 

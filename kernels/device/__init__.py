@@ -1,0 +1,1 @@
+"""The Triton kernels and their launchers; importing a file of this folder imports Triton."""
