@@ -7,8 +7,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from dreamdrive.worldmodel.interface import Interface
 from dreamdrive.worldmodel.model import WorldModel
 from dreamdrive.worldmodel.state import RolloutState
 
@@ -50,6 +52,22 @@ class Dream(NamedTuple):
         return torch.cat([first, continuation[:, :-1]], 1).cumprod(1)
 
 
+def taken(raw_BA: Tensor, interface: Interface | None) -> Tensor:
+    """Returns the model's action of an action before its tanh, (B, A) in [-1, 1].
+
+    Where actions are discrete, the largest entry is 1 and the others are -1, and the gradient is
+    that of the tanh (straight-through).
+
+    Reference:
+        Bengio et al. 2013, arXiv:1308.3432, §4.
+    """
+    soft = raw_BA.tanh()
+    if interface is None or interface.action == "box":
+        return soft
+    hard = 2.0 * F.one_hot(raw_BA.argmax(-1), raw_BA.shape[-1]).to(soft.dtype) - 1.0
+    return soft + (hard - soft).detach()
+
+
 def imagine(
     model: WorldModel,
     start: RolloutState,
@@ -72,19 +90,19 @@ def imagine(
         num_steps: Euler steps of the model's sampler.
     """
     state = start
-    frames, vectors, raws, steps = [state.seen], [state.vector_BK], [], []
+    frames, vectors = [state.seen], [state.vector_BK]
+    actions, raws, steps = [], [], []
     for _ in range(horizon):
         raw = choose(state.seen, state.vector_BK)
-        state, seen = model.imagine_step(
-            state, raw.tanh(), generator=generator, num_steps=num_steps
-        )
+        action = taken(raw, model.config.interface)
+        state, seen = model.imagine_step(state, action, generator=generator, num_steps=num_steps)
         frames.append(state.seen)
         vectors.append(seen.vector_BK)
+        actions.append(action)
         raws.append(raw)
         steps.append((seen.reward_B, seen.termination_BC, seen.uncertainty_B))
     reward, termination, uncertainty = (torch.stack(x, 1) for x in zip(*steps, strict=True))
-    raw_BTA = torch.stack(raws, 1)
     return Dream(
-        torch.stack(frames, 1), torch.stack(vectors, 1), raw_BTA.tanh(), raw_BTA,
-        reward, termination, uncertainty, state,
+        torch.stack(frames, 1), torch.stack(vectors, 1), torch.stack(actions, 1),
+        torch.stack(raws, 1), reward, termination, uncertainty, state,
     )  # fmt: skip

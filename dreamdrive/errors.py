@@ -78,6 +78,10 @@ class ServerVersionError(ServerError):
     """What answers is not a server of the version that the client speaks: no retry helps."""
 
 
+class WorkerError(DreamdriveError, RuntimeError):
+    """A process that worked for this one ended or failed; what it finished is intact."""
+
+
 class RouteError(DreamdriveError, ValueError):
     """A route does not exist on its map."""
 

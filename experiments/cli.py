@@ -22,12 +22,15 @@ class Command(NamedTuple):
             the arguments themselves.
         summary: One line for the list.
         examples: Lines for `--help`, without the program's name.
+        with_env: What the command is where `--env ID` is given: the same for any Gymnasium
+            environment.
     """
 
     module: str
     config: str
     summary: str
     examples: tuple[str, ...]
+    with_env: "Command | None" = None
 
     @property
     def function(self) -> str:
@@ -50,7 +53,18 @@ COMMANDS: dict[str, Command] = {
     ),
     "collect": Command(
         "collect", "CollectConfig", "Records episodes through the CARLA client.",
-        ("collect --out data/train", "collect --out data/mine --port 2000 --workers 1"),
+        (
+            "collect --out data/train", "collect --out data/mine --port 2000 --workers 1",
+            "collect --env Pendulum-v1 --out data/pendulum", "collect --env Pendulum-v1 --help",
+        ),
+        Command(
+            "collect_env", "CollectEnvConfig", "Records episodes of any Gymnasium environment.",
+            (
+                "collect --env Pendulum-v1 --out data/pendulum",
+                "collect --env my_package:My-v0 --policies held runs/agent/policy --episodes 500",
+                """collect --env CarRacing-v3 --env-options '{"continuous": false}'""",
+            ),
+        ),
     ),
     "train tokenizer": Command(
         "train_tokenizer", "TrainTokenizerConfig", "Learns to compress frames.",
@@ -84,6 +98,15 @@ COMMANDS: dict[str, Command] = {
             "evaluate --policies expert standing runs/agent/policy --out runs/evaluation",
             "evaluate --policies before=runs/a/policy after=runs/b/policy",
             "evaluate --policies expert --scorers leaderboard-2.1 nuplan-comfort",
+            "evaluate --env Pendulum-v1 --policies random runs/agent/policy",
+            "evaluate --env Pendulum-v1 --help",
+        ),
+        Command(
+            "evaluate_env", "EvaluateEnvConfig", "Plays policies in any Gymnasium environment.",
+            (
+                "evaluate --env Pendulum-v1 --policies random agent=runs/agent/policy",
+                "evaluate --env CartPole-v1 --policies ppo.zip my_module:factory --episodes 100",
+            ),
         ),
     ),
     "rescore": Command(
@@ -163,7 +186,7 @@ def _run(words: list[str]) -> int:
     # Threads that spin while they wait for each other cost a factor of twenty once anything else
     # wants a core. OpenMP reads this when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    command = COMMANDS[name]
+    command = chosen(name, rest)
     module = importlib.import_module(f"dreamdrive.experiments.{command.module}")
     function = getattr(module, command.function)
     if not command.config:
@@ -186,6 +209,13 @@ def split(words: list[str]) -> tuple[str | None, list[str]]:
     return None, words
 
 
+def chosen(name: str, words: list[str]) -> Command:
+    """Returns what a command is, given the words after its name."""
+    command = COMMANDS[name]
+    has_env = any(word.split("=")[0] == "--env" for word in words)
+    return command.with_env if has_env and command.with_env is not None else command
+
+
 def parse(config: Any, name: str, words: list[str]) -> Any:
     """Returns a command's config from the words of a command line.
 
@@ -196,7 +226,7 @@ def parse(config: Any, name: str, words: list[str]) -> Any:
     """
     import tyro
 
-    command = COMMANDS[name]
+    command = chosen(name, words)
     examples = "\n".join(f"  dreamdrive {line}" for line in command.examples)
     try:
         return tyro.cli(

@@ -5,10 +5,6 @@ on how many workers there are or on what was collected before. So a run that was
 the episodes that are missing.
 """
 
-import itertools
-import multiprocessing
-import queue
-import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,8 +22,8 @@ from dreamdrive.envs.carla.drivers import (
 from dreamdrive.envs.carla.env import CarlaDriveEnv
 from dreamdrive.envs.carla.server_kinds import server_of
 from dreamdrive.envs.embedded.towns import TRAIN_TOWNS
-from dreamdrive.errors import DreamdriveError, ServerError
 from dreamdrive.experiments.run import RunLog, begin_run
+from dreamdrive.experiments.workers import spread
 from dreamdrive.seeding import derive_seed, numpy_generator
 from dreamdrive.worldmodel.episodes import Episode, save_episode
 
@@ -216,28 +212,14 @@ def _collect_part(config: CollectConfig, plans: list[EpisodePlan]) -> Iterator[t
             yield len(episode) + 1, CAUSES[int(episode.cause[-1])]
 
 
-def _work(config: CollectConfig, plans: list[EpisodePlan], results: Any) -> None:
-    """A worker process: sends (frames, cause) of each episode, then None or an error."""
-    try:
-        import torch
-
-        torch.set_num_threads(1)
-        for result in _collect_part(config, plans):
-            results.put(result)
-        results.put(None)
-    except DreamdriveError as error:
-        results.put(error)
-    except Exception:
-        results.put(ServerError("A worker failed", where=traceback.format_exc(limit=3)))
-
-
 def collect(config: CollectConfig) -> Path:
     """Collects episodes and returns their folder; episodes that stand there are not driven again.
 
     Raises:
         ConfigError: If a driver is unknown or the server does not exist.
-        ServerError: If no server can be reached or started, or a worker died.
+        ServerError: If no server can be reached or started.
         StorageError: If an episode could not be written; those before it stand.
+        WorkerError: If a worker died; the episodes that stand are kept.
     """
     for name in config.shares:
         make_driver(name)
@@ -249,50 +231,10 @@ def collect(config: CollectConfig) -> Path:
     causes: dict[str, int] = {}
     frames, done = 0, len(plans) - len(missing)
     with RunLog(config.out, "collect", config.episodes, "episode") as log:
-        for num_frames, cause in _results(config, missing):
+        for num_frames, cause in spread(_collect_part, config, missing, config.workers):
             frames += num_frames
             causes[cause] = causes.get(cause, 0) + 1
             done += 1
             shares = {f"share_{k}": v / sum(causes.values()) for k, v in causes.items() if k}
             log(done, {"frames": float(frames), **shares})
     return config.out
-
-
-def _results(config: CollectConfig, missing: list[EpisodePlan]) -> Iterator[tuple[int, str]]:
-    if not missing:
-        return
-    if config.workers == 1:
-        yield from _collect_part(config, missing)
-        return
-    context = multiprocessing.get_context("spawn")
-    results: Any = context.Queue()
-    bounds = np.linspace(0, len(missing), min(config.workers, len(missing)) + 1).round().astype(int)
-    parts = [missing[a:b] for a, b in itertools.pairwise(bounds)]
-    workers = [
-        context.Process(target=_work, args=(config, part, results), daemon=True) for part in parts
-    ]
-    for worker in workers:
-        worker.start()
-    running = len(workers)
-    try:
-        while running:
-            try:
-                result = results.get(timeout=5.0)
-            except queue.Empty:
-                if all(worker.exitcode is not None for worker in workers):
-                    raise ServerError(
-                        "The workers ended without a word", where=str(config.out),
-                        do="Run the same command again: the episodes that stand there are kept.",
-                    ) from None  # fmt: skip
-                continue
-            if isinstance(result, DreamdriveError):
-                raise result
-            if result is None:
-                running -= 1
-                continue
-            yield result
-    finally:
-        for worker in workers:
-            if worker.is_alive():
-                worker.terminate()
-            worker.join()

@@ -159,8 +159,8 @@ def make_policy(
     if kind == "planner":
         return _planner(rest, seed, device, planner, loaded)
     if spec.endswith(".zip"):
-        return BaselinesPolicy(_once(loaded, spec, lambda: _load_baselines(Path(spec), device)))
-    if _is_policy(spec) or (spec and Path(spec).is_dir()):
+        return BaselinesPolicy(_once(loaded, spec, lambda: load_baselines(Path(spec), device)))
+    if is_policy(spec) or (spec and Path(spec).is_dir()):
         from dreamdrive.agents.artefact import DreamPolicy, load_policy
 
         return DreamPolicy(*_once(loaded, spec, lambda: load_policy(spec, device)), seed=seed)
@@ -178,7 +178,7 @@ def fingerprint(spec: str, planner: Path | None = None) -> str:
     sources = [Path(name)]
     if kind == "planner":
         digest.update(json.dumps(to_dict(_planner_config(name, planner))).encode())
-    if _is_policy(name):
+    if is_policy(name):
         from dreamdrive.agents.artefact import find_policy, find_worldmodel
 
         sources = [find_policy(name), find_worldmodel(name)]
@@ -209,7 +209,7 @@ def _planner(
 
     name = _planned_with(name)
     config = _planner_config(name, file)
-    if _is_policy(name):
+    if is_policy(name):
         from dreamdrive.agents.artefact import load_critic, load_policy
 
         actor, model = _once(loaded, name, lambda: load_policy(name, device))
@@ -240,10 +240,10 @@ def _planner_config(name: str, file: Path | None) -> "PlannerConfig":
 
     if file is not None:
         return load_json(PlannerConfig, file)
-    return PlannerConfig() if _is_policy(name) else PlannerConfig(mppi=MPPIConfig(search=WIDE))
+    return PlannerConfig() if is_policy(name) else PlannerConfig(mppi=MPPIConfig(search=WIDE))
 
 
-def _is_policy(name: str) -> bool:
+def is_policy(name: str) -> bool:
     """Whether this is a trained policy's folder or a shipped one's name."""
     from dreamdrive.agents.artefact import KIND, find_policy
 
@@ -254,8 +254,13 @@ def _is_policy(name: str) -> bool:
         return False
 
 
-def _load_baselines(path: Path, device: str) -> Any:
-    """Returns a Stable-Baselines3 algorithm from its archive, which may run code when loaded."""
+def load_baselines(path: Path, device: str) -> Any:
+    """Returns a Stable-Baselines3 algorithm from its archive, which may run code when loaded.
+
+    Raises:
+        CheckpointError: If it is missing, or no archive of PPO or SAC.
+        MissingExtraError: If Stable-Baselines3 is not installed.
+    """
     if not path.is_file():
         raise CheckpointError("There is no such file", where=path)
     try:
@@ -279,16 +284,31 @@ def _load_baselines(path: Path, device: str) -> Any:
 
 
 def _from_factory(module: str, factory: str) -> "Policy":
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    try:
-        make = getattr(importlib.import_module(module), factory)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"There is no policy {module}:{factory}: {error}", do=POSSIBLE) from error
-    policy = make()
+    policy = made_by(module, factory)
     if not callable(getattr(policy, "reset", None)) or not callable(getattr(policy, "act", None)):
         raise ConfigError(
             f"{module}:{factory} made a {type(policy).__name__}, which has no reset() and act()",
             do="A policy has reset() and act(observation) -> action of shape (2,).",
         )
     return cast("Policy", policy)
+
+
+def made_by(module: str, factory: str) -> Any:
+    """Returns what a function of somebody's module makes, the working folder being on the path.
+
+    Raises:
+        ConfigError: If there is no such module or function, or it wants arguments.
+    """
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        make = getattr(importlib.import_module(module), factory)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"There is no policy {module}:{factory}: {error}", do=POSSIBLE) from error
+    try:
+        return make()
+    except TypeError as error:
+        raise ConfigError(
+            f"{module}:{factory} cannot be called without arguments: {error}",
+            do="Give a function without arguments that returns a policy.",
+        ) from error

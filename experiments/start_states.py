@@ -68,7 +68,8 @@ class StartStates:
                 latents.append(model.encode(images(table, part)))
         windows = Batch(
             torch.cat(latents), model.normalise_vector(table.vector_NK[rows]),
-            table.action_NA[rows], table.reward_N[rows], table.cause_N[rows],
+            table.action_NA[rows], table.reward_N[rows] / model.config.reward_scale,
+            table.cause_N[rows],
         )  # fmt: skip
         return StartStates(model, windows)
 

@@ -3,15 +3,18 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from dreamdrive.config import to_dict
+from dreamdrive.config import from_dict, to_dict
 from dreamdrive.driving.causes import TERMINATION_CAUSES
 from dreamdrive.driving.state import STATE_FIELDS
+from dreamdrive.errors import ConfigError
 from dreamdrive.experiments.run import RunLog, begin_run
 from dreamdrive.experiments.training_state import TrainingState
 from dreamdrive.worldmodel.episodes import EpisodeStore, FrameTable
+from dreamdrive.worldmodel.interface import TERMINATED, Interface
 from dreamdrive.worldmodel.model import WorldModel, WorldModelConfig
 from dreamdrive.worldmodel.tokenizer import TokenizerConfig
 
@@ -59,19 +62,51 @@ def driving_model(tokenizer: TokenizerConfig) -> WorldModelConfig:
     )  # fmt: skip
 
 
+def model_of(store: EpisodeStore, tokenizer: TokenizerConfig) -> WorldModelConfig:
+    """Returns the configuration of a world model of the environment that episodes come from.
+
+    Raises:
+        ConfigError: If they come from environments of different spaces, or its pictures are not of
+            the tokenizer's size.
+    """
+    facts = store[0].meta.get("interface")
+    for index in range(len(store)):
+        if store[index].meta.get("interface") != facts:
+            raise ConfigError(
+                "These episodes come from environments of different spaces",
+                where=f"{store.paths[0]}, {store.paths[index]}",
+                do="Train on those of one environment.",
+            )  # fmt: skip
+    size = store[0].image.shape[1]
+    if size != tokenizer.image_size:
+        raise ConfigError(
+            f"The pictures are {size} pixels wide, the tokenizer reads {tokenizer.image_size}",
+            where=store.paths[0], do=f"Give --tokenizer.image-size {size}.",
+        )  # fmt: skip
+    if facts is None:
+        return driving_model(tokenizer)
+    interface = from_dict(Interface, facts, "interface")
+    largest = max(float(np.abs(store[index].reward).max()) for index in range(len(store)))
+    return WorldModelConfig(
+        vector_names=interface.vector_names, causes=(TERMINATED,), tokenizer=tokenizer,
+        action_size=interface.action_size, interface=interface, reward_scale=largest or 1.0,
+    )  # fmt: skip
+
+
 def train_tokenizer(config: TrainTokenizerConfig) -> Path:
     """Trains and returns the folder of a world model with a trained tokenizer.
 
     Its dynamics are untrained. The run resumes from `out/training` where that stands.
 
     Raises:
-        ConfigError: If `out` holds a run of other settings.
+        ConfigError: If `out` holds a run of other settings, or the episodes do not fit each other.
         EpisodeError: If there are no episodes, or one is damaged.
         DivergedError: If a loss is not finite; the last saved state is intact.
         StorageError: If a checkpoint could not be written.
     """
-    model_config = driving_model(config.tokenizer)
-    table = FrameTable.load(EpisodeStore(config.data), model_config.causes)
+    store = EpisodeStore(config.data)
+    model_config = model_of(store, config.tokenizer)
+    table = FrameTable.load(store, model_config.causes)
     begin_run(config.out, config, may_change=("steps", "save_every"))
     torch.manual_seed(config.seed)
     model = WorldModel(model_config)

@@ -86,6 +86,7 @@ class LatentTable:
                 weight = model.tokenizer.pixel_weight(image)[0]
                 self.weight_N[rows] = F.avg_pool2d(weight, 8)[:, 0].half()
         self.vector_N = model.normalise_vector(table.vector_NK)
+        self.reward_N = table.reward_N / model.config.reward_scale
         self.first_N = table.start_E.repeat_interleave(table.length_E)
 
     def decision_rows(self) -> torch.Tensor:
@@ -105,7 +106,7 @@ class LatentTable:
         table = self.table
         return Batch(
             self.latent_N[rows_BT].float(), self.vector_N[rows_BT], table.action_NA[rows_BT],
-            table.reward_N[rows_BT], table.cause_N[rows_BT],
+            self.reward_N[rows_BT], table.cause_N[rows_BT],
             images(table, rows_BT) if with_images else None, self.weight_N[rows_BT].float(),
         )  # fmt: skip
 

@@ -35,7 +35,7 @@ class Batch(NamedTuple):
         latent: Normalised latents, shape (B, T, C, H, W).
         vector: Normalised vectors, shape (B, T, K).
         action: Shape (B, T, A).
-        reward: Shape (B, T).
+        reward: In units of the model's `reward_scale`, shape (B, T).
         cause: 0 for none, else 1 + the number of the cause, shape (B, T).
         image: RGB in [0, 1], shape (B, T, 3, H, W), or None.
         weight: Weight of each latent position, mean about 1, shape (B, T, H, W), or None.

@@ -15,6 +15,7 @@ from dreamdrive.config import from_dict, to_dict
 from dreamdrive.errors import CheckpointError
 from dreamdrive.worldmodel.dynamics import DynamicsConfig
 from dreamdrive.worldmodel.heads import OutcomeHeads
+from dreamdrive.worldmodel.interface import Interface
 from dreamdrive.worldmodel.recurrent import RecurrentConfig, RecurrentDynamics
 from dreamdrive.worldmodel.state import LAG, Imagined, RolloutState
 from dreamdrive.worldmodel.tokenizer import Tokenizer, TokenizerConfig
@@ -34,10 +35,29 @@ class WorldModelConfig:
     action_size: int = 2
     step_s: float = 0.1
     """Seconds between two frames."""
+    reward_scale: float = 1.0
+    """Rewards of the environment are so many times those that the model predicts."""
+    interface: Interface | None = None
+    """The spaces of the environment that it was learned from; None for those of driving."""
     kind: Literal["transformer", "recurrent"] = "transformer"
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
     transformer: DynamicsConfig = field(default_factory=DynamicsConfig)
     recurrent: RecurrentConfig = field(default_factory=RecurrentConfig)
+
+    def __post_init__(self) -> None:
+        """Checks that the sizes are those of the interface.
+
+        Raises:
+            ValueError: If they are not, or if the scale of rewards is not positive.
+        """
+        if not self.reward_scale > 0.0:
+            raise ValueError(f"reward_scale must be positive, got {self.reward_scale}")
+        told = self.interface
+        if told is not None and (told.vector_names, told.action_size) != (
+            self.vector_names,
+            self.action_size,
+        ):
+            raise ValueError("The vector or the action is not that of the interface")
 
     @property
     def vector_size(self) -> int:

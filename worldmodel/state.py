@@ -94,7 +94,7 @@ class Imagined(NamedTuple):
     Attributes:
         latent_BCHW: Normalised latent of the new frame.
         vector_BK: Its vector, in its own units.
-        reward_B: Expected reward of the decision.
+        reward_B: Expected reward of the decision, in units of the model's `reward_scale`.
         termination_BC: Probability of each cause of termination.
         uncertainty_B: Disagreement of the heads' ensemble.
     """

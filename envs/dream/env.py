@@ -9,6 +9,7 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dreamdrive.envs.dream.info import row_of
 from dreamdrive.envs.dream.vector import DreamVectorEnv
 from dreamdrive.errors import ConfigError
 from dreamdrive.worldmodel.state import RolloutState
@@ -16,6 +17,10 @@ from dreamdrive.worldmodel.state import RolloutState
 
 class DreamEnv(gym.Env[Any, Any]):
     """Drives in a learned world model.
+
+    A model of another environment than `CarlaDrive-v0`, from `dreamdrive collect --env`, has that
+    environment's own observations, actions, rewards and time limit, and no cost terms; everything
+    else below holds for it as well.
 
     ## Action space
     `Box(-1, 1, (2,), float32)`: steer (positive to the left) and acceleration (throttle where
@@ -79,7 +84,7 @@ class DreamEnv(gym.Env[Any, Any]):
 
     def reset(
         self, *, seed: int | None = None, options: Mapping[str, Any] | None = None
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
+    ) -> tuple[Any, dict[str, Any]]:
         """Starts an episode; see the class for what `seed` and `options` fix.
 
         Raises:
@@ -90,9 +95,9 @@ class DreamEnv(gym.Env[Any, Any]):
         if seed is None and not self._batch.is_seeded:
             seed = int(self.np_random.integers(2**31))
         observation, info = self._batch.reset(seed=seed, options=options)
-        return _first(observation), _first_info(info)
+        return row_of(observation, 0), _first_info(info)
 
-    def step(self, action: Any) -> tuple[dict[str, Any], Any, Any, Any, dict[str, Any]]:
+    def step(self, action: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """Takes one decision.
 
         Raises:
@@ -104,7 +109,7 @@ class DreamEnv(gym.Env[Any, Any]):
         outcome = (reward[0], terminated[0], truncated[0])
         if not self._batch.as_torch:
             outcome = (float(reward[0]), bool(terminated[0]), bool(truncated[0]))
-        return _first(observation), *outcome, _first_info(info)
+        return row_of(observation, 0), *outcome, _first_info(info)
 
     def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
         """Returns the frame, eight times enlarged, shape (512, 512, 3)."""
@@ -115,10 +120,6 @@ class DreamEnv(gym.Env[Any, Any]):
         """Closes the window."""
         self._batch.close()
         super().close()
-
-
-def _first(observation: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value[0] for name, value in observation.items()}
 
 
 def _first_info(info: Mapping[str, Any]) -> dict[str, Any]:

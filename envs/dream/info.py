@@ -7,8 +7,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dreamdrive.envs.dream.costs import COST_NAMES
-
 TIME_LIMIT = "time_limit"
 UNCERTAIN = "uncertain"
 """Truncated since the model does not know how it goes on."""
@@ -24,15 +22,18 @@ class DreamInfo:
         causes: Names of the causes that the model predicts.
         num_envs: B.
         as_torch: Give out tensors.
+        costs: Names of the cost terms.
     """
 
-    def __init__(self, causes: tuple[str, ...], num_envs: int, *, as_torch: bool) -> None:
+    def __init__(
+        self, causes: tuple[str, ...], num_envs: int, *, as_torch: bool, costs: tuple[str, ...]
+    ) -> None:
         self.names: tuple[str, ...] = ("", *causes, TIME_LIMIT, UNCERTAIN)
         """Names of the causes by their number."""
         self.time_limit = self.names.index(TIME_LIMIT)
         self.uncertain = self.names.index(UNCERTAIN)
         self._array = np.array(self.names, dtype=object)
-        self._num_envs, self._as_torch = num_envs, as_torch
+        self._num_envs, self._as_torch, self._costs = num_envs, as_torch, costs
 
     def values_at_start(self, start_B: Tensor) -> dict[str, Any]:
         """Returns the values of environments that stand at a start."""
@@ -41,7 +42,7 @@ class DreamInfo:
             "cause": torch.zeros_like(start_B),
             "uncertainty": zero,
             "context": start_B,
-            "cost": dict.fromkeys(COST_NAMES, zero),
+            "cost": dict.fromkeys(self._costs, zero),
         }
 
     def reset(self, start_B: Tensor, mask_B: Tensor) -> dict[str, Any]:
@@ -63,23 +64,21 @@ class DreamInfo:
             mask = np.ones(self._num_envs, bool) if mask_B is None else mask_B.cpu().numpy()
         return self._masked(values, mask)
 
-    def final(
-        self, observation: Mapping[str, Any], values: Mapping[str, Any], mask_B: Tensor
-    ) -> dict[str, Any]:
+    def final(self, observation: Any, values: Mapping[str, Any], mask_B: Tensor) -> dict[str, Any]:
         """Returns `final_obs` and `final_info` of the environments whose episode has ended.
 
-        NumPy's `final_obs` is an array of dictionaries, None elsewhere, as Gymnasium wants it;
+        NumPy's `final_obs` is an array of observations, None elsewhere, as Gymnasium wants it;
         tensors stay one batch.
         """
         if self._as_torch:
             return {
-                "final_obs": dict(observation), "_final_obs": mask_B,
+                "final_obs": observation, "_final_obs": mask_B,
                 "final_info": self.shown(values, mask_B), "_final_info": mask_B,
             }  # fmt: skip
         mask = mask_B.cpu().numpy()
         each = np.full(self._num_envs, None, dtype=object)
         for i in np.flatnonzero(mask):
-            each[i] = {name: value[i] for name, value in observation.items()}
+            each[i] = row_of(observation, int(i))
         return {
             "final_obs": each, "_final_obs": mask,
             "final_info": self.shown(values, mask_B), "_final_info": mask,
@@ -98,6 +97,13 @@ class DreamInfo:
                 given = value.cpu().numpy()
             out[name], out[f"_{name}"] = given, mask
         return out
+
+
+def row_of(observation: Any, index: int) -> Any:
+    """Returns one row of a batch of observations, a dictionary or an array."""
+    if isinstance(observation, Mapping):
+        return {name: value[index] for name, value in observation.items()}
+    return observation[index]
 
 
 def merged_infos(

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dreamdrive.driving.state import STATE_SIZE
 from dreamdrive.envs.dream.contexts import Contexts
 from dreamdrive.envs.dream.noise import NoiseStreams
 from dreamdrive.errors import CheckpointError, ConfigError
@@ -103,17 +102,18 @@ class Starts:
             clip: Any = {name: np.asarray(options[name])[None] for name in ("image", "state")}
         else:
             clip = options["clip"]
+        sizes = self._model.config.vector_size, self._model.config.action_size
         try:
             image, state = np.asarray(clip["image"]), np.asarray(clip["state"], np.float32)
-            size = self._model.config.action_size
-            action = np.asarray(clip.get("action", np.zeros((1, size))), np.float32)
+            action = np.asarray(clip.get("action", np.zeros((1, sizes[1]))), np.float32)
             if len(image) > 1 and "action" not in clip:
                 raise KeyError("action")
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ConfigError(
                 f"The clip cannot be read: {error!r}",
-                do="Give a mapping with image (T, H, W, 3), state (T, 14) and action (T, 2).",
+                do=f"Give a mapping with image (T, H, W, 3), state (T, {sizes[0]}) and action "
+                f"(T, {sizes[1]}).",
             ) from error
-        if state.ndim != 2 or state.shape[1] != STATE_SIZE:
-            raise ConfigError(f"The clip's state has shape {state.shape}, not (T, {STATE_SIZE})")
+        if state.ndim != 2 or state.shape[1] != sizes[0]:
+            raise ConfigError(f"The clip's state has shape {state.shape}, not (T, {sizes[0]})")
         return Contexts(image=image[None], vector=state[None], action=action[None])

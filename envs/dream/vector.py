@@ -12,20 +12,13 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dreamdrive.driving.actions import ACTION_SIZE, checked_action
-from dreamdrive.driving.state import STATE_FIELDS, STATE_HIGH, STATE_LOW
 from dreamdrive.envs.dream.contexts import Contexts
-from dreamdrive.envs.dream.costs import CostMeter
+from dreamdrive.envs.dream.faces import arrays, make_face
 from dreamdrive.envs.dream.info import DreamInfo, merged_infos
 from dreamdrive.envs.dream.noise import NoiseStreams
 from dreamdrive.envs.dream.starts import Starts
 from dreamdrive.envs.dream.window import Window
-from dreamdrive.envs.spaces import (
-    driving_action_space,
-    driving_observation_space,
-    driving_state_space,
-)
-from dreamdrive.errors import ActionError, ConfigError
+from dreamdrive.errors import ConfigError
 from dreamdrive.seeding import derive_seed
 from dreamdrive.worldmodel.model import DEFAULT, WorldModel, find_checkpoint
 from dreamdrive.worldmodel.state import RolloutState
@@ -49,7 +42,8 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
         model: A shipped world model's name, a checkpoint folder, or a `WorldModel`.
         contexts: Start contexts or the folder that holds them; those of the checkpoint by default.
         num_steps: Euler steps of the sampler: 1 gives the mean of what may follow, 4 a sample.
-        max_steps: Decisions until the time limit.
+        max_steps: Decisions until the time limit; by default those of the environment that the
+            model was learned from, 200 for `CarlaDrive-v0`.
         observations: `pixels`, or `latent` for `Dict(latent, state)`, which saves the decoder.
         termination: `sampled` ends with the predicted probability, `threshold` above one half.
         uncertainty_limit: Truncates where the model's uncertainty exceeds it; None never does.
@@ -70,7 +64,7 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
         model: str | Path | WorldModel = DEFAULT,
         contexts: str | Path | Contexts | None = None,
         num_steps: int = 1,
-        max_steps: int = 200,
+        max_steps: int | None = None,
         observations: Literal["pixels", "latent"] = "pixels",
         termination: Literal["sampled", "threshold"] = "sampled",
         uncertainty_limit: float | None = None,
@@ -80,7 +74,7 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
         render_mode: str | None = None,
     ) -> None:
         self.metadata = {"render_modes": ["rgb_array", "human"], "render_fps": 10}
-        if num_envs < 1 or num_steps < 1 or max_steps < 1:
+        if min(num_envs, num_steps, 1 if max_steps is None else max_steps) < 1:
             raise ConfigError("num_envs, num_steps and max_steps must be at least 1")
         for name, value, known in (
             ("observations", observations, ("pixels", "latent")),
@@ -104,30 +98,28 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
             self.model = WorldModel.from_pretrained(model, device)
             contexts = find_checkpoint(model) if contexts is None else contexts
         config = self.model.config
-        if config.vector_names != tuple(field.name for field in STATE_FIELDS):
-            raise ConfigError(
-                "The world model was not learned from driving states",
-                do="Train it on episodes of CarlaDrive-v0 or of the same state vector.",
-            )
+        self._face = make_face(config, num_envs, self.model.device)
         self.num_envs, self.render_mode, self.as_torch = num_envs, render_mode, as_torch
         self.device = self.model.device
-        self.num_steps, self.max_steps = num_steps, max_steps
+        self.num_steps = num_steps
+        self.max_steps = self._face.max_steps if max_steps is None else max_steps
         self.uncertainty_limit = uncertainty_limit
         self._is_sampled, self._is_latent = termination == "sampled", observations == "latent"
-        self._has_pixels = not self._is_latent or render_mode is not None
+        shows = self._face.has_image and not self._is_latent
+        self._has_pixels = shows or render_mode is not None
         self.single_observation_space = self._observation_space()
-        self.single_action_space = driving_action_space()
+        self.single_action_space = self._face.action_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
 
         C, H, W = config.latent_shape
+        self._reward_scale = config.reward_scale
         self._noise_sizes = (C * H * W, config.vector_size)
         self._noise = NoiseStreams(num_envs, sum(self._noise_sizes), self.device)
         self._starts = Starts(self.model, contexts)
-        self._costs = CostMeter(config.causes, num_envs, self.device)
-        self._info = DreamInfo(config.causes, num_envs, as_torch=as_torch)
-        self._low = torch.from_numpy(STATE_LOW).to(self.device)
-        self._high = torch.from_numpy(STATE_HIGH).to(self.device)
+        self._info = DreamInfo(
+            config.causes, num_envs, as_torch=as_torch, costs=self._face.cost_names
+        )
         self._state = self.model.init_state(num_envs)
         self._image_BHWC = torch.zeros(
             num_envs, config.image_size, config.image_size, 3, dtype=torch.uint8, device=self.device
@@ -138,12 +130,12 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
         self.is_seeded = False
         self._window = Window(self.metadata["render_fps"]) if render_mode == "human" else None
 
-    def _observation_space(self) -> gym.spaces.Dict:
+    def _observation_space(self) -> gym.Space[Any]:
         if not self._is_latent:
-            return driving_observation_space()
+            return self._face.observation_space
         shape = self.model.config.latent_shape
         latent = gym.spaces.Box(-LATENT_LIMIT, LATENT_LIMIT, shape, np.float32)
-        return gym.spaces.Dict({"latent": latent, "state": driving_state_space()})
+        return gym.spaces.Dict({"latent": latent, "state": self._face.state_space})
 
     @property
     def state(self) -> RolloutState:
@@ -164,8 +156,9 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
             seed: Fixes the start contexts and all noise; None goes on with the seeds given before.
             options: `reset_mask`: bool (num_envs,), the environments to reset, all by default.
                 `context`: number of a start context, or one for each environment.
-                `clip`: a mapping with `image` uint8 (T, H, W, 3), `state` float32 (T, 14) and
-                `action` float32 (T, 2), where action t led to frame t.
+                `clip`: a mapping with `image` uint8 (T, H, W, 3), `state` float32 (T, K) and
+                `action` float32 (T, A), where action t led to frame t, in the model's own form:
+                that of `CarlaDrive-v0`, K = 14 and A = 2, or of an `Interface`.
                 `image`, `state`: a single frame.
 
         Raises:
@@ -228,7 +221,7 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
         self._start_B = torch.where(mask_B, start_B, self._start_B)
         self._step_B = self._step_B.masked_fill(mask_B, 0)
         self._over_B = self._over_B & ~mask_B
-        self._costs.restart(mask_B, self._state.vector_BK)
+        self._face.restart(mask_B, self._state.vector_BK)
 
     # --- step ------------------------------------------------------------------------------------
 
@@ -240,7 +233,7 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
                 on another device than the CPU are clipped instead: a check would wait for them.
             gymnasium.error.ResetNeeded: With autoreset disabled, if an episode is over.
         """
-        action_BA = self._checked(actions)
+        action_BA = self._face.to_unit(actions, self.num_envs)
         if self.autoreset_mode is AutoresetMode.DISABLED and self._knows(self._over_B):
             raise gym.error.ResetNeeded("An episode is over: reset it first.")
         over_B = self._over_B
@@ -304,37 +297,21 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
             "cause": cause_B,
             "uncertainty": seen.uncertainty_B,
             "context": self._start_B,
-            "cost": self._costs.update(seen.vector_BK, seen.termination_BC),
+            "cost": self._face.costs(seen.vector_BK, seen.termination_BC),
         }
-        return seen.reward_B, terminated, truncated, info
+        return seen.reward_B * self._reward_scale, terminated, truncated, info
 
     def _restart(self, mask_B: Tensor) -> None:
         self._noise.episode_B += mask_B
         self._begin(mask_B, {})
 
-    def _observe(self) -> dict[str, Any]:
-        vector_BK = self._state.vector_BK.clamp(self._low, self._high)
-        if self._is_latent:
-            latent = self._state.latent_BCHW.clamp(-LATENT_LIMIT, LATENT_LIMIT)
-            observation = {"latent": latent, "state": vector_BK}
-        else:
-            observation = {"image": self._image_BHWC, "state": vector_BK}
-        if self.as_torch:
-            return observation
-        # Every step makes new tensors, so that their arrays are the caller's to keep.
-        return {name: value.cpu().numpy() for name, value in observation.items()}
-
-    def _checked(self, actions: Any) -> Tensor:
-        if isinstance(actions, Tensor) and actions.device.type != "cpu":
-            if actions.shape != (self.num_envs, ACTION_SIZE):
-                raise ActionError(
-                    f"The action has shape {tuple(actions.shape)}, "
-                    f"expected {(self.num_envs, ACTION_SIZE)}"
-                )
-            return actions.detach().to(self.device).float().clamp(-1.0, 1.0)
-        if isinstance(actions, Tensor):
-            actions = actions.detach()
-        return torch.from_numpy(checked_action(actions, self.num_envs)).to(self.device)
+    def _observe(self) -> Any:
+        vector_BK = self._state.vector_BK
+        if not self._is_latent:
+            return self._face.observations(self._image_BHWC, vector_BK, as_torch=self.as_torch)
+        latent = self._state.latent_BCHW.clamp(-LATENT_LIMIT, LATENT_LIMIT)
+        observation = {"latent": latent, "state": self._face.bounded(vector_BK)}
+        return observation if self.as_torch else arrays(observation)
 
     def _guard(self) -> Any:
         """Tensors that go out must not be inference tensors: a policy may learn from them."""

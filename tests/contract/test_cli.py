@@ -2,6 +2,7 @@ import dataclasses
 import errno
 import importlib
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -63,14 +64,20 @@ def test_every_command_has_help_with_examples(
 
 @pytest.mark.parametrize(
     ("name", "line"),
-    [(name, line) for name, c in COMMANDS.items() for line in c.examples if c.config],
+    [
+        (name, line)
+        for name, command in COMMANDS.items()
+        for kind in (command, command.with_env)
+        if kind is not None and kind.config
+        for line in kind.examples
+    ],
 )
 def test_examples_are_accepted(name: str, line: str) -> None:
-    found, rest = split(line.split())
+    found, rest = split(shlex.split(line))
     assert found == name
     if "--help" in rest:
         return
-    command = COMMANDS[name]
+    command = cli.chosen(name, rest)
     module = importlib.import_module(f"dreamdrive.experiments.{command.module}")
     config = cli.parse(getattr(module, command.config), name, rest)
     assert dataclasses.is_dataclass(config)
