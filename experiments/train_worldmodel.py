@@ -17,9 +17,11 @@ from dreamdrive.envs.dream.contexts import Contexts
 from dreamdrive.experiments.run import RunLog, begin_run
 from dreamdrive.experiments.train_tokenizer import images
 from dreamdrive.experiments.training_state import TrainingState
+from dreamdrive.worldmodel.dynamics import DynamicsConfig
 from dreamdrive.worldmodel.episodes import EpisodeStore, FrameTable
 from dreamdrive.worldmodel.losses import Batch, LossConfig, flow_loss, rollout_loss
 from dreamdrive.worldmodel.model import WorldModel, WorldModelConfig
+from dreamdrive.worldmodel.recurrent import RecurrentConfig
 from dreamdrive.worldmodel.state import LAG
 from dreamdrive.worldmodel.transformer import TransformerDynamics
 
@@ -59,6 +61,10 @@ class TrainWorldModelConfig:
     seed: int = 0
     save_every: int = 500
     loss: LossConfig = field(default_factory=LossConfig)
+    transformer: DynamicsConfig = field(default_factory=DynamicsConfig)
+    """Sizes of new dynamics of the kind `transformer`."""
+    recurrent: RecurrentConfig = field(default_factory=RecurrentConfig)
+    """Sizes of new dynamics of the kind `recurrent`."""
 
 
 class LatentTable:
@@ -139,7 +145,8 @@ def train_worldmodel(config: TrainWorldModelConfig) -> Path:
     begin_run(config.out, config, may_change=("steps", "save_every", "compile"))
     model = init
     if not config.fine_tune:
-        fields = to_dict(init.config) | {"kind": config.kind}
+        sizes = {"transformer": to_dict(config.transformer), "recurrent": to_dict(config.recurrent)}
+        fields = to_dict(init.config) | {"kind": config.kind} | sizes
         model = new_dynamics(init, from_dict(WorldModelConfig, fields), config.seed)
     model.requires_grad_(True)
     model.tokenizer.requires_grad_(False)

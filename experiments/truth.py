@@ -13,6 +13,7 @@ from dreamdrive.agents.networks import Actor
 from dreamdrive.checkpoint import git_commit
 from dreamdrive.errors import ConfigError
 from dreamdrive.experiments.run import begin_run, console
+from dreamdrive.experiments.truth_env import measure_env
 from dreamdrive.experiments.truth_measures import MeasureConfig, measure
 from dreamdrive.experiments.truth_policy import policy_truth
 from dreamdrive.experiments.untrained import randomised_dynamics, untrained_dynamics
@@ -58,6 +59,11 @@ def truth(config: TruthConfig) -> Path:
         if name in rows:
             raise ConfigError(f"Two models are called {name!r}", where="model")
         model = WorldModel.from_pretrained(path)
+        if config.policy is not None and model.config.interface is not None:
+            raise ConfigError(
+                "What a policy is promised is measured for driving alone", where="policy",
+                do="Compare the returns of `dreamdrive evaluate --env` instead.",
+            )  # fmt: skip
         first = first or model
         rows[name] = _timed(name, model, store, config.measure, actor)
         if number == 0 and config.controls and model.config.kind == "transformer":
@@ -86,7 +92,8 @@ def _timed(
 ) -> dict[str, float]:
     begin = time.monotonic()
     table = FrameTable.load(store, model.config.causes)
-    row = measure(model, table, config)
+    is_driving = model.config.interface is None
+    row = measure(model, table, config) if is_driving else measure_env(model, table, config)
     if actor is not None:
         row |= policy_truth(model, actor, table, config)
     console.print(f"measured {name} in {time.monotonic() - begin:.0f} s")
@@ -95,7 +102,7 @@ def _timed(
 
 def table_of(rows: dict[str, dict[str, float]]) -> Table:
     """Returns the measures as a table, a column for each model."""
-    table = Table(title="Is the dream true? Episodes of towns that no model has seen")
+    table = Table(title="Is the dream true? Episodes that no model has seen")
     table.add_column("measure")
     for name in rows:
         table.add_column(name, justify="right")

@@ -93,6 +93,21 @@ def test_the_dream_has_the_environments_own_spaces(point: Path) -> None:
     assert info["cause"] in ("terminated", "time_limit")
 
 
+def test_the_truth_of_such_a_dream_is_measured(point: Path, tmp_path: Path) -> None:
+    run(
+        "truth", "--model", f"mine={point / 'worldmodel/model'}", "--data", point / "data",
+        "--out", tmp_path, "--measure.num-windows", 8, "--measure.context", 4,
+    )  # fmt: skip
+    models = json.loads((tmp_path / "truth.json").read_text())["models"]
+    # Untrained dynamics repeat the last frame; both models share its pictures' tokenizer.
+    assert models["untrained"]["vector_skill_5"] == pytest.approx(0.0, abs=1e-6)
+    assert models["untrained"]["shuffled_ratio_5"] == pytest.approx(1.0)
+    assert models["mine"]["vector_skill_5"] != 0.0
+    assert {"psnr_gain_1", "reward_skill"} <= models["mine"].keys()
+    # No episode is long enough for fifteen steps after the context and one window.
+    assert "vector_skill_30" not in models["mine"]
+
+
 def test_a_dream_begins_with_a_recorded_frame(point: Path) -> None:
     dream = DreamEnv(model=str(point / "worldmodel/model"))
     seen, _ = dream.reset(options={"context": 2})

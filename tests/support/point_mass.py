@@ -38,6 +38,8 @@ class PointMassConfig:
     vector_size: int = len(STATE_FIELDS)
     action_size: int = 2
     image_size: int = 64
+    interface: None = None
+    reward_scale: float = 1.0
     latent_shape: tuple[int, int, int] = (1, 2, 2)
 
 
