@@ -1,12 +1,13 @@
 """Trains dynamics and heads on the latents of a trained tokenizer.
 
-Two phases, one loop: flow matching on whole windows, then rollouts that feed predictions back.
+Two phases, one loop: flow matching on whole windows, then rollouts that feed predictions back. The
+classical dynamics have one phase.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import get_args
 
 import torch
 import torch.nn.functional as F
@@ -19,9 +20,11 @@ from dreamdrive.experiments.train_tokenizer import images
 from dreamdrive.experiments.training_state import TrainingState
 from dreamdrive.worldmodel.dynamics import DynamicsConfig
 from dreamdrive.worldmodel.episodes import EpisodeStore, FrameTable
-from dreamdrive.worldmodel.losses import Batch, LossConfig, flow_loss, rollout_loss
-from dreamdrive.worldmodel.model import WorldModel, WorldModelConfig
+from dreamdrive.worldmodel.losses import Batch, LossConfig, flow_loss, rollout_loss, sequence_loss
+from dreamdrive.worldmodel.mdnrnn import MDNRNNConfig
+from dreamdrive.worldmodel.model import Kind, WorldModel, WorldModelConfig
 from dreamdrive.worldmodel.recurrent import RecurrentConfig
+from dreamdrive.worldmodel.rssm import RSSMConfig
 from dreamdrive.worldmodel.state import LAG
 from dreamdrive.worldmodel.transformer import TransformerDynamics
 
@@ -39,7 +42,8 @@ class TrainWorldModelConfig:
     """A world model whose tokenizer is trained; with `fine_tune`, one that is trained whole."""
     out: Path = Path("runs/worldmodel")
     """Run folder; the model goes to `out/model`."""
-    kind: Literal["transformer", "recurrent"] = "transformer"
+    kind: Kind = "transformer"
+    """What predicts the next frame: the diffusion transformer, or a classical model beside it."""
     fine_tune: bool = False
     """Go on from the dynamics in `init` instead of new ones."""
     steps: int = 8000
@@ -65,6 +69,10 @@ class TrainWorldModelConfig:
     """Sizes of new dynamics of the kind `transformer`."""
     recurrent: RecurrentConfig = field(default_factory=RecurrentConfig)
     """Sizes of new dynamics of the kind `recurrent`."""
+    mdnrnn: MDNRNNConfig = field(default_factory=MDNRNNConfig)
+    """Sizes of new dynamics of the kind `mdnrnn`, those of World Models."""
+    rssm: RSSMConfig = field(default_factory=RSSMConfig)
+    """Sizes of new dynamics of the kind `rssm`, those of DreamerV3."""
 
 
 class LatentTable:
@@ -145,7 +153,7 @@ def train_worldmodel(config: TrainWorldModelConfig) -> Path:
     begin_run(config.out, config, may_change=("steps", "save_every", "compile"))
     model = init
     if not config.fine_tune:
-        sizes = {"transformer": to_dict(config.transformer), "recurrent": to_dict(config.recurrent)}
+        sizes = {name: to_dict(getattr(config, name)) for name in get_args(Kind)}
         fields = to_dict(init.config) | {"kind": config.kind} | sizes
         model = new_dynamics(init, from_dict(WorldModelConfig, fields), config.seed)
     model.requires_grad_(True)
@@ -178,6 +186,9 @@ def window_loss(
     model: WorldModel, data: LatentTable, config: TrainWorldModelConfig, state: TrainingState
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Returns the loss of the phase that a step belongs to, on fresh windows, and its parts."""
+    if model.config.kind in ("mdnrnn", "rssm"):
+        batch = _windows(data, config.window, config, state, with_images=False)
+        return sequence_loss(model, batch, config.loss, state.generator)
     is_recurrent = model.config.kind == "recurrent"
     flow_steps = 0 if is_recurrent else round(config.steps * (1.0 - config.rollout_share))
     if state.step < flow_steps:

@@ -1,9 +1,10 @@
 """What the dynamics learn from: L = λ₁ reconstruction + λ₂ flow + heads, each part named.
 
-Two ways to see a window of frames:
+Three ways to see a window of frames:
 
 * `flow_loss`: every frame at its own noise level beside its clean predecessor (flow matching with
   diffusion forcing); all frames at once, many frames a second.
+* `sequence_loss`: windows of true frames, for the classical dynamics with a loss of their own.
 * `rollout_loss`: the model's own predictions fed back for a number of steps, as in a dream, with
   the gradient through all of them (self-forcing); what it costs in speed it repays in drift.
 
@@ -19,8 +20,10 @@ import torch
 from torch import Tensor
 
 from dreamdrive.worldmodel.dynamics import Frames
+from dreamdrive.worldmodel.mdnrnn import MDNRNNDynamics
 from dreamdrive.worldmodel.model import WorldModel
 from dreamdrive.worldmodel.path import interpolate
+from dreamdrive.worldmodel.rssm import RSSMDynamics
 from dreamdrive.worldmodel.state import RolloutState
 from dreamdrive.worldmodel.transformer import TransformerDynamics
 
@@ -64,6 +67,12 @@ class LossConfig:
     vector: float = 0.5
     reward: float = 0.1
     cause: float = 0.3
+    likelihood: float = 1.0
+    """Of the mixture of `mdnrnn`."""
+    dynamics: float = 1.0
+    """Of the divergence that teaches the dynamics of `rssm`, in nats a frame."""
+    representation: float = 0.1
+    """Of the divergence that makes what `rssm` sees predictable."""
     noise_free_share: float = 0.5
     """Share of frames at τ = 0, where the one-step sampler works; the rest are uniform in τ."""
     history_noise: float = 0.1
@@ -170,6 +179,25 @@ def rollout_loss(
         parts["reconstruction"] = model.tokenizer.reconstruction_loss(
             image[:, -scored:], batch.image[:, last - scored + 1 : last + 1], squares=0.0
         )
+    return _total(parts, config), parts
+
+
+def sequence_loss(
+    model: WorldModel, batch: Batch, config: LossConfig, generator: torch.Generator
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Returns the loss of the dynamics that learn from true windows by a loss of their own.
+
+    Raises:
+        TypeError: If the model's dynamics have none.
+    """
+    if not isinstance(model.dynamics, MDNRNNDynamics | RSSMDynamics):
+        raise TypeError("these dynamics learn from flow_loss or rollout_loss")
+    parts, agent = model.dynamics.learn(
+        batch.latent, batch.vector, batch.action, batch.weight, generator
+    )
+    parts["reward"], parts["cause"] = model.heads.loss(
+        agent, batch.reward[:, 1:], batch.cause[:, 1:], batch.oversampling
+    )
     return _total(parts, config), parts
 
 

@@ -16,13 +16,20 @@ from dreamdrive.errors import CheckpointError
 from dreamdrive.worldmodel.dynamics import DynamicsConfig
 from dreamdrive.worldmodel.heads import OutcomeHeads
 from dreamdrive.worldmodel.interface import Interface
+from dreamdrive.worldmodel.mdnrnn import MDNRNNConfig, MDNRNNDynamics
 from dreamdrive.worldmodel.recurrent import RecurrentConfig, RecurrentDynamics
+from dreamdrive.worldmodel.rssm import RSSMConfig, RSSMDynamics
 from dreamdrive.worldmodel.state import LAG, Imagined, RolloutState
 from dreamdrive.worldmodel.tokenizer import Tokenizer, TokenizerConfig
 from dreamdrive.worldmodel.transformer import TransformerDynamics
 
 SHIPPED = Path(__file__).resolve().parent / "checkpoints"
 DEFAULT = "dreamdrive-cpu"
+
+Kind = Literal["transformer", "recurrent", "mdnrnn", "rssm"]
+"""What predicts the next latent: the diffusion transformer, or one of the classical models that it
+is measured beside: a small recurrent one, that of World Models, that of DreamerV3."""
+Dynamics = TransformerDynamics | RecurrentDynamics | MDNRNNDynamics | RSSMDynamics
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,10 +46,12 @@ class WorldModelConfig:
     """Rewards of the environment are so many times those that the model predicts."""
     interface: Interface | None = None
     """The spaces of the environment that it was learned from; None for those of driving."""
-    kind: Literal["transformer", "recurrent"] = "transformer"
+    kind: Kind = "transformer"
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
     transformer: DynamicsConfig = field(default_factory=DynamicsConfig)
     recurrent: RecurrentConfig = field(default_factory=RecurrentConfig)
+    mdnrnn: MDNRNNConfig = field(default_factory=MDNRNNConfig)
+    rssm: RSSMConfig = field(default_factory=RSSMConfig)
 
     def __post_init__(self) -> None:
         """Checks that the sizes are those of the interface.
@@ -76,6 +85,22 @@ class WorldModelConfig:
         return (self.tokenizer.latent_channels, size, size)
 
 
+def new_dynamics(config: WorldModelConfig) -> Dynamics:
+    """Returns untrained dynamics of the kind and sizes of a configuration."""
+    sizes: dict[str, Any] = {
+        "latent_shape": config.latent_shape,
+        "vector_size": config.vector_size,
+        "action_size": config.action_size,
+    }
+    if config.kind == "transformer":
+        return TransformerDynamics(config.transformer, **sizes)
+    if config.kind == "mdnrnn":
+        return MDNRNNDynamics(config.mdnrnn, **sizes)
+    if config.kind == "rssm":
+        return RSSMDynamics(config.rssm, **sizes)
+    return RecurrentDynamics(config.recurrent, **sizes)
+
+
 class WorldModel(nn.Module):
     """A learned simulator; see `imagine_step` for the one step that everything rests on."""
 
@@ -83,16 +108,7 @@ class WorldModel(nn.Module):
         super().__init__()
         self.config = config
         self.tokenizer = Tokenizer(config.tokenizer)
-        sizes: dict[str, Any] = {
-            "latent_shape": config.latent_shape,
-            "vector_size": config.vector_size,
-            "action_size": config.action_size,
-        }
-        self.dynamics: TransformerDynamics | RecurrentDynamics = (
-            TransformerDynamics(config.transformer, **sizes)
-            if config.kind == "transformer"
-            else RecurrentDynamics(config.recurrent, **sizes)
-        )
+        self.dynamics = new_dynamics(config)
         self.heads = OutcomeHeads(self.dynamics.agent_size, len(config.causes))
         channels, K = config.latent_shape[0], config.vector_size
         for name, size in (("latent", channels), ("vector", K)):
