@@ -127,6 +127,8 @@ def accelerate(cars: Any, before: NDArray[np.float64], dt_s: float) -> None:
 def walk(walkers: Any, dt_s: float) -> None:
     """Moves walkers along their directions by one time step, in place.
 
+    Those without physics are where their owner puts them, and have the velocity that he says.
+
     Args:
         walkers: Rows of `WALKER_STATE`, shape (n,).
         dt_s: Length of the step.
@@ -134,8 +136,10 @@ def walk(walkers: Any, dt_s: float) -> None:
     for i in range(len(walkers)):
         walker = walkers[i]
         x, y = walker.direction[0], walker.direction[1]
-        speed = walker.speed * walker.physics / max(math.hypot(x, y), 1e-6)
+        speed = walker.speed / max(math.hypot(x, y), 1e-6)
         walker.velocity[0], walker.velocity[1] = x * speed, y * speed
+        if walker.physics <= 0.0:
+            continue
         walker.pose[0] += walker.velocity[0] * dt_s
         walker.pose[1] += walker.velocity[1] * dt_s
         if walker.speed > 0.0:

@@ -6,6 +6,7 @@ Each method is a remote procedure of its own name; arguments and answers are as 
 import math
 
 from dreamdrive.envs.embedded.arguments import CallError, flag, items, number, numbers, transform
+from dreamdrive.envs.embedded.blueprints import WALKER_EXTENT
 from dreamdrive.envs.embedded.simulator import Simulator
 
 MAX_WALK_MPS = 1000.0
@@ -35,10 +36,11 @@ class WalkerCalls:
         walkers.jump[row] = is_jumping
 
     def set_walker_state(self, actor: int, place: list[object], speed: float) -> None:
+        # The place is that of the feet, as the client's navigation has it.
         row, walkers = self._row(actor), self.sim.world.walkers
         x, y, z, _, yaw_deg, _ = transform(place, "transform")
         speed_mps = number(speed, "speed", 0.0, MAX_WALK_MPS)
         yaw = math.radians(yaw_deg)
         walkers.direction[row] = math.cos(yaw), math.sin(yaw), 0.0
         walkers.speed[row] = speed_mps
-        self.sim.world.move(actor, x, y, z, yaw_deg)
+        self.sim.world.move(actor, x, y, z + WALKER_EXTENT[2], yaw_deg)

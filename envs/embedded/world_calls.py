@@ -7,12 +7,15 @@ from typing import Any
 
 from dreamdrive.envs.embedded import wire
 from dreamdrive.envs.embedded.arguments import CallError, flag, integer, items, number, text
+from dreamdrive.envs.embedded.navigation.files import navigation_file
 from dreamdrive.envs.embedded.simulator import Simulator
 from dreamdrive.envs.embedded.towns import Town, available_towns, build_town, load_town
 from dreamdrive.envs.embedded.world import World
 from dreamdrive.errors import MapError
 
 OPENDRIVE_MAP = "OpenDriveMap"
+NAVIGATION = "Nav"
+"""The folder that clients ask for navigation meshes."""
 FLAGS = {
     0: "synchronous_mode", 1: "no_rendering_mode", 3: "substepping", 7: "deterministic_ragdolls",
     10: "spectator_as_ego",
@@ -66,20 +69,29 @@ class WorldCalls:
     def get_available_maps(self) -> Any:
         return wire.ok([f"/Game/Carla/Maps/{name}" for name in available_towns()])
 
-    def get_required_files(self, _folder: str, *_: Any) -> Any:
-        return wire.ok([])
+    def get_required_files(self, folder: str, *_: Any) -> Any:
+        is_mesh = text(folder, "folder").strip("/") == NAVIGATION
+        return wire.ok([navigation_file(self.sim.world.town)] if is_mesh else [])
 
     def request_file(self, name: str) -> Any:
-        stem = text(name, "name").rsplit("/", 1)[-1]
-        if stem == f"{self.sim.world.town.name}.xodr":
-            return wire.ok(self.sim.world.town.xodr.encode())
+        town, mesh = self.sim.world.town, navigation_file(self.sim.world.town)
+        if text(name, "name") == mesh:
+            return self.get_navigation_mesh()
+        stem = name.rsplit("/", 1)[-1]
+        if stem == f"{town.name}.xodr":
+            return wire.ok(town.xodr.encode())
         raise CallError(
-            f"there is no file {stem[:80]!r}: of the current town there is "
-            f"{self.sim.world.town.name}.xodr"
+            f"there is no file {stem[:80]!r}: of the current town there are {town.name}.xodr "
+            f"and {mesh}"
         )
 
     def get_navigation_mesh(self) -> Any:
-        return wire.ok(b"")
+        from dreamdrive.envs.embedded.navigation.mesh import navigation_mesh
+
+        try:
+            return wire.ok(navigation_mesh(self.sim.world.town))
+        except MapError as error:
+            raise CallError(str(error)) from error
 
     def load_new_episode(self, name: str, reset_settings: bool, *_: Any) -> None:
         wanted = text(name, "map") or self.sim.world.town.name

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dreamdrive.envs.embedded.opendrive import OpenDrive, Road, Section
-from dreamdrive.envs.embedded.render.appearance import Appearance, RoadMark
+from dreamdrive.envs.embedded.render.appearance import Appearance, Crosswalk, RoadMark
 from dreamdrive.envs.embedded.render.junctions import Mouth, corners_of, hull_of
 from dreamdrive.envs.embedded.render.mesh import Colour, Finish, MeshBuilder, Tag
 from dreamdrive.envs.embedded.towns import StopLine, TownSignal
@@ -128,21 +128,65 @@ def add_stop_lines(
             _add_crossing(builder, road, line)
 
 
+def crossings_of(
+    drive: OpenDrive, looks: Appearance, lights: tuple[TownSignal, ...]
+) -> list[Points]:
+    """Returns the corners of each crossing, shape (4, 3), the first two at one end of it.
+
+    They are those that a map outlines; where it outlines none, those beyond the lights' stop lines.
+    """
+    outlined = [
+        _corners(road, walk) for road in drive.roads.values() for walk in looks.crosswalks[road.id]
+    ]
+    if outlined:
+        return [np.array([b, c, d, a]) for a, b, c, d in outlined]
+    found: dict[tuple[int, bool], Points] = {}
+    for line in (line for light in lights for line in light.lines):
+        road = drive.roads[line.road_id]
+        end = (road.id, line.s > road.length / 2.0)
+        if end not in found:
+            yaw = math.radians(line.yaw_deg)
+            corners = []
+            for k, t in enumerate(_paved_span(road, line.s)):
+                pose = road.at(line.s, t)
+                for ahead in (CROSSING_GAP_M, CROSSING_GAP_M + CROSSING_M)[:: 1 - 2 * k]:
+                    x, y = pose.x + ahead * math.cos(yaw), -pose.y + ahead * math.sin(yaw)
+                    corners.append((x, y, road.height(line.s)))
+            found[end] = np.array(corners)
+    return list(found.values())
+
+
+def _corners(road: Road, walk: Crosswalk) -> Points:
+    """Returns the corners of a crossing that a map outlines, shape (4, 3), seen from above.
+
+    Its longer sides run from the first corner to the second and from the third to the fourth.
+    """
+    pose, z = road.at(walk.s, walk.t), road.height(walk.s) + MARK_M
+    cos, sin = math.cos(pose.heading + walk.heading), math.sin(pose.heading + walk.heading)
+    a, b, c, d = np.array([
+        (pose.x + u * cos - v * sin, -pose.y - u * sin - v * cos, z) for u, v in walk.corners
+    ])  # fmt: skip
+    if np.linalg.norm(b - a) < np.linalg.norm(c - b):
+        a, b, c, d = b, c, d, a
+    if np.cross(b - a, c - a)[2] < 0.0:
+        a, b, c, d = b, a, d, c
+    return np.array([a, b, c, d])
+
+
+def _paved_span(road: Road, s: float) -> tuple[float, float]:
+    """Returns how far left of the reference line the pavement begins and ends."""
+    section = road.section(s)
+    edges = _offsets(road, section, s)
+    paved = [lane.id for lane in section.lanes.values() if lane.kind in PAVED]
+    low = min([edges[i] for i in paved if i < 0], default=0.0)
+    return low, max([edges[i] for i in paved if i > 0], default=0.0)
+
+
 def add_crosswalks(builder: MeshBuilder, drive: OpenDrive, looks: Appearance) -> None:
     """Adds bars across the crossings that a map outlines, along their shorter sides."""
     for road in drive.roads.values():
         for walk in looks.crosswalks[road.id]:
-            pose, z = road.at(walk.s, walk.t), road.height(walk.s) + MARK_M
-            cos, sin = math.cos(pose.heading + walk.heading), math.sin(pose.heading + walk.heading)
-            places = [
-                (pose.x + u * cos - v * sin, -pose.y - u * sin - v * cos, z)
-                for u, v in walk.corners
-            ]
-            a, b, c, d = np.array(places)
-            if np.linalg.norm(b - a) < np.linalg.norm(c - b):
-                a, b, c, d = b, c, d, a
-            if np.cross(b - a, c - a)[2] < 0.0:
-                a, b, c, d = b, a, d, c
+            a, b, c, d = _corners(road, walk)
             count = max(1, int(np.linalg.norm(b - a) / (2.0 * BAR_M)))
             for k in range(count):
                 low, high = (k + 0.25) / count, (k + 0.75) / count
@@ -152,11 +196,7 @@ def add_crosswalks(builder: MeshBuilder, drive: OpenDrive, looks: Appearance) ->
 
 def _add_crossing(builder: MeshBuilder, road: Road, line: StopLine) -> None:
     """Adds white bars across all paved lanes, beyond a stop line."""
-    section = road.section(line.s)
-    edges = _offsets(road, section, line.s)
-    paved = [lane.id for lane in section.lanes.values() if lane.kind in PAVED]
-    low = min([edges[i] for i in paved if i < 0], default=0.0)
-    high = max([edges[i] for i in paved if i > 0], default=0.0)
+    low, high = _paved_span(road, line.s)
     yaw, ahead = math.radians(line.yaw_deg), CROSSING_GAP_M + CROSSING_M / 2.0
     count = int((high - low) / (2.0 * BAR_M))
     first = (low + high - (count - 1) * 2.0 * BAR_M) / 2.0

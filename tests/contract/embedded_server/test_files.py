@@ -8,9 +8,20 @@ from support.server import call, spawn
 carla = pytest.importorskip("carla")
 
 
-def test_no_file_is_required(client):
+def test_of_the_files_only_the_navigation_mesh_is_required(client):
     assert client.get_required_files() == []
-    assert client.get_required_files("Nav", False) == []
+    (name,) = client.get_required_files("Nav", False)
+    assert name.startswith("Carla/Maps/Nav/Dream01-")
+    assert name.endswith(".bin")
+
+
+def test_the_navigation_mesh_can_be_fetched_as_a_file(server, client, tmp_path):
+    client.set_files_base_folder(str(tmp_path))
+    (name,) = client.get_required_files("Nav")
+    (path,) = tmp_path.rglob("Dream01-*.bin")
+    assert str(path).endswith(name)
+    assert path.read_bytes()[:4] == b"TESM"
+    assert call(server, "get_navigation_mesh")[3] == [[1, path.read_bytes()]]
 
 
 def test_the_map_can_be_fetched_as_a_file(client, tmp_path):
@@ -25,10 +36,6 @@ def test_other_files_are_refused(server, client, name):
     kind, (text,) = call(server, "request_file", name)[3][0]
     assert kind == 0
     assert "Dream01.xodr" in text
-
-
-def test_there_is_no_navigation_mesh(server, client):
-    assert call(server, "get_navigation_mesh")[3] == [[1, b""]]
 
 
 def test_a_world_can_be_loaded_again(client, world):

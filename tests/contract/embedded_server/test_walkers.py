@@ -79,14 +79,3 @@ def test_walkers_cannot_be_pushed(server, world, walker, method):
     refused = call(server, method, walker.id, [1.0, 0.0, 0.0])[3][0]
     assert refused[0] is True
     assert "only vehicles can" in refused[1][0]
-
-
-def test_an_ai_walker_without_a_mesh_stays(world, walker):
-    blueprint = world.get_blueprint_library().find("controller.ai.walker")
-    controller = world.spawn_actor(blueprint, carla.Transform(), attach_to=walker)
-    world.tick()
-    assert world.get_random_location_from_navigation() is None
-    before = walker.get_location()
-    ticks(world, 3)
-    assert walker.get_location().distance(before) == 0.0
-    assert controller.parent.id == walker.id

@@ -1,0 +1,1 @@
+"""The mesh on which CARLA's client lets walkers find their way."""
