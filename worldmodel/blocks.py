@@ -13,12 +13,14 @@ Reference:
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dreamdrive.kernels.adaln import adaln_modulate
+from dreamdrive.kernels.attention import attention
+from dreamdrive.kernels.block_attention import Frames
 from dreamdrive.kernels.gated_residual import gated_residual
 from dreamdrive.kernels.qk_rope import qk_norm_rope
+from dreamdrive.kernels.ring_attention import ring_attention
 from dreamdrive.kernels.swiglu import swiglu
 from dreamdrive.worldmodel.rope import angles
 
@@ -50,19 +52,17 @@ class RingWriter:
         count_B, device = ring.count_B, ring.count_B.device
         self._row_B = torch.arange(len(count_B), device=device)
         self._slot_B = count_B % W
-        slot_W = torch.arange(W, device=device)
-        self.valid_BW = slot_W <= count_B[:, None]
-        """Slots that hold a frame once this one is written."""
         # Frame numbers grow for ever; in double precision their angles stay exact.
         frequency = TIME_BASE ** (-torch.arange(P // 2, device=device).double() / (P // 2))
         self.angle = (count_B[:, None] * frequency)[:, None]
         """Angles of this frame, shape (B, 1, P/2)."""
-        self._count_B = count_B + 1
+        self.count_B = count_B + 1
+        """Frames written once this one is."""
         self._in_place = not torch.is_grad_enabled()
         if self._in_place:
             self._key, self._value = ring.key_BLNGWP.clone(), ring.value_BLNGWP.clone()
         else:
-            newest = slot_W == self._slot_B[:, None]
+            newest = torch.arange(W, device=device) == self._slot_B[:, None]
             self._newest = newest[:, None, None, :, None]
             self._keys = list(ring.key_BLNGWP.unbind(1))
             self._values = list(ring.value_BLNGWP.unbind(1))
@@ -88,8 +88,8 @@ class RingWriter:
     def finish(self) -> Ring:
         """Returns the ring with this frame in it."""
         if self._in_place:
-            return Ring(self._key, self._value, self._count_B)
-        return Ring(torch.stack(self._keys, 1), torch.stack(self._values, 1), self._count_B)
+            return Ring(self._key, self._value, self.count_B)
+        return Ring(torch.stack(self._keys, 1), torch.stack(self._values, 1), self.count_B)
 
 
 class Attention(nn.Module):
@@ -120,20 +120,19 @@ class Attention(nn.Module):
         query, key = qk_norm_rope(query, key, self.query_scale, self.key_scale, angle)
         return query, key, value
 
-    def attend(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
-        """Returns the output (R, Q, D) for queries (R, Q, M, P), keys and values (R, S, G, P).
+    def attend(
+        self, query: Tensor, key: Tensor, value: Tensor, frames: Frames, mask: Tensor
+    ) -> Tensor:
+        """Returns the output (R, S, D) for queries (R, S, M, P), keys and values (R, S, G, P).
 
         Args:
             query: Rotated queries.
             key: Rotated keys.
             value: Values.
-            mask: True where a query may read, broadcastable to (R, 1, Q, S).
+            frames: Who may read whom.
+            mask: The same as a mask (S, S), for implementations that need one.
         """
-        key, value = key.transpose(1, 2), value.transpose(1, 2)
-        key = key.repeat_interleave(self.repeat, 1)
-        value = value.repeat_interleave(self.repeat, 1)
-        out = F.scaled_dot_product_attention(query.transpose(1, 2), key, value, attn_mask=mask)
-        return self.out(out.transpose(1, 2).flatten(2))
+        return self.out(attention(query, key, value, frames, mask=mask).flatten(2))
 
 
 class Block(nn.Module):
@@ -183,7 +182,9 @@ class Block(nn.Module):
 
     def _over_space(self, x_BTND: Tensor, angle: Tensor, mask: Tensor) -> Tensor:
         query, key, value = self.attention.project(x_BTND.flatten(0, 1), angle)
-        out = self.attention.attend(query, key, value, mask)
+        # The last token of a frame, the agent's, is read by no other.
+        frames = Frames(x_BTND.shape[2], 1, 1)
+        out = self.attention.attend(query, key, value, frames, mask)
         return out.unflatten(0, x_BTND.shape[:2])
 
     def _over_time(
@@ -197,19 +198,12 @@ class Block(nn.Module):
         query, key, value = self.attention.project(x_BTND.transpose(1, 2), angle)
         distance = time[:, None] - time
         mask = (distance >= 0) & (distance < window)
-        out = self.attention.attend(
-            query.flatten(0, 1), key.flatten(0, 1), value.flatten(0, 1), mask
-        )
+        query, key, value = query.flatten(0, 1), key.flatten(0, 1), value.flatten(0, 1)
+        out = self.attention.attend(query, key, value, Frames(1, window), mask)
         return out.unflatten(0, (B, N)).transpose(1, 2)
 
     def _over_ring(self, x_BND: Tensor, ring: RingWriter, layer: int) -> Tensor:
         query, key, value = self.attention.project(x_BND, ring.angle)
         keys, values = ring.write(layer, key, value)
-        # The query heads of a group are queries to its one key head: nothing is repeated.
-        out = F.scaled_dot_product_attention(
-            query.reshape(len(query), -1, self.attention.repeat, keys.shape[-1]),
-            keys.flatten(1, 2).to(query.dtype),
-            values.flatten(1, 2).to(query.dtype),
-            attn_mask=ring.valid_BW[:, None, None],
-        )
+        out = ring_attention(query, keys, values, ring.count_B)
         return self.attention.out(out.reshape(x_BND.shape))

@@ -32,7 +32,7 @@ def close(mine: Tensor, theirs: Tensor, tolerance: float, what: str = "output") 
     if not theirs.numel():
         return
     mine, theirs = mine.detach().double(), theirs.detach().double()
-    assert bool(mine.isfinite().all()), f"{what} is not finite"
+    assert bool(mine.isfinite().all()), f"{what}: error, not finite"
     scale = max(1.0, float(theirs.abs().max()))
     error = float((mine - theirs).abs().max()) / scale
     assert error <= tolerance, f"{what}: error {error:.3g} of the scale, above {tolerance:.3g}"
