@@ -18,8 +18,9 @@ from torch import Tensor, nn
 
 from dreamdrive.agents.imagination import Dream, imagine
 from dreamdrive.agents.networks import Actor, Critic, NetworkConfig
-from dreamdrive.agents.returns import ReturnScale, lambda_return
+from dreamdrive.agents.returns import ReturnScale
 from dreamdrive.errors import DreamdriveError
+from dreamdrive.kernels.scan import lambda_return
 from dreamdrive.worldmodel.model import WorldModel
 from dreamdrive.worldmodel.state import RolloutState
 

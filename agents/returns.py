@@ -1,48 +1,7 @@
-"""λ-returns over imagined or recorded decisions.
-
-Reference:
-    Sutton & Barto 2018, eq. 12.18, with a continuation of its own for each decision.
-"""
+"""The scale of returns; the λ-returns themselves are `kernels.scan`."""
 
 import torch
 from torch import Tensor
-
-
-def lambda_return(
-    reward_BT: Tensor,
-    next_value_BT: Tensor,
-    continuation_BT: Tensor,
-    *,
-    discount: float,
-    lambda_: float,
-    truncated_BT: Tensor | None = None,
-) -> Tensor:
-    """Returns G_t = r_t + γ c_t [(1-λ) V_{t+1} + λ G_{t+1}], shape (B, T).
-
-    Entry t belongs to the decision taken on frame t, which leads to frame t+1: its reward, the
-    value of frame t+1, and the probability that the episode is not terminated there. At a
-    truncation and at the last decision λ is 0: the return goes on with the value alone.
-
-    Args:
-        reward_BT: Reward of each decision.
-        next_value_BT: Value of the frame that each decision leads to.
-        continuation_BT: 1 less the probability of termination; 0 or 1 for recorded decisions.
-        discount: γ, in [0, 1].
-        lambda_: λ, in [0, 1].
-        truncated_BT: Bool: the episode was cut off after the decision, though it was not over.
-            What follows belongs to another episode.
-    """
-    T = reward_BT.shape[1]
-    keep = torch.full_like(reward_BT, lambda_)
-    if truncated_BT is not None:
-        keep = torch.where(truncated_BT, 0.0, keep)
-    after = next_value_BT[:, -1]
-    returns: list[Tensor] = []
-    for t in reversed(range(T)):
-        ahead = (1.0 - keep[:, t]) * next_value_BT[:, t] + keep[:, t] * after
-        after = reward_BT[:, t] + discount * continuation_BT[:, t] * ahead
-        returns.append(after)
-    return torch.stack(returns[::-1], 1)
 
 
 class ReturnScale:

@@ -10,6 +10,8 @@ Reference:
 
 from torch import Tensor
 
+from dreamdrive.kernels.flow_step import flow_step
+
 
 def interpolate(noise: Tensor, data: Tensor, tau: Tensor) -> Tensor:
     """Returns z_τ = (1 - τ) z_0 + τ z_1; `tau` broadcasts against both."""
@@ -32,8 +34,11 @@ def implied_noise(data: Tensor, z: Tensor, tau: Tensor) -> Tensor:
 
 
 def euler_step(data: Tensor, z: Tensor, tau: Tensor, step: float) -> Tensor:
-    """Returns z_{τ+step}: one Euler step along the velocity to the predicted data."""
-    return z + step * velocity_from_data(data, z, tau)
+    """Returns z_{τ+step}: one Euler step along the velocity to the predicted data.
+
+    `tau` is a scalar, or has one entry for each of the first axis and size 1 elsewhere.
+    """
+    return flow_step(data, z, tau, step)
 
 
 def sigma_step(f: Tensor, z: Tensor, delta_sigma: float) -> Tensor:

@@ -74,9 +74,10 @@ def parity(
     for i, (x, y) in enumerate(zip(mine, theirs, strict=True)):
         if x.requires_grad:
             assert x.grad is not None
-            assert y.grad is not None
             assert x.grad.dtype == x.dtype
-            close(x.grad, y.grad, 3.0 * tolerance, f"gradient of input {i}")
+            # A result that is empty depends on nothing.
+            expected_grad = torch.zeros_like(y) if y.grad is None else y.grad
+            close(x.grad, expected_grad, 3.0 * tolerance, f"gradient of input {i}")
 
 
 def plant(

@@ -3,7 +3,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dreamdrive.agents.returns import ReturnScale, lambda_return
+from dreamdrive.agents.returns import ReturnScale
+from dreamdrive.kernels.scan import lambda_return
 
 FEW = settings(max_examples=25, deadline=None, derandomize=True, database=None)
 FLOATS = st.floats(-10.0, 10.0, width=32)
