@@ -1,10 +1,11 @@
 """Block-causal diffusion transformer over latent frames.
 
 The block of frame t holds the noisy latent and the noisy vector of that frame beside the clean ones
-of frame t-1, the action between them, and an agent token that reads the frame but is read by no
-other token of it. Since every block has its clean predecessor, all frames of a training window
-learn at once, each at its own noise level, and a rollout needs one pass per frame: the keys and
-values of its last denoising pass are what later frames read.
+of frame t-1, the action between them, what an external memory recalls if there is one, and an agent
+token that reads the frame but is read by no other token of it. Since every block has its clean
+predecessor, all frames of a training window learn at once, each at its own noise level, and a
+rollout needs one pass per frame: the keys and values of its last denoising pass are what later
+frames read.
 
 Reference:
     Peebles & Xie 2023, arXiv:2212.09748 (DiT); Chen et al. 2024, "Diffusion Forcing",
@@ -13,13 +14,14 @@ Reference:
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from dreamdrive.worldmodel.blocks import Block, Ring, RingWriter
+from dreamdrive.worldmodel.memory import MemoryConfig
 from dreamdrive.worldmodel.rope import space_angles
 
 
@@ -36,6 +38,8 @@ class DynamicsConfig:
     patch: int = 2
     window: int = 10
     """Frames that a time layer sees, the current one included."""
+    memory: MemoryConfig = field(default_factory=MemoryConfig)
+    """What lies longer ago; without slots, nothing."""
 
     def __post_init__(self) -> None:
         """Checks the sizes."""
@@ -62,6 +66,7 @@ class Frames(NamedTuple):
         previous_vector: Clean vectors of the frames before, shape (B, T, K).
         action: The actions between, shape (B, T, A).
         tau: Flow time of each frame, shape (B, T); 0 is noise.
+        recalled: What was read from the memory for each frame, shape (B, T, E), if there is one.
     """
 
     latent: Tensor
@@ -70,6 +75,7 @@ class Frames(NamedTuple):
     previous_vector: Tensor
     action: Tensor
     tau: Tensor
+    recalled: Tensor | None = None
 
 
 class Predicted(NamedTuple):
@@ -97,9 +103,12 @@ class Dynamics(nn.Module):
         D, patch = config.width, config.patch
         self.grid = H // patch
         self.num_patches = self.grid**2
-        self.num_tokens = self.num_patches + 2
+        num_extra = 2 + (config.memory.num_slots > 0)
+        self.num_tokens = self.num_patches + num_extra
         self.embed_patch = nn.Linear(2 * C * patch**2, D)
         self.embed_vector = nn.Linear(2 * vector_size, D)
+        if config.memory.num_slots:
+            self.embed_recalled = nn.Linear(config.memory.slot_width, D)
         self.place = nn.Parameter(torch.zeros(self.num_tokens, D))
         self.embed_tau = nn.Sequential(nn.Linear(32, D), nn.SiLU(), nn.Linear(D, D))
         self.embed_action = nn.Sequential(nn.Linear(action_size, D), nn.SiLU(), nn.Linear(D, D))
@@ -113,7 +122,7 @@ class Dynamics(nn.Module):
         self.norm = nn.LayerNorm(D)
         self.to_patch = nn.Linear(D, C * patch**2)
         self.to_vector = nn.Linear(D, vector_size)
-        angle = space_angles(self.grid, 2, D // config.num_heads)
+        angle = space_angles(self.grid, num_extra, D // config.num_heads)
         self.register_buffer("space_angle", angle, persistent=False)
         mask = torch.ones(self.num_tokens, self.num_tokens, dtype=torch.bool)
         mask[:-1, -1] = False
@@ -176,7 +185,10 @@ class Dynamics(nn.Module):
         patches = self.embed_patch(patches.reshape(B, T, self.num_patches, -1))
         vector = self.embed_vector(torch.cat([frames.vector, frames.previous_vector], -1))
         agent = self.agent_action(self.embed_action(frames.action))
-        return torch.cat([patches, vector[:, :, None], agent[:, :, None]], 2) + self.place
+        tokens = [patches, vector[:, :, None], agent[:, :, None]]
+        if frames.recalled is not None:
+            tokens.insert(1, self.embed_recalled(frames.recalled)[:, :, None])
+        return torch.cat(tokens, 2) + self.place
 
     def _unpatch(self, x_BTNE: Tensor) -> Tensor:
         B, T = x_BTNE.shape[:2]

@@ -110,6 +110,7 @@ def flow_loss(
         interpolate(normal(target), target, tau[..., None, None, None]),
         interpolate(normal(target_vector), target_vector, tau[..., None]),
         previous, previous_vector, batch.action[:, 1:], tau,
+        model.dynamics.recall(previous, previous_vector, batch.action[:, 1:]),
     )  # fmt: skip
     predicted, _ = model.dynamics.network(frames)
     parts = {

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from dreamdrive.worldmodel.blocks import Ring
 from dreamdrive.worldmodel.dynamics import Dynamics, DynamicsConfig, Frames
+from dreamdrive.worldmodel.memory import ExternalMemory, MemoryState
 from dreamdrive.worldmodel.path import euler_step
 
 
@@ -21,6 +22,13 @@ class Step(NamedTuple):
     vector: Tensor
     agent: Tensor
     memory: NamedTuple
+
+
+class Remembered(NamedTuple):
+    """What a transformer with an external memory keeps: the last frames, and what lies before."""
+
+    ring: Ring
+    external: MemoryState
 
 
 class TransformerDynamics(nn.Module):
@@ -39,17 +47,43 @@ class TransformerDynamics(nn.Module):
             config, latent_shape=latent_shape, vector_size=vector_size, action_size=action_size
         )
         self.agent_size = config.width
+        self.external: ExternalMemory | None = None
+        if config.memory.num_slots:
+            self.external = ExternalMemory(
+                config.memory, latent_shape=latent_shape, vector_size=vector_size,
+                action_size=action_size,
+            )  # fmt: skip
+        self.is_muted = False
+        """Whether zeros are read from the external memory: the control that it is measured by."""
 
-    def init_memory(self, batch_size: int, device: torch.device) -> Ring:
+    def init_memory(self, batch_size: int, device: torch.device) -> Ring | Remembered:
         """Returns the memory before any frame."""
-        return self.network.init_ring(batch_size, device)
+        ring = self.network.init_ring(batch_size, device)
+        if self.external is None:
+            return ring
+        return Remembered(ring, self.external.initial(batch_size, device))
+
+    def recall(self, latent_BTCHW: Tensor, vector_BTK: Tensor, action_BTA: Tensor) -> Tensor | None:
+        """Returns what the external memory recalls after each frame of a window, (B, T, E).
+
+        None without a memory, which is empty where a window begins.
+
+        Args:
+            latent_BTCHW: Clean normalised latents.
+            vector_BTK: Clean normalised vectors.
+            action_BTA: The action taken on each frame.
+        """
+        if self.external is None:
+            return None
+        found = self.external.recall(latent_BTCHW, vector_BTK, action_BTA)
+        return torch.zeros_like(found) if self.is_muted else found
 
     def step(
         self,
         latent: Tensor,
         vector: Tensor,
         action: Tensor,
-        memory: Ring,
+        memory: Ring | Remembered,
         noise: tuple[Tensor, Tensor],
         num_steps: int = 1,
     ) -> Step:
@@ -66,18 +100,23 @@ class TransformerDynamics(nn.Module):
             noise: Unit Gaussian of the shapes of `latent` and `vector`.
             num_steps: Euler steps.
         """
+        ring, external, recalled = memory, None, None
+        if isinstance(memory, Remembered):
+            assert self.external is not None
+            ring = memory.ring
+            found, external = self.external(memory.external, latent, vector, action)
+            recalled = (torch.zeros_like(found) if self.is_muted else found)[:, None]
         z, u = noise
         for i in range(num_steps):
             tau = i / num_steps
             frames = Frames(
                 z[:, None], u[:, None], latent[:, None], vector[:, None], action[:, None],
-                torch.full((len(z), 1), tau, device=z.device),
+                torch.full((len(z), 1), tau, device=z.device), recalled,
             )  # fmt: skip
-            predicted, written = self.network(frames, memory)
+            predicted, written = self.network(frames, ring)
             if i + 1 < num_steps:
                 now = torch.tensor(tau, device=z.device)
                 z = euler_step(predicted.latent[:, 0], z, now, 1.0 / num_steps)
                 u = euler_step(predicted.vector[:, 0], u, now, 1.0 / num_steps)
-        return Step(
-            predicted.latent[:, 0], predicted.vector[:, 0], predicted.agent[:, 0], written
-        )  # fmt: skip
+        kept = written if external is None else Remembered(written, external)
+        return Step(predicted.latent[:, 0], predicted.vector[:, 0], predicted.agent[:, 0], kept)
