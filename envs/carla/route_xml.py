@@ -86,10 +86,9 @@ def save_routes(path: Path, routes: Iterable[Route]) -> None:
             ElementTree.SubElement(
                 waypoints, "position", x=f"{x:.3f}", y=f"{-y:.3f}", z=f"{route.z[i]:.3f}"
             )
-        if route.scenarios:
-            scenarios = ElementTree.SubElement(element, "scenarios")
-            for spec in route.scenarios:
-                scenarios.append(_scenario_element(spec))
+        scenarios = ElementTree.SubElement(element, "scenarios")  # The leaderboard needs it.
+        for spec in route.scenarios:
+            scenarios.append(_scenario_element(spec))
     ElementTree.indent(root)
     write_atomically(Path(path), ElementTree.tostring(root, encoding="utf-8", xml_declaration=True))
 

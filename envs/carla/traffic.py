@@ -32,7 +32,7 @@ def spawn_vehicles(session: Session, route: Route, count: int, seed: int) -> lis
     Raises:
         ServerError: If the server stops answering.
     """
-    rng = numpy_generator(seed, "vehicles")
+    rng, paints = numpy_generator(seed, "vehicles"), numpy_generator(seed, "paints")
     manager = session.traffic_manager
     manager.set_random_device_seed(derive_seed(seed, "traffic manager") % 2**31)
     blueprints = _cars(session.world.get_blueprint_library())
@@ -43,7 +43,7 @@ def spawn_vehicles(session: Session, route: Route, count: int, seed: int) -> lis
         if blueprint.has_attribute("color"):
             colours = blueprint.get_attribute("color").recommended_values
             if colours:
-                blueprint.set_attribute("color", colours[rng.integers(len(colours))])
+                blueprint.set_attribute("color", colours[paints.integers(len(colours))])
         blueprint.set_attribute("role_name", "autopilot")
         spawn = carla.command.SpawnActor(blueprint, _raised(place.transform))
         autopilot = carla.command.SetAutopilot(carla.command.FutureActor, True, port)

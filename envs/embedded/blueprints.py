@@ -54,6 +54,18 @@ VEHICLES: dict[str, VehicleModel] = {
     ),
 }
 
+COLOURS = (
+    "120,120,130",
+    "17,19,20",
+    "245,245,245",
+    "150,12,18",
+    "20,49,102",
+    "80,84,88",
+    "186,170,140",
+    "22,62,46",
+)
+"""Paints that a vehicle's blueprint recommends, its own first; others may be asked for."""
+
 WALKERS: tuple[str, ...] = tuple(f"walker.pedestrian.{i:04d}" for i in range(1, 17))
 WALKER_EXTENT = (0.19, 0.19, 0.93)
 WALKER_MASS_KG = 75.0
@@ -81,7 +93,8 @@ SENSORS: dict[str, dict[str, str]] = {
 def _attribute(
     name: str, kind: int, value: str, *, choices: tuple[str, ...] = (), modifiable: bool = True
 ) -> list[Any]:
-    return [name, kind, value, list(choices), modifiable, bool(choices) and modifiable]
+    """Returns an attribute; as with CARLA, its own value is recommended where no others are."""
+    return [name, kind, value, list(choices or (value,)), modifiable, False]
 
 
 def _kind(name: str) -> int:
@@ -108,7 +121,7 @@ def definitions() -> list[list[Any]]:
                     _attribute("object_type", STRING, "", modifiable=False),
                     _attribute("sticky_control", BOOL, "true"),
                     _attribute("role_name", STRING, "autopilot"),
-                    _attribute("color", COLOUR, "120,120,130"),
+                    _attribute("color", COLOUR, COLOURS[0], choices=COLOURS),
                 ],
             )
         )

@@ -75,6 +75,7 @@ class SceneryCalls:
     # --- lamps -----------------------------------------------------------------------------------
 
     def query_lights_state(self, *_: Any) -> Any:
+        self.sim.hear(self.sim.caller)
         return wire.ok(list(self.sim.lamps.states.values()))
 
     def update_lights_state(self, _client: str, lights: list[Any], *_: Any) -> None:

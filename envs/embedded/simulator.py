@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dreamdrive.envs.embedded import blueprints, wire
@@ -21,11 +22,28 @@ if TYPE_CHECKING:
 
 CLEAR_NOON = [5.0, 0.0, 0.0, 10.0, -1.0, 45.0, 2.0, 0.75, 0.1, 0.0, 1.0, 0.03, 0.0331, 0.0]
 DEFAULT_DT_S = 0.05
+LOADED_AFTER_S = 1.0
+"""How long a town waits at most for the client that asked for it."""
 KINDS = {
     attribute[0]: attribute[1]
     for definition in blueprints.definitions()
     for attribute in definition[3]
 }
+
+
+@dataclass(slots=True)
+class NextTown:
+    """A town that is to be opened.
+
+    Attributes:
+        town: The town.
+        caller: The client that asked for it.
+        due_s: When to open it at the latest, by the monotonic clock.
+    """
+
+    town: Town
+    caller: int
+    due_s: float
 
 
 class Simulator:
@@ -45,6 +63,8 @@ class Simulator:
         dead: Actors that were declared dead.
         debug_shapes: What clients have drawn.
         lamps: The town's street lamps.
+        next_town: What the next tick opens, once the client that asked for it is ready.
+        is_map_new: Whether the last tick opened it.
     """
 
     def __init__(
@@ -69,6 +89,8 @@ class Simulator:
         self.dead_boxes: dict[int, list[Any]] = {}
         self.debug_shapes = DebugShapes(self.limits.max_debug_shapes)
         self.traffic_managers: dict[int, tuple[str, int, int]] = {}
+        self.next_town: NextTown | None = None
+        self.is_map_new = False
         self.open(World(town))
 
     def open(self, world: World) -> None:
@@ -84,8 +106,43 @@ class Simulator:
         self.debug_shapes.clear()
         self.reference = georeference(world.town.xodr)
 
+    def load(self, town: Town) -> None:
+        """Lets one of the next ticks begin an episode in a town.
+
+        A client that loads a town forgets its stream and makes another before it looks for the new
+        episode. If it learnt of that from the old stream meanwhile, its Traffic Manager would start
+        anew in another thread, on what the first is throwing away: both crash.
+        """
+        self.next_town = NextTown(town, self.caller, time.monotonic() + LOADED_AFTER_S)
+
+    def town_of_caller(self) -> Town:
+        """Returns the current town, or the next to the client that asked for it.
+
+        That client fetches the town's files before it has a stream.
+        """
+        if self.next_town is not None and self.next_town.caller == self.caller:
+            return self.next_town.town
+        return self.world.town
+
+    def hear(self, caller: int) -> None:
+        """Notes that a client has its new stream: it asks for the lamps or for a tick."""
+        if self.next_town is not None and self.next_town.caller == caller:
+            self.next_town.due_s = 0.0
+
+    def _begin_episode(self) -> None:
+        """Opens the next town if it is time."""
+        if self.next_town is not None and time.monotonic() >= self.next_town.due_s:
+            world = World(self.next_town.town, first_id=self.world.next_id,
+                          frame=self.world.frame + 1)  # fmt: skip
+            self.next_town = None
+            self.open(world)
+            self.episode += 1
+            self.is_map_new = True
+
     def tick(self) -> int:
         """Advances the world once, sends it, and returns the new frame."""
+        self.is_map_new = False
+        self._begin_episode()
         if self.only_answer:
             self.world.frame += 1
             self.world.time_s += self.dt_s or DEFAULT_DT_S
@@ -102,7 +159,13 @@ class Simulator:
         world = self.world
         dt_s = self.dt_s or world.dt_s or DEFAULT_DT_S
         return wire.snapshot(
-            self.episode, world.frame, world.time_s, time.monotonic(), dt_s, world.records()
+            self.episode,
+            world.frame,
+            world.time_s,
+            time.monotonic(),
+            dt_s,
+            world.records(),
+            wire.NEW_MAP if self.is_map_new else 0,
         )
 
     def destroy(self, actor: int) -> bool:

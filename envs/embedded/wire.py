@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 VERSION = "0.9.16"
 SNAPSHOT_STREAM = 1
+NEW_MAP = 0b11
+"""Simulation state that lets clients fetch the map (1) and the street lamps (2) again."""
 SENSOR_TYPE = {
     "collision": 0, "depth": 1, "normals": 2, "dvs": 3, "gnss": 4, "imu": 5, "obstacle": 7,
     "optical_flow": 8, "radar": 9, "semantic_lidar": 10, "lidar": 11, "rgb": 13, "semantic": 14,
@@ -58,13 +60,13 @@ def header(
 
 def snapshot(
     episode: int, frame: int, time_s: float, platform_s: float, dt_s: float,
-    records: list[NDArray[Any]],
+    records: list[NDArray[Any]], state: int = 0,
 ) -> bytes:  # fmt: skip
-    """Returns a world snapshot of all actors' records."""
+    """Returns a world snapshot of all actors' records; `state` is 0 or `NEW_MAP`."""
     return b"".join(
         [
             header("snapshot", frame, time_s),
-            _SNAPSHOT.pack(episode, platform_s, dt_s, 0, 0, 0, 0),
+            _SNAPSHOT.pack(episode, platform_s, dt_s, 0, 0, 0, state),
             *(record.tobytes() for record in records),
         ]
     )

@@ -10,12 +10,13 @@ from dreamdrive.envs.embedded.arguments import CallError, flag, integer, items, 
 from dreamdrive.envs.embedded.navigation.files import navigation_file
 from dreamdrive.envs.embedded.simulator import Simulator
 from dreamdrive.envs.embedded.towns import Town, available_towns, build_town, load_town
-from dreamdrive.envs.embedded.world import World
 from dreamdrive.errors import MapError
 
 OPENDRIVE_MAP = "OpenDriveMap"
 NAVIGATION = "Nav"
 """The folder that clients ask for navigation meshes."""
+LONGEST_TICK_S = 10.0
+"""CARLA's own examples go up to 3 s; a tick is cut into steps, and those must end somewhere."""
 FLAGS = {
     0: "synchronous_mode", 1: "no_rendering_mode", 3: "substepping", 7: "deterministic_ragdolls",
     10: "spectator_as_ego",
@@ -56,6 +57,7 @@ class WorldCalls:
         return wire.ok(self.sim.world.frame)
 
     def tick_cue(self) -> Any:
+        self.sim.hear(self.sim.caller)
         return wire.ok(self.sim.tick())
 
     def get_map_info(self) -> Any:
@@ -71,10 +73,11 @@ class WorldCalls:
 
     def get_required_files(self, folder: str, *_: Any) -> Any:
         is_mesh = text(folder, "folder").strip("/") == NAVIGATION
-        return wire.ok([navigation_file(self.sim.world.town)] if is_mesh else [])
+        return wire.ok([navigation_file(self.sim.town_of_caller())] if is_mesh else [])
 
     def request_file(self, name: str) -> Any:
-        town, mesh = self.sim.world.town, navigation_file(self.sim.world.town)
+        town = self.sim.town_of_caller()
+        mesh = navigation_file(town)
         if text(name, "name") == mesh:
             return self.get_navigation_mesh()
         stem = name.rsplit("/", 1)[-1]
@@ -89,7 +92,7 @@ class WorldCalls:
         from dreamdrive.envs.embedded.navigation.mesh import navigation_mesh
 
         try:
-            return wire.ok(navigation_mesh(self.sim.world.town))
+            return wire.ok(navigation_mesh(self.sim.town_of_caller()))
         except MapError as error:
             raise CallError(str(error)) from error
 
@@ -105,13 +108,10 @@ class WorldCalls:
                 town = load_town(wanted)
         except MapError as error:
             raise CallError(str(error)) from error
-        old = self.sim.world
-        self.sim.open(World(town, first_id=old.next_id, frame=old.frame + 1))
-        self.sim.episode += 1
+        self.sim.load(town)
         if reset_settings:
             self.sim.settings = [False, True, [False], *self.sim.settings[3:]]
             self.sim.synchronous, self.sim.dt_s = False, None
-        self.sim.on_tick()
 
     def copy_opendrive_to_file(self, xodr: str, *_: Any) -> None:
         try:
@@ -163,8 +163,10 @@ def _checked_settings(settings: Any) -> list[Any]:
     delta = items(settings[2], "fixed_delta_seconds")
     for index, name in FLAGS.items():
         flag(settings[index], name)
-    if flag(delta[0], "fixed_delta_seconds") and not 0.0 < delta[1] <= 1.0:
-        raise CallError(f"fixed_delta_seconds must lie within (0, 1], got {delta[1]}")
+    if flag(delta[0], "fixed_delta_seconds") and not 0.0 < delta[1] <= LONGEST_TICK_S:
+        raise CallError(
+            f"fixed_delta_seconds must lie within (0, {LONGEST_TICK_S:g}], got {delta[1]}"
+        )
     for index, name in NUMBERS.items():
         number(settings[index], name)
     integer(settings[5], "max_substeps", 0, 1 << 16)

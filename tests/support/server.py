@@ -64,11 +64,16 @@ def seen(world, messages, ticks=200):
 def call(server, method, *arguments):
     """Returns the raw answer to one remote call."""
     with socket.create_connection(("127.0.0.1", server), timeout=10.0) as peer:
-        peer.sendall(msgpack.packb([0, 1, method, [["", False], *arguments]]))
-        unpacker = msgpack.Unpacker()
-        while True:
-            data = peer.recv(65536)
-            assert data, "the server hung up without an answer"
-            unpacker.feed(data)
-            for message in unpacker:
-                return message
+        return ask(peer, method, *arguments)
+
+
+def ask(peer, method, *arguments):
+    """Returns the raw answer to one remote call over a connection."""
+    peer.sendall(msgpack.packb([0, 1, method, [["", False], *arguments]]))
+    unpacker = msgpack.Unpacker()
+    while True:
+        data = peer.recv(65536)
+        assert data, "the server hung up without an answer"
+        unpacker.feed(data)
+        for message in unpacker:
+            return message

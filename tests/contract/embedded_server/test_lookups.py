@@ -71,6 +71,12 @@ def test_blueprints_are_found(world):
     assert walker.get_attribute("speed").as_float() == pytest.approx(1.4)
     assert walker.get_attribute("speed").recommended_values == ["0.0", "1.4", "2.8"]
     assert "vehicle" in blueprint.tags
+    for name, chosen in (
+        (CAR, "color"), ("sensor.lidar.ray_cast", "dropoff_general_rate"), (CAR, "role_name"),
+    ):  # fmt: skip
+        attribute = library.find(name).get_attribute(chosen)
+        assert attribute.recommended_values[0]  # Programs take the first without a look.
+        library.find(name).set_attribute(chosen, attribute.recommended_values[-1])
     assert {found.id for found in library.filter_by_attribute("base_type", "bus")} == {
         "vehicle.mitsubishi.fusorosa"
     }

@@ -1,9 +1,15 @@
 """Worlds of the embedded server: towns, settings, time, weather, maps."""
 
+import socket
+import struct
+import subprocess
+import sys
+
 import pytest
 
+from dreamdrive.envs.carla.ports import any_free_port
 from dreamdrive.envs.embedded.towns import load_town
-from support.server import DT_S, call
+from support.server import DT_S, ask, call
 
 carla = pytest.importorskip("carla")
 
@@ -65,6 +71,73 @@ def test_a_town_can_be_loaded_and_left(client, world):
     assert other.get_map().name.endswith("Dream03")
     assert other.get_settings().synchronous_mode
     assert client.load_world("Dream01", False).get_map().name.endswith("Dream01")
+
+
+def read_snapshot(stream):
+    """Returns episode, frame and simulation state of the next snapshot of a stream."""
+    size = struct.unpack("<I", stream.recv(4, socket.MSG_WAITALL))[0]
+    data = stream.recv(size, socket.MSG_WAITALL)
+    return *struct.unpack_from("<Q", data, 48), *struct.unpack_from("<Q", data, 8), data[80]
+
+
+def test_a_new_episode_waits_until_the_client_that_asked_has_left_its_old_stream(server, world):
+    with (
+        socket.create_connection(("127.0.0.1", server), timeout=10.0) as peer,
+        socket.create_connection(("127.0.0.1", server + 1), timeout=10.0) as stream,
+    ):
+        stream.sendall(struct.pack("<I", 1))
+        episode, frame, state = read_snapshot(stream)
+        assert state == 0
+        ask(peer, "load_new_episode", "Dream02", False, 0)
+        assert ask(peer, "get_episode_info")[3][0][1][0] == episode
+        assert "Dream02" in ask(peer, "get_required_files", "Nav", True)[3][0][1][0]
+        assert "Dream01" in call(server, "get_required_files", "Nav", True)[3][0][1][0]
+        assert call(server, "tick_cue")[3][0][1] == frame + 1  # Somebody else's.
+        assert read_snapshot(stream) == (episode, frame + 1, 0)
+        ask(peer, "tick_cue")
+        assert read_snapshot(stream) == (episode + 1, frame + 3, 3)
+        ask(peer, "tick_cue")
+        assert read_snapshot(stream) == (episode + 1, frame + 4, 0)
+        ask(peer, "load_new_episode", "Dream01", False, 0)
+        ask(peer, "query_lights_state", "127.0.0.1:1")
+        call(server, "tick_cue")
+        assert read_snapshot(stream)[0] == episode + 2
+
+
+LOADS = """
+import sys
+import carla
+client = carla.Client("127.0.0.1", int(sys.argv[1]), 2)
+client.set_timeout(20.0)
+manager = client.get_trafficmanager(int(sys.argv[2]))
+manager.set_synchronous_mode(True)
+client.get_world().tick()
+for town in ("Dream03", "Dream01"):
+    world = client.load_world(town, False)
+    world.tick()
+    assert world.get_map().name.endswith(town)
+print("loaded")
+"""
+
+
+def test_towns_can_be_loaded_beside_a_synchronous_traffic_manager(server, world):
+    done = subprocess.run(
+        [sys.executable, "-c", LOADS, str(server), str(any_free_port())],
+        capture_output=True, text=True, timeout=100.0,
+    )  # fmt: skip
+    assert done.stdout == "loaded\n", (done.returncode, done.stderr)
+
+
+def test_a_tick_may_be_long_but_not_endless(server, world):
+    settings = world.get_settings()
+    settings.fixed_delta_seconds = 3.0
+    world.apply_settings(settings)
+    before = world.get_snapshot().timestamp.elapsed_seconds
+    world.tick()
+    assert world.get_snapshot().timestamp.elapsed_seconds == pytest.approx(before + 3.0)
+    raw = call(server, "get_episode_settings")[3][0][1]
+    raw[2] = [True, 1e6]
+    assert "(0, 10]" in call(server, "set_episode_settings", raw)[3][0][1][0]
 
 
 def test_an_unknown_town_is_an_error_and_changes_nothing(server, client):

@@ -26,6 +26,7 @@ def test_routes_survive_a_file(tmp_path, carla_map):
 
 def test_one_route_can_be_asked_for(tmp_path, carla_map):
     save_routes(tmp_path / "routes.xml", fixed_routes(carla_map, 1, 3))
+    assert (tmp_path / "routes.xml").read_text().count("<scenarios") == 3  # Evaluators need them.
     (route,) = load_routes(tmp_path / "routes.xml", carla_map, ["Dream01-1-002"])
     assert route.name == "Dream01-1-002"
     with pytest.raises(RouteError, match="no route 'x'"):
