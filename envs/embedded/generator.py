@@ -9,16 +9,19 @@ Reference:
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from dreamdrive.envs.embedded.curves import Arc, Pose, biarc, wrap
+from dreamdrive.envs.embedded.curves import Arc, Pose, biarc
+from dreamdrive.envs.embedded.network import (
+    FIRST_ROAD_ID,
+    LANE_WIDTH_M,
+    SIDEWALK_WIDTH_M,
+    Network,
+    Node,
+    Street,
+    connect,
+)
 from dreamdrive.seeding import numpy_generator
-
-LANE_WIDTH_M = 3.5
-SIDEWALK_WIDTH_M = 2.0
-FIRST_ROAD_ID = 1
-FIRST_JUNCTION_ID = 100_000
-"""CARLA tells roads from junctions by their number, so the two must never meet."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,68 +42,6 @@ class TownPlan:
     """Share of the junctions of three or more streets with traffic lights."""
     stops: float = 0.4
     """Share of the others with stop signs."""
-
-
-@dataclass
-class Street:
-    """A street between two nodes; its line runs from `a` to `b`."""
-
-    a: int
-    b: int
-    lanes: int
-    speed_kmh: int
-    road_id: int = 0
-    arcs: tuple[Arc, ...] = ()
-
-    @property
-    def length(self) -> float:
-        """Arc length in metres."""
-        return sum(arc.length for arc in self.arcs)
-
-    def end(self, node: int) -> Pose:
-        """Returns the pose of the street's line at a node, heading into the node."""
-        if node == self.b:
-            return self.arcs[-1].at(self.arcs[-1].length)
-        return self.arcs[0].start.reversed()
-
-
-@dataclass
-class Connection:
-    """A lane through a junction."""
-
-    road_id: int
-    source: Street
-    source_lane: int
-    target: Street
-    target_lane: int
-    arcs: tuple[Arc, ...]
-
-
-@dataclass
-class Node:
-    """A junction."""
-
-    index: int
-    x: float
-    y: float
-    streets: list[Street] = field(default_factory=list)
-    control: str = "none"
-    connections: list[Connection] = field(default_factory=list)
-
-    @property
-    def junction_id(self) -> int:
-        """The junction's number in the file."""
-        return FIRST_JUNCTION_ID + self.index
-
-
-@dataclass
-class Network:
-    """Streets and junctions of a town."""
-
-    nodes: list[Node]
-    streets: list[Street]
-    houses: list[tuple[Street, float, float, float, float]]
-    """Street, s, t, length along and width across it, of each house."""
 
 
 def plan_network(seed: int, plan: TownPlan) -> Network:
@@ -144,7 +85,7 @@ def plan_network(seed: int, plan: TownPlan) -> Network:
             node.control = (
                 "lights" if draw[0] < plan.lights else "stops" if draw[1] < plan.stops else "none"
             )
-        road_id = _connect(node, road_id)
+        road_id = connect(node, road_id)
     houses = []
     for street in streets:
         for side in (-1, 1):
@@ -174,7 +115,7 @@ def _is_sound(pairs: list[tuple[int, int, bool]], num_nodes: int) -> bool:
     return min(degree) >= 2 and len({root(i) for i in range(num_nodes)}) == 1
 
 
-def _radius(node: Node) -> float:
+def radius_of(node: Node) -> float:
     """Returns how far from a node its streets end."""
     return 9.0 + LANE_WIDTH_M * max(street.lanes for street in node.streets)
 
@@ -182,52 +123,9 @@ def _radius(node: Node) -> float:
 def _bent(nodes: list[Node], street: Street, bends: tuple[float, float]) -> tuple[Arc, ...]:
     a, b = nodes[street.a], nodes[street.b]
     straight = math.atan2(b.y - a.y, b.x - a.x)
-    start = Pose(a.x, a.y, straight).ahead(_radius(a))
-    end = Pose(b.x, b.y, straight).ahead(-_radius(b))
+    start = Pose(a.x, a.y, straight).ahead(radius_of(a))
+    end = Pose(b.x, b.y, straight).ahead(-radius_of(b))
     return biarc(
         start._replace(heading=straight + float(bends[0])),
         end._replace(heading=straight + float(bends[1])),
     )
-
-
-def _connect(node: Node, road_id: int) -> int:
-    """Fills in a junction's connections and returns the next free road number."""
-    for source in node.streets:
-        into = source.end(node.index)
-        turns = []
-        for target in node.streets:
-            if target is not source:
-                out = target.end(node.index).reversed()
-                turns.append((wrap(out.heading - into.heading), target))
-        turns.sort(key=lambda turn: turn[0])
-        for lane in range(source.lanes):
-            for angle, target in turns:
-                if not _may_turn(lane, source.lanes, angle, [turn[0] for turn in turns]):
-                    continue
-                target_lane = min(lane, target.lanes - 1)
-                if angle < -0.6:
-                    target_lane = target.lanes - 1
-                start = into.left(-lane * LANE_WIDTH_M)
-                end = target.end(node.index).reversed().left(-target_lane * LANE_WIDTH_M)
-                arcs = biarc(start, end)
-                node.connections.append(
-                    Connection(road_id, source, lane, target, target_lane, arcs)
-                )
-                road_id += 1
-    return road_id
-
-
-def _may_turn(lane: int, lanes: int, angle: float, angles: list[float]) -> bool:
-    """Returns whether a lane (0 is the inner one) may take a turn; left is positive.
-
-    Of two lanes, the inner one turns left and the outer one right; both go straight; a lane without
-    any of these takes what there is.
-    """
-    if lanes == 1:
-        return True
-    outer = lane == lanes - 1
-
-    def allowed(turn: float) -> bool:
-        return turn <= 0.6 if outer else turn >= -0.6
-
-    return allowed(angle) or not any(allowed(turn) for turn in angles)

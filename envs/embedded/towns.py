@@ -16,6 +16,7 @@ from dreamdrive.envs.embedded.curves import Pose, wrap
 from dreamdrive.envs.embedded.generator import TownPlan, plan_network
 from dreamdrive.envs.embedded.opendrive import OpenDrive, Road, Signal, boxes_of, parse_opendrive
 from dreamdrive.envs.embedded.opendrive_writer import write_opendrive
+from dreamdrive.envs.embedded.styles import STYLED
 from dreamdrive.errors import MapError
 
 TRAIN_TOWNS = ("Dream01", "Dream02", "Dream03", "Dream04", "Dream05")
@@ -29,6 +30,10 @@ APPROACH_M = 10.0
 SAMPLE_M = 1.5
 CELL_M = 1.0
 SPAWN_EVERY_M = 17.0
+BEND_MPS2, SLOW_DOWN_MPS2, AHEAD_M = 4.0, 1.5, 40.0
+"""Sideways acceleration in sharp bends, deceleration before them, how far ahead they are seen."""
+BEND_OVER_M = 4.0
+"""A road's bend is taken over this length."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +118,7 @@ _ADDED: dict[str, Path] = {}
 
 def available_towns() -> list[str]:
     """Returns the names of the towns that ship, and of those added from files."""
-    return [*SEEDS, *_ADDED]
+    return [*SEEDS, *STYLED, *_ADDED]
 
 
 def add_map(path: Path) -> str:
@@ -122,7 +127,7 @@ def add_map(path: Path) -> str:
     Raises:
         MapError: If the file cannot be read, or a town of this name ships.
     """
-    if path.stem in SEEDS:
+    if path.stem in SEEDS or path.stem in STYLED:
         raise MapError(
             f"A town called {path.stem} ships already", where=path, do="Rename the file."
         )
@@ -141,11 +146,14 @@ def load_town(name_or_path: str) -> Town:
     name = name_or_path.rsplit("/", 1)[-1]
     if name in SEEDS:
         return build_town(name, write_opendrive(name, plan_network(SEEDS[name], TownPlan())))
+    if name in STYLED:
+        style, seed = STYLED[name]
+        return build_town(name, write_opendrive(name, style(seed)))
     path = _ADDED.get(name, Path(name_or_path))
     if path.suffix != ".xodr" or not path.is_file():
         raise MapError(
             "There is no such town", where=name_or_path,
-            do=f"Give one of {', '.join(SEEDS)}, or the path of an .xodr file.",
+            do=f"Give one of {', '.join([*SEEDS, *STYLED])}, or the path of an .xodr file.",
         )  # fmt: skip
     try:
         text = path.read_text()
@@ -293,6 +301,42 @@ def _face(a_deg: float, b_deg: float) -> bool:
     return abs(wrap(math.radians(a_deg - b_deg + 180.0))) < 0.7
 
 
+def _limit(road: Road, s: float) -> float:
+    """Returns the speed limit at a place: the road's, and in a sharp bend what one can drive.
+
+    Maps give one limit for a long road and the bend at its end. Junctions keep theirs.
+    """
+    if road.junction != -1:
+        return road.speed_mps
+    low, high = max(s - BEND_OVER_M / 2.0, 0.0), min(s + BEND_OVER_M / 2.0, road.length)
+    turn = abs(wrap(road.at(high).heading - road.at(low).heading))
+    if turn < 1e-6:
+        return road.speed_mps
+    return min(road.speed_mps, math.sqrt(BEND_MPS2 * (high - low) / turn))
+
+
+def _slow_before_bends(table: NDArray[np.float64], limits: list[float]) -> None:
+    """Lowers the limits of lane samples that lead to a sharp bend, in place.
+
+    Args:
+        table: Rows of x, y, limit, ..., heading as `_grid` collects them.
+        limits: The limit of each sample's road.
+    """
+    x, y, told, yaw = table[:, 0], table[:, 1], table[:, 2].copy(), table[:, -1]
+    order = np.argsort(x, kind="stable")
+    slow = np.nonzero(told < np.array(limits) - 1e-9)[0]
+    first, end = (np.searchsorted(x[order], x[slow] + reach) for reach in (-AHEAD_M, AHEAD_M))
+    for k, i in enumerate(slow):
+        near = order[first[k] : end[k]]
+        near = near[np.abs(y[near] - y[i]) < AHEAD_M]
+        dx, dy, cos, sin = x[i] - x[near], y[i] - y[near], np.cos(yaw[near]), np.sin(yaw[near])
+        ahead, aside = dx * cos + dy * sin, dy * cos - dx * sin
+        leads = (ahead > 0.0) & (ahead < AHEAD_M) & (np.abs(aside) < 1.0 + 0.5 * ahead)
+        leads &= np.cos(yaw[near] - yaw[i]) > -0.2
+        speed = np.sqrt(told[i] ** 2 + 2.0 * SLOW_DOWN_MPS2 * ahead[leads])
+        table[near[leads], 2] = np.minimum(table[near[leads], 2], speed)
+
+
 def _grid(drive: OpenDrive, lights: tuple[TownSignal, ...]) -> LaneGrid:
     held = {
         (line.road_id, line.lane_id): (index, line.s)
@@ -310,8 +354,10 @@ def _grid(drive: OpenDrive, lights: tuple[TownSignal, ...]) -> LaneGrid:
                 before = (stop - s) if lane < 0 else (s - stop)
                 if not -0.75 <= before <= APPROACH_M:
                     light = -1
-                rows.append((pose.x, -pose.y, road.speed_mps, light, road.id, lane, s))
+                yaw = -pose.heading
+                rows.append((pose.x, -pose.y, _limit(road, s), light, road.id, lane, s, yaw))
     table = np.array(rows, np.float64)
+    _slow_before_bends(table, [drive.roads[int(number)].speed_mps for number in table[:, 4]])
     low = table[:, :2].min(0) - 4.0
     shape = ((table[:, :2].max(0) + 4.0 - low) / CELL_M).astype(int) + 1
     nearest = np.full(shape, -1, np.int32)

@@ -214,10 +214,23 @@ def _stations(road: Road, start: float, end: float) -> list[float]:
     for begin, arc in zip(road.starts, road.pieces, strict=True):
         low, high = max(begin, start), min(begin + arc.length, end)
         if high - low > 1e-6:
-            step = math.sqrt(8.0 * BULGE_M / max(abs(arc.curvature), 2e-3))
+            bend = max(abs(arc.curvature), 2.0 * _hump(road, low, high), 2e-3)
+            step = math.sqrt(8.0 * BULGE_M / bend)
             count = math.ceil((high - low) / min(step, 12.0))
             found += [low + (high - low) * k / count for k in range(1, count + 1)]
     return found if found[-1] >= end - 1e-6 else [*found, end]
+
+
+def _hump(road: Road, low: float, high: float) -> float:
+    """Returns how fast a road's slope changes at most between two arc lengths, in 1/m."""
+    found = 0.0
+    for index, piece in enumerate(road.elevation):
+        last = index + 1 == len(road.elevation)
+        end = high if last else min(road.elevation[index + 1].start, high)
+        for s in (max(piece.start, low), end):
+            if low <= s <= end:
+                found = max(found, abs(2.0 * piece.c + 6.0 * piece.d * (s - piece.start)))
+    return found
 
 
 def _offsets(road: Road, section: Section, s: float) -> dict[int, float]:

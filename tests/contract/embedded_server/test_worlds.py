@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from dreamdrive.envs.carla.ports import any_free_port
+from dreamdrive.envs.embedded.styles import STYLED
 from dreamdrive.envs.embedded.towns import load_town
 from support.server import DT_S, ask, call
 
@@ -20,7 +21,7 @@ def test_versions_match(client):
 
 def test_maps_are_the_towns(client, world):
     names = sorted(name.rsplit("/", 1)[-1] for name in client.get_available_maps())
-    assert names == [f"Dream0{i}" for i in range(1, 9)]
+    assert names == sorted([*(f"Dream0{i}" for i in range(1, 9)), *STYLED])
     assert world.get_map().name == "Carla/Maps/Dream01"
     assert len(world.get_map().get_spawn_points()) == len(load_town("Dream01").spawn_points)
 

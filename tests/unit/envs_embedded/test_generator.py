@@ -4,12 +4,12 @@ import pytest
 from dreamdrive.envs.embedded.generator import TownPlan, plan_network
 from dreamdrive.envs.embedded.opendrive import parse_opendrive
 from dreamdrive.envs.embedded.opendrive_writer import write_opendrive
-from dreamdrive.envs.embedded.towns import SEEDS, available_towns, build_town, load_town
+from dreamdrive.envs.embedded.towns import SEEDS, build_town, load_town
 
 NETWORKS = {name: plan_network(seed, TownPlan()) for name, seed in SEEDS.items()}
 
 
-@pytest.mark.parametrize("name", available_towns())
+@pytest.mark.parametrize("name", SEEDS)
 def test_every_lane_into_a_junction_leads_out_of_it(name):
     for node in NETWORKS[name].nodes:
         entries = {
@@ -20,7 +20,7 @@ def test_every_lane_into_a_junction_leads_out_of_it(name):
         assert all(c.source is not c.target for c in node.connections)
 
 
-@pytest.mark.parametrize("name", available_towns())
+@pytest.mark.parametrize("name", SEEDS)
 def test_every_lane_out_of_a_junction_exists(name):
     for node in NETWORKS[name].nodes:
         for connection in node.connections:
@@ -28,7 +28,7 @@ def test_every_lane_out_of_a_junction_exists(name):
             assert connection.target in node.streets
 
 
-@pytest.mark.parametrize("name", available_towns())
+@pytest.mark.parametrize("name", SEEDS)
 def test_connections_begin_and_end_on_their_lanes(name):
     drive = parse_opendrive(load_town(name).xodr)
     inside = [road for road in drive.roads.values() if road.junction != -1]
@@ -59,7 +59,7 @@ def test_the_towns_have_what_they_promise():
     assert max(bends) > 0.005
 
 
-@pytest.mark.parametrize("name", available_towns())
+@pytest.mark.parametrize("name", SEEDS)
 def test_every_town_has_lights_and_places_to_start(name):
     town = load_town(name)
     assert len(town.lights) >= 3
@@ -69,7 +69,7 @@ def test_every_town_has_lights_and_places_to_start(name):
 
 
 def test_most_towns_have_stop_signs():
-    assert sum(bool(load_town(name).stop_signs) for name in available_towns()) >= 6
+    assert sum(bool(load_town(name).stop_signs) for name in SEEDS) >= 6
 
 
 @pytest.mark.parametrize("seed", range(100, 112))

@@ -10,6 +10,7 @@ from dreamdrive.envs.embedded.generator import TownPlan, plan_network
 from dreamdrive.envs.embedded.opendrive import parse_opendrive
 from dreamdrive.envs.embedded.opendrive_writer import write_opendrive
 from dreamdrive.envs.embedded.records import lane_sample
+from dreamdrive.envs.embedded.styles import STYLED
 from dreamdrive.envs.embedded.towns import (
     CELL_M,
     DEV_TOWNS,
@@ -51,8 +52,8 @@ def test_a_biarc_joins_two_poses_without_a_kink(seed: int) -> None:
 
 
 def test_the_three_sets_of_towns_share_none() -> None:
-    names = [*TRAIN_TOWNS, *DEV_TOWNS, *TEST_TOWNS]
-    assert len(names) == len(set(names)) >= 6
+    names = [*TRAIN_TOWNS, *DEV_TOWNS, *TEST_TOWNS, *STYLED]
+    assert len(names) == len(set(names)) >= 11
     assert names == available_towns()
 
 
