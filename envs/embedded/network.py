@@ -16,6 +16,8 @@ PARKING_WIDTH_M = 2.2
 FIRST_ROAD_ID = 1
 FIRST_JUNCTION_ID = 100_000
 """CARLA tells roads from junctions by their number, so the two must never meet."""
+LAMP, PARKED_CAR = "lamp", "parked_car"
+"""Names of objects that are drawn as what they are."""
 TURN_RAD = 0.6
 """Beyond this angle a way through a junction is a turn."""
 

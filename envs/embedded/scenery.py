@@ -6,7 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dreamdrive.envs.embedded.network import PARKING_WIDTH_M, Network, Street, Thing
+from dreamdrive.envs.embedded.network import (
+    LAMP,
+    PARKED_CAR,
+    PARKING_WIDTH_M,
+    Network,
+    Street,
+    Thing,
+)
 
 STEP_M = 4.0
 FROM_END_M = 2.0
@@ -145,7 +152,7 @@ def _park(
         if rng.random() < share:
             place = float(s + rng.uniform(-0.4, 0.4)), t
             network.things.append(
-                Thing(street, *place, 0.0, length, width, height, "obstacle", "parked_car")
+                Thing(street, *place, 0.0, length, width, height, "obstacle", PARKED_CAR)
             )
 
 
@@ -155,7 +162,7 @@ def _light(network: Network, street: Street, side: float, every_m: float) -> Non
     first = every_m / 2.0 if side < 0.0 else every_m
     t = side * (_edge(street, side) - 0.3)
     for s in np.arange(first, street.length - 6.0, every_m):
-        network.things.append(Thing(street, float(s), t, 0.0, 0.2, 0.2, 6.0, "pole", "lamp"))
+        network.things.append(Thing(street, float(s), t, 0.0, 0.2, 0.2, 6.0, "pole", LAMP))
 
 
 def _grow(

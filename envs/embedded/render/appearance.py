@@ -30,7 +30,7 @@ class RoadMark:
 
 @dataclass(frozen=True)
 class Solid:
-    """A solid object beside a road: place along and across it, heading, sizes and kind."""
+    """A solid object beside a road: place along and across it, heading, sizes, kind and name."""
 
     s: float
     t: float
@@ -39,6 +39,7 @@ class Solid:
     width: float
     height: float
     kind: str
+    name: str
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,7 @@ def _solid(element: Element) -> Solid:
         _number(element, "s", 0.0), _number(element, "t", 0.0), _number(element, "hdg", 0.0),
         _number(element, "length", 2.0 * radius), _number(element, "width", 2.0 * radius),
         height if height > 0.0 else DEFAULT_HEIGHT_M[kind], kind,
+        element.get("name", ""),
     )  # fmt: skip
 
 

@@ -4,7 +4,9 @@ import math
 from collections.abc import Sequence
 from zlib import crc32
 
+from dreamdrive.envs.embedded.network import LAMP, PARKED_CAR
 from dreamdrive.envs.embedded.opendrive import OpenDrive
+from dreamdrive.envs.embedded.render import roadside
 from dreamdrive.envs.embedded.render.appearance import Appearance, Solid
 from dreamdrive.envs.embedded.render.far_side import far_side
 from dreamdrive.envs.embedded.render.mesh import Colour, Finish, MeshBuilder, Tag
@@ -24,7 +26,6 @@ SOLID_LOOKS: dict[str, tuple[Tag, Colour]] = {
     "pole": (Tag.POLE, STEEL),
     "barrier": (Tag.WALL, (0.60, 0.60, 0.58)),
     "obstacle": (Tag.STATIC, (0.50, 0.45, 0.40)),
-    "tree": (Tag.VEGETATION, (0.20, 0.34, 0.14)),
 }
 FLOOR_M, WINDOW_EVERY_M = 2.8, 2.6
 RELIEF_M = 0.015
@@ -54,6 +55,13 @@ def add_solids(builder: MeshBuilder, drive: OpenDrive, looks: Appearance) -> Non
                 place = (pose.x, -pose.y, road.height(solid.s), -pose.heading - solid.heading)
                 if solid.kind == "building":
                     _add_house(builder, solid, place, number)
+                elif solid.kind == "tree":
+                    roadside.add_tree(builder, solid, place, number)
+                elif solid.name == LAMP:
+                    towards = -pose.heading + math.copysign(math.pi / 2.0, solid.t)
+                    roadside.add_lamp(builder, solid, place, number, towards)
+                elif solid.name == PARKED_CAR:
+                    roadside.add_parked_car(builder, solid, place, number)
                 else:
                     tag, colour = SOLID_LOOKS[solid.kind]
                     half = solid.length / 2.0, solid.width / 2.0, solid.height / 2.0

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dreamdrive.envs.embedded.opendrive import parse_opendrive
-from dreamdrive.envs.embedded.render import furniture, streets
+from dreamdrive.envs.embedded.render import furniture, streets, terrain
 from dreamdrive.envs.embedded.render.appearance import read_appearance
 from dreamdrive.envs.embedded.render.mesh import Mesh, MeshBuilder
 from dreamdrive.envs.embedded.towns import Town
@@ -58,7 +58,7 @@ def still_of(town: Town) -> Still:
     """
     drive, looks = parse_opendrive(town.xodr), read_appearance(town.xodr)
     builder = MeshBuilder()
-    streets.add_land(builder, drive)
+    terrain.add_land(builder, drive)
     streets.add_streets(builder, drive, looks)
     streets.add_crosswalks(builder, drive, looks)
     has_own = any(looks.crosswalks.values())

@@ -1,4 +1,4 @@
-"""Streets as triangles: lanes, kerbs, marks, stop lines and crossings, and the land around them."""
+"""Streets as triangles: lanes, kerbs, marks, stop lines and crossings."""
 
 import itertools
 import math
@@ -17,12 +17,9 @@ KERB_M = 0.12
 """Height of a sidewalk over its road."""
 MARK_M = 0.008
 """Height of paint over its road, so that it is drawn in front of it."""
-LAND_M = -0.03
-"""Height of the land under the lowest road."""
 BULGE_M = 0.02
 """How far a straight piece may leave the curve that it stands for."""
 DASH_M, GAP_M = 3.0, 6.0
-LAND_MARGIN_M, LAND_TILE_M = 400.0, 50.0
 STOP_LINE_M, CROSSING_M, CROSSING_GAP_M, BAR_M = 0.4, 2.6, 0.6, 0.5
 RAISED = ("sidewalk",)
 PAVED = (
@@ -92,23 +89,6 @@ def _mouths(drive: OpenDrive) -> dict[int, list[Mouth]]:
                 outer.append(edges[beside][0])
             found.setdefault(link[1], []).append(Mouth(np.array(paved), np.array(outer)))
     return found
-
-
-def add_land(builder: MeshBuilder, drive: OpenDrive) -> None:
-    """Adds flat land under the lowest road and far around all of them."""
-    ends = [road.at(s) for road in drive.roads.values() for s in (0.0, road.length / 2.0)]
-    places = np.array([(pose.x, -pose.y) for pose in ends])
-    low = places.min(0) - LAND_MARGIN_M
-    counts = np.ceil((places.max(0) + LAND_MARGIN_M - low) / LAND_TILE_M).astype(int)
-    z = LAND_M + min(
-        road.height(s) for road in drive.roads.values() for s in _stations(road, 0.0, road.length)
-    )
-    x, y = (low[k] + LAND_TILE_M * np.arange(counts[k] + 1) for k in (0, 1))
-    for near, far in itertools.pairwise(x):
-        left, right = (
-            np.stack([np.full(len(y), at), y, np.full(len(y), z)], 1) for at in (far, near)
-        )
-        builder.strip(left, right, Tag.TERRAIN, GRASS, finish=Finish.GRAINY)
 
 
 def add_stop_lines(

@@ -4,6 +4,7 @@ import sys
 import numpy as np
 import pytest
 
+from dreamdrive.envs.embedded.opendrive import parse_opendrive
 from dreamdrive.envs.embedded.render.appearance import read_appearance
 from dreamdrive.envs.embedded.render.furniture import LAMP_COLOURS
 from dreamdrive.envs.embedded.render.mesh import Finish, Tag
@@ -11,7 +12,8 @@ from dreamdrive.envs.embedded.render.models import model_of
 from dreamdrive.envs.embedded.render.raster import Image
 from dreamdrive.envs.embedded.render.scene import Scene
 from dreamdrive.envs.embedded.render.still import still_of
-from dreamdrive.envs.embedded.render.streets import KERB_M, LAND_M, MARK_M
+from dreamdrive.envs.embedded.render.streets import KERB_M, MARK_M
+from dreamdrive.envs.embedded.render.terrain import LAND_M
 from dreamdrive.envs.embedded.render.view import Lens, Pose
 from dreamdrive.envs.embedded.simulator import Simulator
 from dreamdrive.envs.embedded.towns import available_towns, build_town, load_town
@@ -167,15 +169,17 @@ def test_lamps_show_the_state_of_their_light_and_no_other():
             assert (colour in shown) == (other == state)
 
 
-@pytest.mark.parametrize("name", ALL_TOWNS)
+@pytest.mark.parametrize("name", [name for name in ALL_TOWNS if name != "DreamHills"])
 def test_who_waits_at_a_light_sees_its_lamp(name):
     town = load_town(name)
     world = World(town)
     scene = Scene(world)
     lens = Lens(512, 288, 100.0)
+    roads = parse_opendrive(town.xodr).roads
     for light, actor in zip(town.lights, world.light_ids, strict=True):
         for line in light.lines:
-            image = Image(scene.triangles, Pose(line.x, line.y, 1.5, 0, line.yaw_deg, 0), lens)
+            z = roads[line.road_id].height(line.s) + 1.5
+            image = Image(scene.triangles, Pose(line.x, line.y, z, 0, line.yaw_deg, 0), lens)
             is_lamp = (seen(image, "instance") == actor) & (seen(image, "finish") == Finish.GLOWING)
             assert is_lamp.any(), (light.id, line)
 
@@ -286,3 +290,48 @@ print(len(simulator.sensed(camera)), "dreamdrive.envs.embedded.render.scene" in 
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=200
     )
     assert done.stdout.splitlines() == ["['attributes', 'view']", "1 True"]
+
+
+def test_land_lies_close_under_the_streets_of_a_town_on_hills():
+    town = load_town("DreamHills")
+    scene = Scene(World(town))
+    drive = parse_opendrive(town.xodr)
+    rises, drops = [], []
+    for road in drive.roads.values():
+        if road.junction != -1:
+            continue
+        for s in np.arange(15.0, road.length - 15.0, 7.0):
+            lanes = road.section(s).lanes
+            pose = road.lane_pose(min(lanes), s).left(-road.lane_width(min(lanes), s) / 2.0 - 0.5)
+            tag, height = ground_tag(scene, pose.x, -pose.y)
+            middle, z = road.at(s), road.height(s)
+            assert ground_tag(scene, middle.x, -middle.y)[1] == pytest.approx(z, abs=0.02)
+            if tag == Tag.TERRAIN:
+                rises.append(height)
+                drops.append(z - height)
+    assert np.ptp(rises) > 3.0
+    assert len(drops) > 100
+    assert min(drops) >= 0.0
+    assert np.quantile(drops, 0.95) < 1.2
+
+
+def test_trees_and_parked_cars_fill_the_boxes_of_their_bodies():
+    town = load_town("DreamCurves")
+    scene = Scene(World(town))
+    t = scene.triangles
+    solids = [solid for found in read_appearance(town.xodr).solids.values() for solid in found]
+    checked = {"tree": 0, "parked_car": 0}
+    for row, (solid, box) in enumerate(zip(solids, town.static_boxes, strict=True)):
+        if solid.name not in checked:
+            continue
+        x, y, half_length, half_width, yaw = box
+        points = t.points[t.instance == -2 - row].reshape(-1, 3)
+        dx, dy = (points[:, :2] - (x, y)).T
+        along, across = dx * np.cos(yaw) + dy * np.sin(yaw), dy * np.cos(yaw) - dx * np.sin(yaw)
+        assert np.abs(along).max() == pytest.approx(half_length, abs=0.05)
+        assert np.abs(across).max() == pytest.approx(half_width, abs=0.05)
+        assert np.ptp(points[:, 2]) == pytest.approx(solid.height, abs=0.01)
+        tags = set(t.tag[t.instance == -2 - row].tolist())
+        assert tags == {Tag.CAR if solid.name == "parked_car" else Tag.VEGETATION}
+        checked[solid.name] += 1
+    assert min(checked.values()) > 30
