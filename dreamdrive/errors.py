@@ -54,6 +54,10 @@ class EventLogError(DreamdriveError, ValueError):
     """The event log of a drive is missing, cut short, or of a schema that cannot be read."""
 
 
+class RecordingError(DreamdriveError, ValueError):
+    """A recording of a world cannot be written or read, or is of another format."""
+
+
 class NotMeasuredError(DreamdriveError, ValueError):
     """A score needs a fact that the log of a drive does not hold."""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from dreamdrive.envs.embedded.limits import Limits
 from dreamdrive.envs.embedded.server import Server
-from dreamdrive.envs.embedded.simulator import Simulator
+from dreamdrive.envs.embedded.simulator import RECORDINGS, Simulator
 from dreamdrive.envs.embedded.towns import add_map, available_towns, load_town
 from dreamdrive.errors import DreamdriveError
 
@@ -42,6 +42,10 @@ def parser() -> argparse.ArgumentParser:
         "--sensors", action="store_true",
         help="be ready for cameras and LiDARs before any client connects; else the first of them "
         "waits for it, on a new machine for some ten seconds",
+    )  # fmt: skip
+    found.add_argument(
+        "--recordings", default=RECORDINGS, metavar="DIR", type=Path,
+        help="the folder of recordings, which no client's file name leads out of (./%(default)s)",
     )  # fmt: skip
     found.add_argument(
         "--only-answer", action="store_true", help="answer ticks without simulating (a yardstick)"
@@ -76,8 +80,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             add_map(path)
         town = load_town(options.town)
         simulator = Simulator(
-            town, synchronous=options.sync, only_answer=options.only_answer, limits=limits
-        )
+            town, synchronous=options.sync, only_answer=options.only_answer, limits=limits,
+            recordings=options.recordings,
+        )  # fmt: skip
         if options.sensors:
             simulator.eyes()
         server = Server(simulator, options.host, options.port)

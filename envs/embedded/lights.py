@@ -35,6 +35,7 @@ class TrafficLights:
         elapsed_s: Time in that state.
         green_s, yellow_s, red_s: Set times of each light; `red_s` is the pause with all red.
         frozen: Whether all lights stand still.
+        junctions: Rows of `JUNCTION_STATE`, shape (g,).
     """
 
     def __init__(self, town: Town) -> None:
@@ -45,11 +46,11 @@ class TrafficLights:
         self.colour[:] = RED
         self.green_s[:], self.yellow_s[:], self.red_s[:] = GREEN_S, YELLOW_S, ALL_RED_S
         self.frozen = False
-        self._junctions = np.zeros(len(town.phases), JUNCTION_STATE)
+        self.junctions = np.zeros(len(town.phases), JUNCTION_STATE)
         most = max((len(junction) for junction in town.phases), default=0)
         self._leads = np.zeros((len(town.phases), most), np.int64)
         for group, junction in enumerate(town.phases):
-            self._junctions[group]["num_phases"] = len(junction)
+            self.junctions[group]["num_phases"] = len(junction)
             for turn, phase in enumerate(junction):
                 self.state["group"][list(phase)], self.state["turn"][list(phase)] = group, turn
                 self._leads[group, turn] = phase[0]
@@ -57,12 +58,12 @@ class TrafficLights:
 
     def reset(self) -> None:
         """Starts every junction with its first phase green."""
-        for group in range(len(self._junctions)):
-            _restart(self.state, self._junctions, group)
+        for group in range(len(self.junctions)):
+            _restart(self.state, self.junctions, group)
 
     def reset_group(self, light: int) -> None:
         """Starts the junction of a light again."""
-        _restart(self.state, self._junctions, self.state[light]["group"])
+        _restart(self.state, self.junctions, self.state[light]["group"])
 
     def members(self, light: int) -> NDArray[np.int64]:
         """Returns all lights of the junction of a light."""
@@ -94,7 +95,7 @@ class TrafficLights:
     def tick(self, dt_s: float) -> None:
         """Lets time pass."""
         if not self.frozen:
-            _pass_time(self.state, self._junctions, self._leads, dt_s)
+            _pass_time(self.state, self.junctions, self._leads, dt_s)
 
 
 _LIGHTS, _JUNCTIONS = from_dtype(LIGHT_STATE)[::1], from_dtype(JUNCTION_STATE)[::1]

@@ -19,6 +19,7 @@ class Limits:
         max_queued_bytes: What may wait for one peer. A subscriber loses its oldest frames, a
             caller that does not read its answers the connection.
         max_debug_shapes: Debug shapes that are kept; the oldest go first.
+        max_recording_bytes: What all recordings may hold together; at that length one ends.
     """
 
     max_message_bytes: int = 64 << 20
@@ -29,6 +30,7 @@ class Limits:
     max_subscriptions: int = 600
     max_queued_bytes: int = 64 << 20
     max_debug_shapes: int = 10_000
+    max_recording_bytes: int = 4 << 30
 
     def __post_init__(self) -> None:
         """Checks the bounds.

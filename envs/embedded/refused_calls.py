@@ -12,7 +12,6 @@ NO_DOORS = "the vehicles of the embedded server have no doors"
 NO_GBUFFERS = "the embedded server has no G-buffers"
 NO_ROS = "the embedded server does not publish to ROS"
 NO_RADIO = "the embedded server has no V2X radio"
-NO_RECORDER = "the embedded server has no recorder"
 NO_CARSIM = "the embedded server has no CarSim"
 NO_CHRONO = "the embedded server has no Chrono physics"
 NO_SKY = "the embedded server's sun stands still"
@@ -32,13 +31,6 @@ VALUED: dict[str, str] = {
         NO_BONES,
     ),
     "get_gbuffer_token": NO_GBUFFERS,
-    **dict.fromkeys(
-        (
-            "start_recorder", "show_recorder_file_info", "show_recorder_collisions",
-            "show_recorder_actors_blocked", "replay_file",
-        ),
-        NO_RECORDER,
-    ),
 }  # fmt: skip
 """Why, by name, where the answer would be a value."""
 VOID: dict[str, str] = {
@@ -55,13 +47,6 @@ VOID: dict[str, str] = {
     "enable_gbuffers": NO_GBUFFERS,
     **dict.fromkeys(("enable_sensor_for_ros", "disable_sensor_for_ros"), NO_ROS),
     "send": NO_RADIO,
-    **dict.fromkeys(
-        (
-            "stop_recorder", "stop_replayer", "set_replayer_time_factor",
-            "set_replayer_ignore_hero", "set_replayer_ignore_spectator",
-        ),
-        NO_RECORDER,
-    ),
     **dict.fromkeys(("enable_carsim", "use_carsim_road"), NO_CARSIM),
     "enable_chrono_physics": NO_CHRONO,
     "update_day_night_cycle": NO_SKY,

@@ -32,6 +32,7 @@ class Server:
         self.procedures = Procedures(simulator)
         self.limits = simulator.limits
         self.complaints = Complaints()
+        simulator.recordings.say = lambda text: self.complaints.say("recordings", text)
         self.selector = selectors.DefaultSelector()
         self.rpc, self.streaming = _listen(host, port)
         self.port = self.rpc.getsockname()[1]
@@ -70,7 +71,8 @@ class Server:
                 due = time.monotonic()
 
     def close(self) -> None:
-        """Closes all sockets."""
+        """Closes all sockets and the recording."""
+        self.sim.recordings.close()
         for key in list(self.selector.get_map().values()):
             key.fileobj.close()  # type: ignore[union-attr]
         self.selector.close()

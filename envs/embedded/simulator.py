@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dreamdrive.envs.embedded import blueprints, wire
@@ -12,6 +13,8 @@ from dreamdrive.envs.embedded.bodies import Bodies
 from dreamdrive.envs.embedded.debug_shapes import DebugShapes
 from dreamdrive.envs.embedded.lamps import Lamps
 from dreamdrive.envs.embedded.limits import Limits
+from dreamdrive.envs.embedded.recorder.folder import RecordingFolder
+from dreamdrive.envs.embedded.recorder.recordings import Recordings
 from dreamdrive.envs.embedded.render.attributes import RENDERED
 from dreamdrive.envs.embedded.sensors import georeference, is_due, messages
 from dreamdrive.envs.embedded.towns import Town
@@ -24,6 +27,8 @@ CLEAR_NOON = [5.0, 0.0, 0.0, 10.0, -1.0, 45.0, 2.0, 0.75, 0.1, 0.0, 1.0, 0.03, 0
 DEFAULT_DT_S = 0.05
 LOADED_AFTER_S = 1.0
 """How long a town waits at most for the client that asked for it."""
+RECORDINGS = Path("recordings")
+"""The folder of recordings if no other is named; it is made when one is."""
 KINDS = {
     attribute[0]: attribute[1]
     for definition in blueprints.definitions()
@@ -65,11 +70,12 @@ class Simulator:
         lamps: The town's street lamps.
         next_town: What the next tick opens, once the client that asked for it is ready.
         is_map_new: Whether the last tick opened it.
+        recordings: What is recorded and replayed.
     """
 
     def __init__(
         self, town: Town, *, synchronous: bool = False, only_answer: bool = False,
-        limits: Limits | None = None,
+        limits: Limits | None = None, recordings: Path = RECORDINGS,
     ) -> None:  # fmt: skip
         self.episode, self.synchronous = 1, synchronous
         self.dt_s: float | None = DEFAULT_DT_S if synchronous else None
@@ -88,13 +94,15 @@ class Simulator:
         self.caller = 0
         self.dead_boxes: dict[int, list[Any]] = {}
         self.debug_shapes = DebugShapes(self.limits.max_debug_shapes)
+        self.recordings = Recordings(RecordingFolder(recordings, self.limits.max_recording_bytes))
         self.traffic_managers: dict[int, tuple[str, int, int]] = {}
         self.next_town: NextTown | None = None
         self.is_map_new = False
         self.open(World(town))
 
     def open(self, world: World) -> None:
-        """Makes a world the current one."""
+        """Makes a world the current one; recording and replay of the one before end."""
+        self.recordings.close()
         self.world = world
         self._eyes: Eyes | None = None
         self.light_states: dict[int, int] = {}
@@ -105,6 +113,13 @@ class Simulator:
         self.lamps = Lamps(world.town)
         self.debug_shapes.clear()
         self.reference = georeference(world.town.xodr)
+
+    def enter(self, town: Town) -> None:
+        """Opens a new world of a town, as another episode."""
+        old = self.world
+        self.open(World(town, first_id=old.next_id, frame=old.frame + 1))
+        self.episode += 1
+        self.is_map_new = True
 
     def load(self, town: Town) -> None:
         """Lets one of the next ticks begin an episode in a town.
@@ -132,12 +147,8 @@ class Simulator:
     def _begin_episode(self) -> None:
         """Opens the next town if it is time."""
         if self.next_town is not None and time.monotonic() >= self.next_town.due_s:
-            world = World(self.next_town.town, first_id=self.world.next_id,
-                          frame=self.world.frame + 1)  # fmt: skip
+            self.enter(self.next_town.town)
             self.next_town = None
-            self.open(world)
-            self.episode += 1
-            self.is_map_new = True
 
     def tick(self) -> int:
         """Advances the world once, sends it, and returns the new frame."""
@@ -151,6 +162,7 @@ class Simulator:
             self.ackermann.steer(self.world.vehicles, self.dt_s or DEFAULT_DT_S)
             self.world.tick(self.dt_s or DEFAULT_DT_S)
             self.debug_shapes.pass_time(self.world.time_s)
+            self.recordings.after_tick(self.world.dt_s)
         self.on_tick()
         return self.world.frame
 

@@ -83,17 +83,6 @@ def test_nothing_has_a_texture(client):
         world.apply_float_color_texture_to_objects(["a"], diffuse, texture)
 
 
-def test_nothing_is_recorded(client):
-    for ask in (
-        lambda: client.start_recorder("a.log"),
-        lambda: client.show_recorder_collisions("a.log", "a", "a"),
-        lambda: client.show_recorder_actors_blocked("a.log", 1.0, 1.0),
-        lambda: client.replay_file("a.log", 0.0, 0.0, 0),
-    ):
-        with pytest.raises(RuntimeError, match="no recorder"):
-            ask()
-
-
 def test_sensors_ignore_nobody_and_have_no_buffers(client, car):
     world = client.get_world()
     blueprint = world.get_blueprint_library().find("sensor.other.imu")

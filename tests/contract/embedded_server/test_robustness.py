@@ -33,7 +33,8 @@ def server(log):
     options = [word for name, value in LIMITS.items() for word in (f"--{name}", str(value))]
     with log.open("w") as stderr:
         process = subprocess.Popen(
-            [sys.executable, "-m", "dreamdrive.envs.embedded", "--port", "0", "--sync", *options],
+            [sys.executable, "-m", "dreamdrive.envs.embedded", "--port", "0", "--sync", "--recordings",
+             str(log.parent / "recordings"), *options],
             stdout=subprocess.PIPE, stderr=stderr, text=True,
         )  # fmt: skip
         try:

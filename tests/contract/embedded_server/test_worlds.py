@@ -163,8 +163,3 @@ def test_a_broken_map_is_refused_and_the_town_stays(server, client, text):
     answer = call(server, "copy_opendrive_to_file", text, 2.0, 50.0, 1.0, 0.6, True, True)[3]
     assert answer[0][0] is True
     assert client.get_world().get_map().name.endswith("Dream01")
-
-
-def test_recording_says_that_it_is_missing(client):
-    with pytest.raises(RuntimeError, match="no recorder"):
-        client.show_recorder_file_info("a.log", False)

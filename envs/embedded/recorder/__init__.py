@@ -1,0 +1,1 @@
+"""Recordings of what happens in a world, and their replay."""
