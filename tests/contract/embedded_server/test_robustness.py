@@ -31,10 +31,10 @@ def log(tmp_path_factory):
 def server(log):
     """Returns the port of a server with tight limits."""
     options = [word for name, value in LIMITS.items() for word in (f"--{name}", str(value))]
+    options += ["--recordings", str(log.parent / "recordings")]
     with log.open("w") as stderr:
         process = subprocess.Popen(
-            [sys.executable, "-m", "dreamdrive.envs.embedded", "--port", "0", "--sync", "--recordings",
-             str(log.parent / "recordings"), *options],
+            [sys.executable, "-m", "dreamdrive.envs.embedded", "--port", "0", "--sync", *options],
             stdout=subprocess.PIPE, stderr=stderr, text=True,
         )  # fmt: skip
         try:
