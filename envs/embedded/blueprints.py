@@ -70,10 +70,20 @@ WALKERS: tuple[str, ...] = tuple(f"walker.pedestrian.{i:04d}" for i in range(1, 
 WALKER_EXTENT = (0.19, 0.19, 0.93)
 WALKER_MASS_KG = 75.0
 PROPS: dict[str, tuple[float, float, float]] = {
+    "static.prop.constructioncone": (0.17, 0.17, 0.29),
+    "static.prop.dirtdebris01": (1.4, 1.0, 0.03),
+    "static.prop.dirtdebris02": (1.0, 0.8, 0.03),
+    "static.prop.dirtdebris03": (0.8, 0.8, 0.03),
+    "static.prop.trafficwarning": (1.4, 0.8, 1.7),
+    "static.prop.vendingmachine": (0.40, 0.46, 0.95),
+    "static.prop.warningaccident": (0.45, 0.10, 0.55),
+    "static.prop.warningconstruction": (0.45, 0.10, 0.55),
     "static.prop.streetbarrier": (0.6, 0.2, 0.6),
     "static.prop.trafficcone01": (0.25, 0.25, 0.45),
     "static.prop.container": (1.0, 0.6, 0.7),
 }
+FLAT_M = 0.05
+"""Half the height up to which a prop lies on the road: wheels roll over it."""
 SENSORS: dict[str, dict[str, str]] = {
     "sensor.other.collision": {},
     "sensor.other.lane_invasion": {},
@@ -116,7 +126,7 @@ def definitions() -> list[list[Any]]:
                     _attribute("base_type", STRING, model.base_type, modifiable=False),
                     _attribute("special_type", STRING, "", modifiable=False),
                     _attribute("generation", INT, "2", modifiable=False),
-                    _attribute("has_lights", BOOL, "false", modifiable=False),
+                    _attribute("has_lights", BOOL, "true", modifiable=False),
                     _attribute("has_dynamic_doors", BOOL, "false", modifiable=False),
                     _attribute("object_type", STRING, "", modifiable=False),
                     _attribute("sticky_control", BOOL, "true"),

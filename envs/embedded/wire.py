@@ -17,7 +17,7 @@ NEW_MAP = 0b11
 SENSOR_TYPE = {
     "collision": 0, "depth": 1, "normals": 2, "dvs": 3, "gnss": 4, "imu": 5, "obstacle": 7,
     "optical_flow": 8, "radar": 9, "semantic_lidar": 10, "lidar": 11, "rgb": 13, "semantic": 14,
-    "instance": 15, "snapshot": 17,
+    "instance": 15, "cosmos": 16, "snapshot": 17,
 }  # fmt: skip
 
 _COMMON: list[tuple[Any, ...]] = [

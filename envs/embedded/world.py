@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dreamdrive.envs.embedded import dynamics
-from dreamdrive.envs.embedded.blueprints import PROPS, VEHICLES, WALKER_EXTENT, WALKERS
+from dreamdrive.envs.embedded.blueprints import FLAT_M, PROPS, VEHICLES, WALKER_EXTENT, WALKERS
 from dreamdrive.envs.embedded.bodies import ACTIVE, Bodies, Vehicles, Walkers
 from dreamdrive.envs.embedded.collision import ClearanceMap, Contacts, find_contacts, resolve
 from dreamdrive.envs.embedded.lights import TrafficLights
@@ -309,7 +309,7 @@ class World:
             row["location"], row["rotation"] = (x, y, z), (actor.tilt[0], yaw, actor.tilt[1])
             if actor.id in self.sign_ids:
                 row["rest"] = self.sign_ids[actor.id].id.encode().ljust(54, b"\0")
-            if actor.kind in PROPS:
+            if actor.kind in PROPS and actor.extent[2] > FLAT_M:
                 props.append((x, y, *actor.extent[:2], np.radians(yaw)))
         self._props = np.array(props, np.float64).reshape(-1, 5)
         self._seeing = [

@@ -48,6 +48,7 @@ RENDERED: dict[str, dict[str, str]] = {
     "sensor.camera.semantic_segmentation": _CAMERA,
     "sensor.camera.instance_segmentation": _CAMERA,
     "sensor.camera.normals": _CAMERA,
+    "sensor.camera.cosmos_visualization": _CAMERA,
     "sensor.camera.optical_flow": _CAMERA,
     "sensor.camera.dvs": {**_CAMERA, **_FILM, **_EVENTS},
     "sensor.lidar.ray_cast": {**_LIDAR, **_LOSSES},

@@ -17,6 +17,7 @@ from dreamdrive.envs.embedded.render.probes import (
 )
 from dreamdrive.envs.embedded.render.settings import settings_of
 from dreamdrive.envs.embedded.render.view import Pose
+from dreamdrive.envs.embedded.render.wires import WireCamera
 from dreamdrive.envs.embedded.sensors import sensor_transform, ticks_between
 from dreamdrive.envs.embedded.world import World
 
@@ -40,6 +41,7 @@ SENSORS: dict[str, Callable[[str, dict[str, float]], Sensor]] = {
     "sensor.camera.rgb": ColourCamera,
     "sensor.camera.optical_flow": FlowCamera,
     "sensor.camera.dvs": EventCamera,
+    "sensor.camera.cosmos_visualization": WireCamera,
     "sensor.lidar.ray_cast": Lidar,
     "sensor.lidar.ray_cast_semantic": SemanticLidar,
     "sensor.other.radar": Radar,

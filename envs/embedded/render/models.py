@@ -20,6 +20,14 @@ PROP_COLOURS: dict[str, Colour] = {
     "static.prop.streetbarrier": (0.85, 0.35, 0.10),
     "static.prop.trafficcone01": (0.95, 0.38, 0.06),
     "static.prop.container": (0.20, 0.36, 0.28),
+    "static.prop.constructioncone": (0.95, 0.38, 0.06),
+    "static.prop.dirtdebris01": (0.33, 0.25, 0.17),
+    "static.prop.dirtdebris02": (0.33, 0.25, 0.17),
+    "static.prop.dirtdebris03": (0.33, 0.25, 0.17),
+    "static.prop.trafficwarning": (0.93, 0.62, 0.08),
+    "static.prop.vendingmachine": (0.70, 0.10, 0.12),
+    "static.prop.warningaccident": (0.80, 0.12, 0.10),
+    "static.prop.warningconstruction": (0.93, 0.75, 0.12),
 }
 TALL = ("van", "truck", "bus")
 CLOTHES: tuple[Colour, ...] = (

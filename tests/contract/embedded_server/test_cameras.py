@@ -126,3 +126,29 @@ def test_sensor_tick_lets_some_frames_out(world, car):
 def test_a_camera_that_cannot_be_is_refused(world, car):
     with pytest.raises(RuntimeError, match="image_size_x must lie within"):
         listen(world, "sensor.camera.rgb", PLACE, car, image_size_x="0")
+
+
+def test_the_cosmos_camera_draws_the_edges_of_bounding_boxes(world, car):
+    ahead = car.get_transform()
+    ahead.location += 20.0 * ahead.get_forward_vector() + carla.Location(z=0.3)
+    other = world.spawn_actor(world.get_blueprint_library().find("vehicle.audi.tt"), ahead)
+    place = carla.Transform(carla.Location(x=3.0, z=1.5))
+    sensor, messages = listen(world, "sensor.camera.cosmos_visualization", place, car, **SIZE)
+    image = seen(world, messages)
+    sensor.stop()
+    drawn = np.argwhere((pixels(image) == (255, 0, 0)).all(2))
+    to_camera = np.array(image.transform.get_inverse_matrix())
+    corners = other.bounding_box.get_world_vertices(other.get_transform())
+    points = np.array([to_camera @ (p.x, p.y, p.z, 1.0) for p in corners])
+    focal = 48.0 / np.tan(np.radians(40.0))
+    columns = 48.0 + focal * points[:, 1] / points[:, 0]
+    rows = 32.0 - focal * points[:, 2] / points[:, 0]
+    of_car = drawn[np.abs(drawn[:, 1] - columns.mean()) < 10.0]
+    of_car = of_car[of_car[:, 0] <= rows.max() + 1.0]  # Without the stop lines in front.
+    assert of_car[:, 1].min() == pytest.approx(columns.min(), abs=1.0)
+    assert of_car[:, 1].max() == pytest.approx(columns.max(), abs=1.0)
+    assert of_car[:, 0].min() == pytest.approx(rows.min(), abs=1.0)
+    inside = (np.abs(of_car[:, 0] - rows.mean()) < 0.5) & (
+        np.abs(of_car[:, 1] - columns.mean()) < 1.5
+    )
+    assert not inside.any()  # Lines, not faces.

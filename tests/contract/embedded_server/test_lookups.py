@@ -65,7 +65,7 @@ def test_blueprints_are_found(world):
     assert (wheels.id, wheels.as_int(), wheels.is_modifiable) == ("number_of_wheels", 4, False)
     assert wheels.type == carla.ActorAttributeType.Int
     assert blueprint.get_attribute("color").as_color() == carla.Color(120, 120, 130)
-    assert blueprint.get_attribute("has_lights").as_bool() is False
+    assert blueprint.get_attribute("has_lights").as_bool() is True
     assert blueprint.get_attribute("base_type").as_str() == "car"
     walker = library.find("walker.pedestrian.0001")
     assert walker.get_attribute("speed").as_float() == pytest.approx(1.4)

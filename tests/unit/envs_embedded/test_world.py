@@ -211,3 +211,23 @@ def test_geolocation_is_the_clients(place):
 def test_a_map_without_a_reference_lies_at_the_origin():
     assert georeference("+lat_0=49.0 +lon_0=8.5]]>") == (49.0, 8.5)
     assert georeference("nothing") == (0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("prop", "is_solid"), [("dirtdebris01", False), ("constructioncone", True), ("mesh", None)]
+)
+def test_vehicles_roll_over_what_lies_flat_and_hit_what_stands(world, prop, is_solid):
+    car = spawn(world)
+    x, y, _, yaw = world.place(car)
+    ahead = (x + 8.0 * np.cos(np.radians(yaw)), y + 8.0 * np.sin(np.radians(yaw)))
+    if is_solid is None:
+        with pytest.raises(SpawnError, match=r"unknown blueprint 'static\.prop\.mesh'"):
+            world.spawn(f"static.prop.{prop}", {}, *ahead, 0.0, yaw)
+        return
+    world.spawn(f"static.prop.{prop}", {}, *ahead, 0.0, yaw)
+    world.vehicles.constant[world.vehicles.row[car]] = 8.0, 0.0, 1.0
+    hits = 0
+    for _ in range(40):
+        world.tick(0.05)
+        hits += len(world.events)
+    assert (hits > 0) is is_solid
