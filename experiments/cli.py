@@ -139,6 +139,10 @@ COMMANDS: dict[str, Command] = {
         "bench", "BenchConfig", "Measures server, environment and dream; a table and JSON.",
         ("bench", "bench --out runs/bench"),
     ),
+    "bench kernels": Command(
+        "bench_kernels", "BenchKernelsConfig", "Times each kernel on a GPU, or says its bound.",
+        ("bench kernels", "bench kernels --json", "bench kernels --preset nano --compile"),
+    ),
     "truth": Command(
         "truth", "TruthConfig", "Measures whether the dream tells the truth.",
         (

@@ -79,13 +79,15 @@ def launch(
     out = x_BCHW.new_empty(B, num_out, H, W)
     if out.numel():
         pixels = B * H * W
+        # A tile's addresses take twice the registers of its values: small tiles do not spill.
         rows, columns, inner = (
-            min(64, max(16, triton.next_power_of_2(size))) for size in (pixels, num_out, C)
+            min(most, max(16, triton.next_power_of_2(size)))
+            for most, size in ((32, pixels), (64, num_out), (32, C))
         )
         kernel[(triton.cdiv(pixels, rows), triton.cdiv(num_out, columns))](
             x_BCHW, cache_BKCHW, weight_OCKIJ, weight_OCKIJ if bias_O is None else bias_O, out,
             pixels, C, num_out, H, W, *taps, BIAS=bias_O is not None,
             PRECISION="ieee" if x_BCHW.dtype == torch.float32 else "tf32",
-            ROWS=rows, COLUMNS=columns, INNER=inner, num_warps=4, num_stages=3,
+            ROWS=rows, COLUMNS=columns, INNER=inner, num_warps=4, num_stages=2,
         )  # fmt: skip
     return out

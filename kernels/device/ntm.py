@@ -110,7 +110,7 @@ def sizes(memory: Tensor) -> dict[str, int]:
     values = max(slots * block, slots * slots)
     return {
         "HEADS": HEADS, "SLOTS": slots, "BLOCK": block,
-        "num_warps": max(1, min(8, values // 1024)),
+        "num_warps": max(1, min(8, values // 512)),
     }  # fmt: skip
 
 
