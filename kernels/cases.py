@@ -149,6 +149,7 @@ def cases(
         ),
         _flow(new(B, *s.latent), new(B, *s.latent), device),
         _int8(new(B * N, D), 4 * D, device),
+        _quantiser(new(4 * D, D)),
         _conv(new(B, s.coarse_width, *s.latent[1:]), new),
         _ntm(B, s.slots, s.slot_width, new),
         _scan(new(B, s.horizon, kind=torch.float32)),
@@ -232,6 +233,17 @@ def _int8(x: Tensor, num_out: int, device: str | torch.device) -> Case:
         name="int8_linear", call=call, inputs=(x,), num_differentiated=0,
         num_bytes=size_of(x, *quantised) + out_bytes, num_flops=2 * len(x) * num_in * num_out,
         matrix=True,
+    )  # fmt: skip
+
+
+def _quantiser(weight: Tensor) -> Case:
+    def call(weight: Tensor, *, backend: Backend) -> Any:
+        return tuple(int8_linear.quantise(weight, backend=backend))
+
+    values, num_out = weight.numel(), len(weight)
+    return Case(
+        name="int8_linear, quantiser", call=call, inputs=(weight,), num_differentiated=0,
+        num_bytes=size_of(weight) + values + 4 * num_out, num_flops=4 * values,
     )  # fmt: skip
 
 

@@ -1,36 +1,39 @@
-"""One step of a Neural Turing Machine's memory: address, read, then erase and add.
+"""One step of a Neural Turing Machine's memory: a head erases and adds, then another reads.
 
-Each of two heads, first the one that reads, then the one that writes, finds its weights over the
-slots from what it looks for and where it was (Graves, equations 5 to 9):
+Each head finds its weights over the slots from what it looks for and where it was (Graves,
+equations 5 to 9); the one that reads looks at the memory that the other has written:
 
     content      wᶜ = softmax(β · cos(k, M_n))
     interpolate  wᵍ = g wᶜ + (1 - g) w_before
     shift        w̃_i = Σ_d s_d wᵍ_{(i - d) mod N},  d = -1, 0, 1
     sharpen      w_i = (w̃_i + ε)^γ / Σ_j (w̃_j + ε)^γ
+    write        M_n ← M_n + w_n a - w_n e ⊙ M_n
+    read         r = Σ_n w_n M_n
 
-The reading is Σ_n w_n M_n, of the memory as it was; then M_n ← M_n ⊙ (1 - w_n e) + w_n a.
-
-Shapes: B rows, H = 2 heads, N slots, C channels of a slot.
+Shapes: B rows, H = 2 heads, the one that writes first, N slots, C channels of a slot.
 
 Reference:
     Graves et al. 2014, "Neural Turing Machines", arXiv:1410.5401, equations 2 to 9.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from dreamdrive.errors import KernelError
 from dreamdrive.kernels.dispatch import Backend, choose_backend
 
 EPSILON = 1e-8
+"""Least size that a slot or key counts as having, and what is added to weights that are raised."""
 MOST_SLOTS, MOST_VALUES = 128, 16_384
 HEADS = 2
 
 
 class Controls(NamedTuple):
-    """What a controller tells the two heads.
+    """What a controller tells the two heads, the one that writes and the one that reads.
 
     Attributes:
         key_BHC: What each looks for.
@@ -52,40 +55,54 @@ class Controls(NamedTuple):
 
 
 class Stepped(NamedTuple):
-    """The reading (B, C), the memory after it (B, N, C), and the heads' weights (B, H, N)."""
+    """What was read (B, C), the memory after the step (B, N, C), and the weights (B, H, N)."""
 
     read_BC: Tensor
     memory_BNC: Tensor
     weight_BHN: Tensor
 
 
-def address(memory_BNC: Tensor, before_BHN: Tensor, controls: Controls) -> Tensor:
-    """Returns the weights of both heads over the slots, in plain torch, shape (B, H, N)."""
-    key, strength, gate, shift, sharpness = controls[:5]
-    dot = torch.einsum("bnc,bhc->bhn", memory_BNC, key)
-    size = memory_BNC.square().sum(-1).add(EPSILON).sqrt()
-    likeness = dot / (size[:, None] * key.square().sum(-1, keepdim=True).add(EPSILON).sqrt())
-    content = (strength[..., None] * likeness).softmax(-1)
-    held = gate[..., None] * content + (1.0 - gate[..., None]) * before_BHN
-    shifted = sum(shift[..., d + 1, None] * held.roll(d, -1) for d in (-1, 0, 1))
-    assert isinstance(shifted, Tensor)
-    sharp = (sharpness[..., None] * (shifted + EPSILON).log()).exp()
+def attend(address: Sequence[Tensor], memory_BNC: Tensor, before_BN: Tensor) -> Tensor:
+    """Returns one head's weights over the slots, in plain torch, shape (B, N) (eq. 5-9).
+
+    Args:
+        address: The first five of `Controls`, of one head: (B, C), (B,), (B,), (B, 3) and (B,).
+        memory_BNC: The memory that it looks at.
+        before_BN: Its weights at the step before.
+    """
+    key, strength, gate, shift, sharpness = address
+    likeness = F.cosine_similarity(key[:, None], memory_BNC, dim=-1, eps=EPSILON)
+    content = (strength[:, None] * likeness).softmax(-1)
+    held = gate[:, None] * content + (1.0 - gate[:, None]) * before_BN
+    moved = torch.stack([held.roll(move, -1) for move in (-1, 0, 1)], -1)
+    sharp = ((moved * shift[:, None]).sum(-1) + EPSILON) ** sharpness[:, None]
     return sharp / sharp.sum(-1, keepdim=True)
+
+
+def write(memory_BNC: Tensor, weight_BN: Tensor, erase_BC: Tensor, add_BC: Tensor) -> Tensor:
+    """Returns the memory after M ← M + w ⊗ a - (w ⊗ e) ⊙ M, in plain torch (eq. 3-4)."""
+    weight = weight_BN[..., None]
+    return memory_BNC + weight * add_BC[:, None] - weight * erase_BC[:, None] * memory_BNC
+
+
+def read(memory_BNC: Tensor, weight_BN: Tensor) -> Tensor:
+    """Returns wᵀ M in plain torch, shape (B, C) (eq. 2)."""
+    return torch.einsum("bn,bnc->bc", weight_BN, memory_BNC)
 
 
 def reference(memory_BNC: Tensor, before_BHN: Tensor, controls: Controls) -> Stepped:
     """Returns the step in plain torch; arguments as `ntm_step`."""
-    weight = address(memory_BNC, before_BHN, controls)
-    read = torch.einsum("bn,bnc->bc", weight[:, 0], memory_BNC)
-    written = weight[:, 1, :, None]
-    erased = memory_BNC * (1.0 - written * controls.erase_BC[:, None])
-    return Stepped(read, erased + written * controls.add_BC[:, None], weight)
+    looks = [[x[:, head] for x in controls[:5]] for head in range(HEADS)]
+    written = attend(looks[0], memory_BNC, before_BHN[:, 0])
+    memory = write(memory_BNC, written, controls.erase_BC, controls.add_BC)
+    looked = attend(looks[1], memory, before_BHN[:, 1])
+    return Stepped(read(memory, looked), memory, torch.stack([written, looked], 1))
 
 
 def ntm_step(
     memory_BNC: Tensor, before_BHN: Tensor, controls: Controls, *, backend: Backend = "auto"
 ) -> Stepped:
-    """Returns the reading, the memory after the step and the heads' weights.
+    """Returns what was read, the memory after the step and the heads' weights.
 
     Args:
         memory_BNC: The memory.

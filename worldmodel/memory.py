@@ -2,12 +2,8 @@
 
 A controller sees each frame once, when it is committed: the clean frame, the action that follows,
 and the pose, which is integrated from both. It writes to the memory, then reads what the next frame
-may need; the read vector becomes one more token of that frame.
-
-    address   w_c = softmax(β cos(k, M)),  w_g = g w_c + (1 - g) w',  w_s = s * w_g (a circular
-              convolution),  w = w_s^γ / Σ w_s^γ
-    write     M ← M + w ⊗ a - (w ⊗ e) ⊙ M
-    read      r = wᵀ M
+may need; the read vector becomes one more token of that frame. Addressing,
+writing and reading are `kernels.ntm`.
 
 Shapes: B batch, T time, S slots, E width of a slot, C H W latent, K vector size, A action size.
 
@@ -23,6 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dreamdrive.kernels.ntm import Controls, ntm_step
+
 EMPTY = 1e-6
 """What every place of a slot holds before anything is written."""
 LONGEST_SHIFT = 1
@@ -30,7 +28,6 @@ LONGEST_SHIFT = 1
 POSE_WAVES = 4
 """Waves of each coordinate of the pose that the controller sees; the longest has 128 units."""
 LONGEST_WAVE = 128.0
-TINY = 1e-8
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,36 +98,6 @@ class Address(NamedTuple):
         )  # fmt: skip
 
 
-def attend(address: Address, content_BSE: Tensor, before_BS: Tensor) -> Tensor:
-    """Returns the weights of the slots, (B, S), which sum to 1 (eq. 5-9).
-
-    Args:
-        address: What is asked for.
-        content_BSE: The slots.
-        before_BS: The head's weights at the frame before.
-    """
-    likeness_BS = F.cosine_similarity(address.key_BE[:, None], content_BSE, dim=-1, eps=TINY)
-    by_content = (address.strength_B[:, None] * likeness_BS).softmax(-1)
-    gate = address.gate_B[:, None]
-    mixed = gate * by_content + (1.0 - gate) * before_BS
-    moves = range(-LONGEST_SHIFT, LONGEST_SHIFT + 1)
-    moved = torch.stack([mixed.roll(move, -1) for move in moves], -1)
-    shifted = (moved * address.shift_BD[:, None]).sum(-1)
-    sharp = (shifted + TINY) ** address.sharpness_B[:, None]
-    return sharp / sharp.sum(-1, keepdim=True)
-
-
-def write(content_BSE: Tensor, weight_BS: Tensor, erase_BE: Tensor, add_BE: Tensor) -> Tensor:
-    """Returns the slots after M ← M + w ⊗ a - (w ⊗ e) ⊙ M (eq. 3-4)."""
-    weight = weight_BS[..., None]
-    return content_BSE + weight * add_BE[:, None] - weight * erase_BE[:, None] * content_BSE
-
-
-def read(content_BSE: Tensor, weight_BS: Tensor) -> Tensor:
-    """Returns wᵀ M, shape (B, E) (eq. 2)."""
-    return torch.einsum("bs,bse->be", weight_BS, content_BSE)
-
-
 class ExternalMemory(nn.Module):
     """The controller and its two heads.
 
@@ -192,11 +159,13 @@ class ExternalMemory(nn.Module):
         seen = torch.cat([self.see(latent_BCHW), motion, _waves(state.pose_BP)], -1)
         hidden = self.controller(seen)
         address, erase, add = self.to_write(hidden).split((Address.size(E), E, E), -1)
-        write_BS = attend(Address.of(address, E), state.content_BSE, state.write_BS)
-        content = write(state.content_BSE, write_BS, erase.sigmoid(), add.tanh())
-        read_BS = attend(Address.of(self.to_read(hidden), E), content, state.read_BS)
+        both = zip(Address.of(address, E), Address.of(self.to_read(hidden), E), strict=True)
+        key, strength, gate, shift, sharpness = (torch.stack(pair, 1) for pair in both)
+        controls = Controls(key, strength, gate, shift, sharpness, erase.sigmoid(), add.tanh())
+        before = torch.stack([state.write_BS, state.read_BS], 1)
+        found, content, weight = ntm_step(state.content_BSE, before, controls)
         pose = moved(state.pose_BP, self.move(motion))
-        return read(content, read_BS), MemoryState(content, write_BS, read_BS, pose)
+        return found, MemoryState(content, weight[:, 0], weight[:, 1], pose)
 
     def recall(self, latent_BTCHW: Tensor, vector_BTK: Tensor, action_BTA: Tensor) -> Tensor:
         """Returns what is read after each of T committed frames, (B, T, E), from an empty memory.

@@ -47,9 +47,9 @@ def circle(shift_ptr, head_at, N, SLOTS: tl.constexpr):
 
 @triton.jit
 def likeness_of(memory, key, eps):
-    """Returns the cosines of slots and key, and the sizes of both."""
-    size = tl.sqrt(tl.sum(memory * memory, 1) + eps)
-    key_size = tl.sqrt(tl.sum(key * key, 0) + eps)
+    """Returns the cosines of slots and key, and the sizes of both, none below the least."""
+    size = tl.maximum(tl.sqrt(tl.sum(memory * memory, 1)), eps)
+    key_size = tl.maximum(tl.sqrt(tl.sum(key * key, 0)), eps)
     return tl.sum(memory * key[None, :], 1) / (size * key_size), size, key_size
 
 
@@ -71,6 +71,28 @@ def sharpened(shifted, sharpness, is_slot, eps):
 
 
 @triton.jit
+def addressed(
+    memory, before_ptr, key_ptr, strength_ptr, gate_ptr, shift_ptr, sharpness_ptr, head_at,
+    N, C, eps, SLOTS: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """Returns the weights of one head over the slots of a memory."""
+    is_slot = tl.arange(0, SLOTS) < N
+    key = load_row(key_ptr, head_at, C, BLOCK)
+    likeness, _, _ = likeness_of(memory, key, eps)
+    content = content_of(likeness, tl.load(strength_ptr + head_at).to(tl.float32), is_slot)
+    gate = tl.load(gate_ptr + head_at).to(tl.float32)
+    held = gate * content + (1.0 - gate) * load_row(before_ptr, head_at, N, SLOTS)
+    shifted = tl.sum(circle(shift_ptr, head_at, N, SLOTS) * held[None, :], 1)
+    return sharpened(shifted, tl.load(sharpness_ptr + head_at).to(tl.float32), is_slot, eps)
+
+
+@triton.jit
+def written_to(memory, weight, erase, add):
+    """Returns a memory after a head has erased and added."""
+    return memory * (1.0 - weight[:, None] * erase[None, :]) + weight[:, None] * add[None, :]
+
+
+@triton.jit
 def forward_kernel(
     memory_ptr, before_ptr, key_ptr, strength_ptr, gate_ptr, shift_ptr, sharpness_ptr, erase_ptr,
     add_ptr, read_ptr, memory_out_ptr, weight_ptr, N, C, eps,
@@ -79,29 +101,22 @@ def forward_kernel(
     """Writes the step of one row."""
     row = tl.program_id(0).to(tl.int64)
     slot, column = tl.arange(0, SLOTS), tl.arange(0, BLOCK)
-    is_slot = slot < N
     memory, at, inside = load_memory(memory_ptr, row, N, C, SLOTS, BLOCK)
-    weight = tl.zeros((SLOTS,), tl.float32)
+    element = weight_ptr.dtype.element_ty
     for head in tl.static_range(HEADS):
         head_at = row * HEADS + head
-        key = load_row(key_ptr, head_at, C, BLOCK)
-        likeness, _, _ = likeness_of(memory, key, eps)
-        content = content_of(likeness, tl.load(strength_ptr + head_at).to(tl.float32), is_slot)
-        gate = tl.load(gate_ptr + head_at).to(tl.float32)
-        held = gate * content + (1.0 - gate) * load_row(before_ptr, head_at, N, SLOTS)
-        shifted = tl.sum(circle(shift_ptr, head_at, N, SLOTS) * held[None, :], 1)
-        sharpness = tl.load(sharpness_ptr + head_at).to(tl.float32)
-        weight = sharpened(shifted, sharpness, is_slot, eps)
-        element = weight_ptr.dtype.element_ty
-        tl.store(weight_ptr + head_at * N + slot, weight.to(element), mask=is_slot)
+        weight = addressed(
+            memory, before_ptr, key_ptr, strength_ptr, gate_ptr, shift_ptr, sharpness_ptr, head_at,
+            N, C, eps, SLOTS, BLOCK,
+        )  # fmt: skip
+        tl.store(weight_ptr + head_at * N + slot, weight.to(element), mask=slot < N)
         if head == 0:
+            erase, add = load_row(erase_ptr, row, C, BLOCK), load_row(add_ptr, row, C, BLOCK)
+            memory = written_to(memory, weight, erase, add)
+            tl.store(memory_out_ptr + at, memory.to(memory_out_ptr.dtype.element_ty), mask=inside)
+        else:
             read = tl.sum(memory * weight[:, None], 0)
-            read_at = read_ptr + row * C + column
-            tl.store(read_at, read.to(element), mask=column < C)
-    erase, add = load_row(erase_ptr, row, C, BLOCK), load_row(add_ptr, row, C, BLOCK)
-    written = weight[:, None]
-    memory = memory * (1.0 - written * erase[None, :]) + written * add[None, :]
-    tl.store(memory_out_ptr + at, memory.to(memory_out_ptr.dtype.element_ty), mask=inside)
+            tl.store(read_ptr + row * C + column, read.to(element), mask=column < C)
 
 
 def sizes(memory: Tensor) -> dict[str, int]:

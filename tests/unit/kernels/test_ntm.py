@@ -47,11 +47,12 @@ def test_kernel_equals_its_reference_forward_and_backward(case, dtype):
     ("module", "right", "wrong"),
     [
         ("ntm", "tl.where(moved == 1 % N, forth, 0.0)", "tl.where(moved == 1 % N, back, 0.0)"),
-        ("ntm", "(1.0 - written * erase[None, :])", "(1.0 - erase[None, :])"),
+        ("ntm", "(1.0 - weight[:, None] * erase[None, :])", "(1.0 - erase[None, :])"),
         ("ntm", "gate * content + (1.0 - gate)", "gate * content + gate"),
         ("ntm_backward", "sharpness * turned / lifted", "turned / lifted"),
         ("ntm_backward", "(content - before)", "content"),
-        ("ntm_backward", "grad_memory -= (grad_like", "grad_memory += (grad_like"),
+        ("ntm_backward", "- along_slots[:, None]", "+ along_slots[:, None]"),
+        ("ntm_backward", "grad, after, before_ptr", "grad, memory, before_ptr"),
         ("ntm_backward", "matrix * grad_shifted[:, None]", "matrix * grad_shifted[None, :]"),
     ],
 )
@@ -77,7 +78,8 @@ def step_by_hand(shift, gate=0.0, sharpness=1.0, strength=1.0):
 def test_a_shift_forth_by_hand():
     read, memory, weight = step_by_hand((0.0, 0.0, 1.0))
     close(weight[0], torch.tensor([[0.0, 0.0, 1.0, 0.0]] * 2), 1e-6)
-    close(read, torch.tensor([[-1.0, 0.0]]), 1e-6)
+    # What is read is what was written a moment ago.
+    close(read, torch.tensor([[5.0, 7.0]]), 1e-6)
     # Slot 2 held (-1, 0): the first channel is erased whole, the second by half, then added to.
     expected = torch.tensor([[[1.0, 0.0], [0.0, 1.0], [5.0, 7.0], [0.0, -1.0]]])
     close(memory, expected, 1e-6)
@@ -87,11 +89,25 @@ def test_a_shift_back_and_a_look_by_content_by_hand():
     _, _, weight = step_by_hand((0.5, 0.5, 0.0))
     close(weight[0, 0], torch.tensor([0.5, 0.5, 0.0, 0.0]), 1e-6)
     _, _, weight = step_by_hand((0.0, 1.0, 0.0), gate=1.0, strength=30.0)
-    close(weight[0, 1], torch.tensor([0.0, 0.0, 1.0, 0.0]), 1e-6)
+    close(weight[0, 0], torch.tensor([0.0, 0.0, 1.0, 0.0]), 1e-6)
     _, _, blurred = step_by_hand((0.1, 0.8, 0.1))
     _, _, sharp = step_by_hand((0.1, 0.8, 0.1), sharpness=3.0)
     close(blurred[0, 0], torch.tensor([0.1, 0.8, 0.1, 0.0]), 1e-6)
     assert sharp[0, 0, 1] > 0.99
+
+
+def test_what_was_never_written_has_a_direction_and_nothing_has_none():
+    """Slots begin with tiny values, whose cosines count; zeros are like nothing."""
+    memory = torch.zeros(1, 3, 2)
+    memory[0, 0] = 1e-6
+    heads = torch.ones(1, 2)
+    controls = Controls(
+        torch.ones(1, 2, 2), 5.0 * heads, heads, torch.tensor([0.0, 1.0, 0.0]).expand(1, 2, 3),
+        heads, torch.zeros(1, 2), torch.zeros(1, 2),
+    )  # fmt: skip
+    _, _, weight = ntm_step(memory, torch.zeros(1, 2, 3), controls, backend="triton")
+    expected = torch.tensor([5.0, 0.0, 0.0]).softmax(0)
+    close(weight[0, 0], expected, 1e-5)
 
 
 def test_weights_sum_to_one():

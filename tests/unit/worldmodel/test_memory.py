@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from dreamdrive.kernels.ntm import attend, read, write
 from dreamdrive.worldmodel.dynamics import DynamicsConfig
 from dreamdrive.worldmodel.losses import Batch, LossConfig, flow_loss
 from dreamdrive.worldmodel.memory import (
@@ -13,10 +14,7 @@ from dreamdrive.worldmodel.memory import (
     Address,
     ExternalMemory,
     MemoryConfig,
-    attend,
     moved,
-    read,
-    write,
 )
 from dreamdrive.worldmodel.model import WorldModel, WorldModelConfig
 from dreamdrive.worldmodel.tokenizer import TokenizerConfig
