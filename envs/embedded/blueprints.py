@@ -91,12 +91,14 @@ SENSORS: dict[str, dict[str, str]] = {
         f"noise_{axis}_{kind}": "0.0"
         for axis in ("alt", "lat", "lon")
         for kind in ("bias", "stddev")
-    },
+    }
+    | {"noise_seed": "0"},
     "sensor.other.imu": {
         f"noise_{kind}_{axis}": "0.0"
         for kind in ("accel_stddev", "gyro_stddev", "gyro_bias")
         for axis in "xyz"
-    },
+    }
+    | {"noise_seed": "0"},
 }
 
 
@@ -159,7 +161,7 @@ def definitions() -> list[list[Any]]:
                 [
                     _attribute("sensor_tick", FLOAT, "0.0"),
                     _attribute("role_name", STRING, "front"),
-                    *(_attribute(key, FLOAT, value) for key, value in noise.items()),
+                    *(_attribute(key, _kind(key), value) for key, value in noise.items()),
                 ],
             )
         )

@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 
 from dreamdrive.envs.embedded import wire
+from dreamdrive.envs.embedded.inertial import biases, draws, measured
+from dreamdrive.envs.embedded.render.view import Pose
 from dreamdrive.envs.embedded.world import World
 
 EARTH_RADIUS_M = 6_378_137.0
 MERCATOR_SCALE = 0.9996
-GRAVITY_MPS2 = 9.81
+GNSS_AXES = ("lat", "lon", "alt")
 
 
 def sensor_transform(world: World, sensor: int) -> tuple[float, ...]:
@@ -38,29 +40,22 @@ def collision_messages(world: World, sensor: int, describe: Any) -> list[bytes]:
     return found
 
 
-def imu_message(world: World, sensor: int) -> bytes:
-    """Returns acceleration and turn rate in the parent's axes, and the compass (0 is north)."""
-    head = wire.header("imu", world.frame, world.time_s, sensor_transform(world, sensor))
-    parent = world.actors[sensor].parent
-    body = world.body(parent)
-    if body is None:
-        return head + wire.pack([[0.0, 0.0, GRAVITY_MPS2], [0.0, 0.0, 0.0], 0.0])
-    row = body.row[parent]
-    yaw = float(body.pose[row, 2])
-    ax, ay = (float(v) for v in body.acceleration[row])
-    forward = ax * math.cos(yaw) + ay * math.sin(yaw)
-    right = ay * math.cos(yaw) - ax * math.sin(yaw)
-    compass = (yaw + math.pi / 2.0) % (2.0 * math.pi)
-    gyro = [0.0, 0.0, float(body.yaw_rate[row])]
-    return head + wire.pack([[forward, right, GRAVITY_MPS2], gyro, compass])
+def imu_message(world: World, sensor: int, gravity_mps2: float) -> bytes:
+    """Returns acceleration and turn rate in the sensor's axes, and the compass (0 is north)."""
+    place = sensor_transform(world, sensor)
+    force, turn, compass = measured(world, sensor, Pose(*place), gravity_mps2)
+    head = wire.header("imu", world.frame, world.time_s, place)
+    return head + wire.pack([force, turn, compass])
 
 
 def gnss_message(world: World, sensor: int, reference: tuple[float, float]) -> bytes:
-    """Returns latitude and longitude in degrees, and the height."""
+    """Returns latitude and longitude in degrees, and the height, with the attributes' errors."""
     place = sensor_transform(world, sensor)
     head = wire.header("gnss", world.frame, world.time_s, place)
-    latitude, longitude = geolocation(place[0], place[1], reference)
-    return head + wire.pack([latitude, longitude, place[2]])
+    exact = (*geolocation(place[0], place[1], reference), place[2])
+    errors = biases(world, sensor, tuple(f"noise_{axis}_bias" for axis in GNSS_AXES))
+    errors += draws(world, sensor, tuple(f"noise_{axis}_stddev" for axis in GNSS_AXES))
+    return head + wire.pack((exact + errors).tolist())
 
 
 def geolocation(x: float, y: float, reference: tuple[float, float]) -> tuple[float, float]:
@@ -103,7 +98,7 @@ def is_due(world: World, sensor: int) -> bool:
 
 
 def messages(
-    world: World, sensor: int, reference: tuple[float, float], describe: Any
+    world: World, sensor: int, reference: tuple[float, float], gravity_mps2: float, describe: Any
 ) -> list[bytes]:
     """Returns what a sensor sends after the last tick."""
     kind = world.actors[sensor].kind
@@ -112,7 +107,7 @@ def messages(
     if not is_due(world, sensor):
         return []
     if kind == "sensor.other.imu":
-        return [imu_message(world, sensor)]
+        return [imu_message(world, sensor, gravity_mps2)]
     if kind == "sensor.other.gnss":
         return [gnss_message(world, sensor, reference)]
     return []

@@ -60,7 +60,7 @@ class Simulator:
         synchronous: Whether time stands still between `tick_cue` calls.
         on_tick: Called after each tick, to send it.
         stream_port: Where clients fetch streams.
-        gravity_mps2: What clients were told of gravity; inertial units read 9.81 all the same.
+        gravity_mps2: What inertial units measure of gravity, where the world has 9.81.
         limits: What clients may ask for.
         ackermann: Vehicles that hold a speed and an angle by themselves.
         physics_controls: What vehicles were told of their physics, by actor.
@@ -219,7 +219,7 @@ class Simulator:
         """Returns what a sensor sends after the last tick."""
         world = self.world
         if world.actors[sensor].kind not in RENDERED:
-            return messages(world, sensor, self.reference, self.describe)
+            return messages(world, sensor, self.reference, self.gravity_mps2, self.describe)
         return self.eyes().messages(sensor, self.weather) if is_due(world, sensor) else []
 
     def describe(self, actor: int) -> list[Any]:

@@ -37,8 +37,8 @@ def spawn(
     try:
         if kind in RENDERED:
             sim.open_eyes(kind, attributes)
-            if parent and attachment in SPRING_ARMS:
-                pose = on_spring_arm(pose)
+        if kind.startswith("sensor.") and parent and attachment in SPRING_ARMS:
+            pose = on_spring_arm(pose)
         x, y, z, pitch, yaw_deg, roll = pose
         return sim.world.spawn(kind, attributes, x, y, z, yaw_deg, parent, (pitch, roll)).id
     except SpawnError as error:

@@ -12,7 +12,6 @@ from dreamdrive.envs.embedded.bodies import ACTIVE, Bodies, Vehicles, Walkers
 from dreamdrive.envs.embedded.collision import ClearanceMap, Contacts, find_contacts, resolve
 from dreamdrive.envs.embedded.lights import TrafficLights
 from dreamdrive.envs.embedded.records import fill_lights, fill_vehicles, fill_walkers
-from dreamdrive.envs.embedded.render.attributes import RENDERED
 from dreamdrive.envs.embedded.towns import CELL_M, Town, TownSignal
 from dreamdrive.envs.embedded.wire import ACTOR_RECORD, LIGHT_RECORD
 
@@ -32,6 +31,7 @@ class Actor:
         extent: Half sizes of its box.
         place: x, y, z and yaw in degrees; relative to the parent where there is one.
         tilt: Pitch and roll in degrees; bodies that move have none, so a sensor's are its own.
+        born: The frame in which it was spawned.
     """
 
     id: int
@@ -41,6 +41,7 @@ class Actor:
     extent: tuple[float, float, float] = (0.0, 0.0, 0.0)
     place: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
     tilt: tuple[float, float] = (0.0, 0.0)
+    born: int = 0
 
 
 class CollisionEvent(NamedTuple):
@@ -75,8 +76,9 @@ class World:
         self.lights = TrafficLights(town)
         self.events: list[CollisionEvent] = []
         self.next_id = first_id
+        self._yaw_rates = np.zeros(0)  # Those of vehicles before the last tick.
         self._statics = np.zeros(0, ACTOR_RECORD)
-        self._seeing: list[tuple[int, int]] = []  # Rows of sensors that say where they look from.
+        self._seeing: list[tuple[int, int]] = []  # Rows of sensors that move with others.
         self._props = np.zeros((0, 5))
         self._clearance = ClearanceMap(town.static_boxes)
         self.spectator = self._add("spectator", place=(0.0, 0.0, 20.0, 0.0)).id
@@ -99,7 +101,7 @@ class World:
         self.fill()
 
     def _add(self, kind: str, **values: Any) -> Actor:
-        actor = Actor(self.next_id, kind, **values)
+        actor = Actor(self.next_id, kind, born=self.frame, **values)
         self.actors[actor.id] = actor
         self.next_id += 1
         return actor
@@ -208,7 +210,7 @@ class World:
     def tick(self, dt_s: float) -> None:
         """Lets time pass: lights, motion, collisions, records."""
         self.events = []
-        before = self.vehicles.velocity.copy()
+        before, self._yaw_rates = self.vehicles.velocity.copy(), self.vehicles.yaw_rate.copy()
         substeps = max(1, int(np.ceil(dt_s / MAX_SUBSTEP_S - 1e-6)))
         for _ in range(substeps):
             self._move(dt_s / substeps)
@@ -218,6 +220,13 @@ class World:
         self.time_s += dt_s
         self.dt_s = dt_s
         self.fill()
+
+    def yaw_acceleration(self, actor: int) -> float:
+        """Returns how a vehicle's turn rate changed in the last tick, in rad/s²; 0 of others."""
+        row, before = self.vehicles.row.get(actor), self._yaw_rates
+        if row is None or len(before) != len(self.vehicles) or self.dt_s <= 0.0:
+            return 0.0
+        return float(self.vehicles.yaw_rate[row] - before[row]) / self.dt_s
 
     def _move(self, dt_s: float) -> None:
         dynamics.drive(self.vehicles.state, dt_s)
@@ -314,5 +323,5 @@ class World:
         self._props = np.array(props, np.float64).reshape(-1, 5)
         self._seeing = [
             (row, actor.id) for row, actor in enumerate(still)
-            if actor.parent and actor.kind in RENDERED
+            if actor.parent and actor.kind.startswith("sensor.")
         ]  # fmt: skip

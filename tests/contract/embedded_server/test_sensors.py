@@ -72,3 +72,48 @@ def test_a_collision_names_the_other_and_its_frame(world):
     assert first < event.frame <= first + 20
     assert event.normal_impulse.length() > 1000.0
     sensor.stop()
+
+
+@pytest.mark.parametrize(
+    "kind", ["sensor.other.imu", "sensor.other.gnss", "sensor.other.collision"]
+)
+@pytest.mark.parametrize("attachment", ["Rigid", "SpringArm"])
+def test_sensors_are_seen_to_move_with_their_vehicle(world, kind, attachment):
+    car = spawn(world, 2)
+    place = carla.Transform(carla.Location(-2.0, 0.5, 1.5), carla.Rotation(yaw=20.0))
+    how = getattr(carla.AttachmentType, attachment)
+    blueprint = world.get_blueprint_library().find(kind)
+    sensor = world.spawn_actor(blueprint, place, attach_to=car, attachment_type=how)
+    car.apply_control(carla.VehicleControl(throttle=1.0, steer=0.2))
+    ticks(world, 40)
+    seen, expected = sensor.get_transform(), car.get_transform()
+    at = expected.transform(place.location)
+    assert seen.location.distance(at) < 0.01
+    assert car.get_velocity().length() > 3.0
+    ahead, back = seen.get_forward_vector(), expected.transform(carla.Location(z=0.0)) - at
+    if attachment == "Rigid":
+        turned = (seen.rotation.yaw - expected.rotation.yaw) % 360.0
+        assert turned == pytest.approx(20.0, abs=0.01)
+    else:
+        assert abs(ahead.dot(back)) / back.length() > 0.9
+
+
+def test_noise_is_what_the_attributes_ask_for_and_gravity_what_a_client_sets(world):
+    car = spawn(world)
+    noise = {"noise_accel_stddev_x": "0.7", "noise_gyro_bias_z": "0.25", "noise_seed": "3"}
+    sensor, messages = listen(world, "sensor.other.imu", car, **noise)
+    gnss, places = listen(world, "sensor.other.gnss", car, noise_alt_bias="12.5")
+    before = world.get_imui_sensor_gravity()
+    world.set_imui_sensor_gravity(5.0)
+    ticks(world, 120)
+    world.set_imui_sensor_gravity(before)
+    found = [messages.get(timeout=10.0) for _ in range(60)][20:]
+    forces = [message.accelerometer.x for message in found]
+    mean = sum(forces) / len(forces)
+    spread = (sum((force - mean) ** 2 for force in forces) / len(forces)) ** 0.5
+    assert 0.4 < spread < 1.1
+    assert all(message.gyroscope.z == pytest.approx(0.25, abs=1e-3) for message in found)
+    assert found[-1].accelerometer.z == pytest.approx(5.0, abs=1e-3)
+    assert places.get(timeout=10.0).altitude == pytest.approx(12.5, abs=0.5)
+    sensor.stop()
+    gnss.stop()
