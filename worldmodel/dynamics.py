@@ -40,6 +40,9 @@ class DynamicsConfig:
     """Frames that a time layer sees, the current one included."""
     memory: MemoryConfig = field(default_factory=MemoryConfig)
     """What lies longer ago; without slots, nothing."""
+    has_step_size: bool = False
+    """Whether the network is told the size of the sampler's step, so that one network can learn to
+    take large steps and small ones; see `shortcut`."""
 
     def __post_init__(self) -> None:
         """Checks the sizes."""
@@ -67,6 +70,7 @@ class Frames(NamedTuple):
         action: The actions between, shape (B, T, A).
         tau: Flow time of each frame, shape (B, T); 0 is noise.
         recalled: What was read from the memory for each frame, shape (B, T, E), if there is one.
+        step: Size of the sampler's step from τ, shape (B, T), where the network is told it.
     """
 
     latent: Tensor
@@ -76,6 +80,7 @@ class Frames(NamedTuple):
     action: Tensor
     tau: Tensor
     recalled: Tensor | None = None
+    step: Tensor | None = None
 
 
 class Predicted(NamedTuple):
@@ -122,6 +127,8 @@ class Dynamics(nn.Module):
         self.norm = nn.LayerNorm(D)
         self.to_patch = nn.Linear(D, C * patch**2)
         self.to_vector = nn.Linear(D, vector_size)
+        if config.has_step_size:
+            self.embed_step = nn.Sequential(nn.Linear(32, D), nn.SiLU(), nn.Linear(D, D))
         angle = space_angles(self.grid, num_extra, D // config.num_heads)
         self.register_buffer("space_angle", angle, persistent=False)
         mask = torch.ones(self.num_tokens, self.num_tokens, dtype=torch.bool)
@@ -134,12 +141,19 @@ class Dynamics(nn.Module):
     def initialise(self) -> None:
         """Sets the weights: AdaLN-Zero, so that a new model predicts the frame before.
 
-        Gates and outputs start at zero (DiT); everything else keeps PyTorch's defaults.
+        Gates and outputs start at zero (DiT), and so does what the size of a step adds, so that a
+        network which is given that input later begins as it was; everything else keeps PyTorch's
+        defaults.
         """
         nn.init.normal_(self.place, std=0.02)
         modulation = self.modulation[1]
         assert isinstance(modulation, nn.Linear)
-        for layer in (modulation, self.to_patch, self.to_vector):
+        zero = [modulation, self.to_patch, self.to_vector]
+        if self.config.has_step_size:
+            size = self.embed_step[2]
+            assert isinstance(size, nn.Linear)
+            zero.append(size)
+        for layer in zero:
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
@@ -157,11 +171,19 @@ class Dynamics(nn.Module):
         Args:
             frames: T blocks; with a ring, T is 1.
             ring: What the frames before left behind; None makes the T frames a window of their own.
+
+        Raises:
+            ValueError: If the size of the step is missing, or given to a network without that
+                input.
         """
+        if self.config.has_step_size != (frames.step is not None):
+            raise ValueError("frames.step belongs to networks with has_step_size, and to them only")
         x = self._embed(frames)
         condition = self.embed_tau(_fourier(frames.tau).to(x.dtype)) + self.embed_action(
             frames.action
         )
+        if frames.step is not None:
+            condition = condition + self.embed_step(_fourier(frames.step).to(x.dtype))
         modulation = self.modulation(condition)
         writer = None if ring is None else RingWriter(ring)
         time_layer = 0
@@ -198,7 +220,7 @@ class Dynamics(nn.Module):
 
 
 def _fourier(tau: Tensor) -> Tensor:
-    """Returns 32 sines and cosines of a flow time, shape (..., 32)."""
+    """Returns 32 sines and cosines of a flow time or the size of a step, shape (..., 32)."""
     frequency = math.pi * 2.0 ** torch.linspace(0.0, 6.0, 16, device=tau.device)
     angle = tau[..., None].float() * frequency
     return torch.cat([angle.sin(), angle.cos()], -1)

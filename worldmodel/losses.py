@@ -3,7 +3,8 @@
 Three ways to see a window of frames:
 
 * `flow_loss`: every frame at its own noise level beside its clean predecessor (flow matching with
-  diffusion forcing); all frames at once, many frames a second.
+  diffusion forcing); all frames at once, many frames a second. Where the network is told the size
+  of its steps, some windows learn large ones from two halves instead (shortcut).
 * `sequence_loss`: windows of true frames, for the classical dynamics with a loss of their own.
 * `rollout_loss`: the model's own predictions fed back for a number of steps, as in a dream, with
   the gradient through all of them (self-forcing); what it costs in speed it repays in drift.
@@ -19,11 +20,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from dreamdrive.worldmodel.dynamics import Frames
+from dreamdrive.worldmodel.dynamics import Frames, Predicted
 from dreamdrive.worldmodel.mdnrnn import MDNRNNDynamics
 from dreamdrive.worldmodel.model import WorldModel
 from dreamdrive.worldmodel.path import interpolate
 from dreamdrive.worldmodel.rssm import RSSMDynamics
+from dreamdrive.worldmodel.shortcut import FINEST, Parts, along, draw_steps, two_halves
 from dreamdrive.worldmodel.state import RolloutState
 from dreamdrive.worldmodel.transformer import TransformerDynamics
 
@@ -73,6 +75,10 @@ class LossConfig:
     """Of the divergence that teaches the dynamics of `rssm`, in nats a frame."""
     representation: float = 0.1
     """Of the divergence that makes what `rssm` sees predictable."""
+    shortcut: float = 1.0
+    """Of steps that are learned from two of half their size."""
+    shortcut_share: float = 0.25
+    """Share of the windows that learn them, where the network is told the size of its steps."""
     noise_free_share: float = 0.5
     """Share of frames at τ = 0, where the one-step sampler works; the rest are uniform in τ."""
     history_noise: float = 0.1
@@ -98,29 +104,51 @@ def flow_loss(
     def uniform(*shape: int) -> Tensor:
         return torch.rand(shape, generator=generator, device=batch.latent.device)
 
-    target, target_vector = batch.latent[:, 1:], batch.vector[:, 1:]
-    B, T = target.shape[:2]
+    target: Parts = (batch.latent[:, 1:], batch.vector[:, 1:])
+    B, T = target[0].shape[:2]
     tau = uniform(B, T) * (uniform(B, T) >= config.noise_free_share)
     strength = uniform(B, T) * config.history_noise
     previous = batch.latent[:, :-1]
     previous = previous + normal(previous) * strength[..., None, None, None]
     previous_vector = batch.vector[:, :-1]
     previous_vector = previous_vector + normal(previous_vector) * 0.2 * strength[..., None]
+    num_shortcuts, step = 0, None
+    if model.dynamics.network.config.has_step_size:
+        num_shortcuts = round(config.shortcut_share * B) if config.shortcut else 0
+        step = torch.full_like(tau, FINEST)
+        tau[:num_shortcuts], step[:num_shortcuts] = draw_steps(
+            (num_shortcuts, T), generator, tau.device
+        )
+    z = tuple(interpolate(normal(x), x, along(tau, x)) for x in target)
+    action = batch.action[:, 1:]
     frames = Frames(
-        interpolate(normal(target), target, tau[..., None, None, None]),
-        interpolate(normal(target_vector), target_vector, tau[..., None]),
-        previous, previous_vector, batch.action[:, 1:], tau,
-        model.dynamics.recall(previous, previous_vector, batch.action[:, 1:]),
+        z[0], z[1], previous, previous_vector, action, tau,
+        model.dynamics.recall(previous, previous_vector, action), step,
     )  # fmt: skip
     predicted, _ = model.dynamics.network(frames)
+    rows = slice(num_shortcuts, None)
+    weight = None if batch.weight is None else batch.weight[rows]
     parts = {
-        "flow": _weighted(predicted.latent - target, batch.weight),
-        "vector": (predicted.vector - target_vector).square().mean(),
+        "flow": _weighted(predicted.latent[rows] - target[0][rows], weight),
+        "vector": (predicted.vector[rows] - target[1][rows]).square().mean(),
     }
+    if num_shortcuts:
+        parts["shortcut"] = _shortcut_loss(model.dynamics, frames, predicted, num_shortcuts)
     parts["reward"], parts["cause"] = model.heads.loss(
         predicted.agent, batch.reward[:, 1:], batch.cause[:, 1:], batch.oversampling
     )
     return _total(parts, config), parts
+
+
+def _shortcut_loss(
+    dynamics: TransformerDynamics, frames: Frames, predicted: Predicted, count: int
+) -> Tensor:
+    """Returns the squared error of the first `count` windows beside what two half steps come to."""
+    few = Frames._make(None if x is None else x[:count] for x in frames)
+    assert few.step is not None
+    latent, vector = two_halves(dynamics.field(few), (few.latent, few.vector), few.tau, few.step)
+    error = (predicted.latent[:count] - latent).square().mean()
+    return error + (predicted.vector[:count] - vector).square().mean()
 
 
 def rollout_loss(

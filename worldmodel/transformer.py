@@ -9,10 +9,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from dreamdrive.errors import ConfigError
 from dreamdrive.worldmodel.blocks import Ring
 from dreamdrive.worldmodel.dynamics import Dynamics, DynamicsConfig, Frames
 from dreamdrive.worldmodel.memory import ExternalMemory, MemoryState
 from dreamdrive.worldmodel.path import euler_step
+from dreamdrive.worldmodel.shortcut import NUM_STEPS, Field, Parts
 
 
 class Step(NamedTuple):
@@ -78,6 +80,25 @@ class TransformerDynamics(nn.Module):
         found = self.external.recall(latent_BTCHW, vector_BTK, action_BTA)
         return torch.zeros_like(found) if self.is_muted else found
 
+    def field(self, frames: Frames) -> Field:
+        """Returns the flow of a window of frames: clean data from z = (latent, vector), τ and step.
+
+        Args:
+            frames: What is beside the noisy frames; `latent`, `vector`, `tau` and `step` are not
+                read.
+        """
+        has_step_size = self.network.config.has_step_size
+
+        def predict(z: Parts, tau: Tensor, step: Tensor) -> Parts:
+            latent, vector = z
+            now = frames._replace(
+                latent=latent, vector=vector, tau=tau, step=step if has_step_size else None
+            )
+            predicted, _ = self.network(now)
+            return predicted.latent, predicted.vector
+
+        return predict
+
     def step(
         self,
         latent: Tensor,
@@ -90,7 +111,8 @@ class TransformerDynamics(nn.Module):
         """Returns the frame after `latent` and `vector` under `action`.
 
         With one step the prediction at τ = 0 is the answer: the mean of what may follow. With more,
-        the flow is integrated from the noise, which draws one of the things that may follow.
+        the flow is integrated from the noise, which draws one of the things that may follow. A
+        network that is told the size of its steps draws in one step too, as far as it learned to.
 
         Args:
             latent: Normalised latent, shape (B, C, H, W).
@@ -99,7 +121,16 @@ class TransformerDynamics(nn.Module):
             memory: What the frames before left behind.
             noise: Unit Gaussian of the shapes of `latent` and `vector`.
             num_steps: Euler steps.
+
+        Raises:
+            ConfigError: If the network is told the size of its steps and never learned these.
         """
+        has_step_size = self.network.config.has_step_size
+        if has_step_size and num_steps not in NUM_STEPS:
+            raise ConfigError(
+                f"This model learned to dream in {NUM_STEPS} steps, not in {num_steps}",
+                do="Give one of those as num_steps.",
+            )
         ring, external, recalled = memory, None, None
         if isinstance(memory, Remembered):
             assert self.external is not None
@@ -107,11 +138,14 @@ class TransformerDynamics(nn.Module):
             found, external = self.external(memory.external, latent, vector, action)
             recalled = (torch.zeros_like(found) if self.is_muted else found)[:, None]
         z, u = noise
+        size = None
+        if has_step_size:
+            size = torch.full((len(z), 1), 1.0 / num_steps, device=z.device)
         for i in range(num_steps):
             tau = i / num_steps
             frames = Frames(
                 z[:, None], u[:, None], latent[:, None], vector[:, None], action[:, None],
-                torch.full((len(z), 1), tau, device=z.device), recalled,
+                torch.full((len(z), 1), tau, device=z.device), recalled, size,
             )  # fmt: skip
             predicted, written = self.network(frames, ring)
             if i + 1 < num_steps:
