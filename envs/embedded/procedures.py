@@ -9,6 +9,7 @@ from dreamdrive.envs.embedded import refused_calls, wire
 from dreamdrive.envs.embedded.actor_calls import ActorCalls
 from dreamdrive.envs.embedded.arguments import CallError, check_finite, check_tree
 from dreamdrive.envs.embedded.batch_calls import BatchCalls
+from dreamdrive.envs.embedded.bone_calls import BoneCalls
 from dreamdrive.envs.embedded.ray_calls import RayCalls
 from dreamdrive.envs.embedded.recorder_calls import RecorderCalls
 from dreamdrive.envs.embedded.scenery_calls import SceneryCalls
@@ -21,7 +22,7 @@ from dreamdrive.envs.embedded.world_calls import WorldCalls
 BATCH = "apply_batch"
 GROUPS = (
     WorldCalls, SceneryCalls, RayCalls, ActorCalls, VehicleCalls, WalkerCalls, TrafficLightCalls,
-    RecorderCalls,
+    RecorderCalls, BoneCalls,
 )  # fmt: skip
 Run = Callable[..., Any]
 

@@ -1,11 +1,10 @@
-"""Calls that nothing in a flat world of boxes could answer truly, and why."""
+"""Calls that nothing in a world of boxes could answer truly, and why."""
 
 from collections.abc import Callable
 from typing import Any
 
 from dreamdrive.envs.embedded.arguments import CallError
 
-NO_BONES = "the bodies of the embedded server are boxes: they have no bones, parts or sockets"
 NO_LAYERS = "the towns of the embedded server have no layers"
 NO_TEXTURES = "the embedded server has no textures"
 NO_DOORS = "the vehicles of the embedded server have no doors"
@@ -18,23 +17,9 @@ NO_SKY = "the embedded server's sun stands still"
 ALL_SEE = "the sensors of the embedded server can ignore no vehicles"
 STAYS = "the buildings of the embedded server cannot be removed"
 
-VALUED: dict[str, str] = {
-    **dict.fromkeys(
-        (
-            "get_actor_bone_names", "get_actor_bone_world_transforms",
-            "get_actor_bone_relative_transforms", "get_actor_component_names",
-            "get_actor_component_world_transform", "get_actor_component_relative_transform",
-            "get_actor_socket_names", "get_actor_socket_world_transforms",
-            "get_actor_socket_relative_transforms", "get_vehicle_bone_world_transforms",
-            "get_bones_transform",
-        ),
-        NO_BONES,
-    ),
-    "get_gbuffer_token": NO_GBUFFERS,
-}  # fmt: skip
+VALUED: dict[str, str] = {"get_gbuffer_token": NO_GBUFFERS}
 """Why, by name, where the answer would be a value."""
 VOID: dict[str, str] = {
-    **dict.fromkeys(("set_bones_transform", "blend_pose", "get_pose_from_animation"), NO_BONES),
     **dict.fromkeys(("load_map_layer", "unload_map_layer"), NO_LAYERS),
     **dict.fromkeys(
         (

@@ -68,6 +68,8 @@ class Simulator:
         dead: Actors that were declared dead.
         debug_shapes: What clients have drawn.
         lamps: The town's street lamps.
+        poses: How much of a client's pose walkers show, and the pose, by actor; never written to,
+            always replaced.
         next_town: What the next tick opens, once the client that asked for it is ready.
         is_map_new: Whether the last tick opened it.
         recordings: What is recorded and replayed.
@@ -109,6 +111,7 @@ class Simulator:
         self.physics_controls: dict[int, list[Any]] = {}
         self.wheel_angles: dict[tuple[int, str, int], float] = {}
         self.dead: set[int] = set()
+        self.poses: dict[int, tuple[float, dict[str, Any]]] = {}
         self.ackermann = Ackermann()
         self.lamps = Lamps(world.town)
         self.debug_shapes.clear()
@@ -193,6 +196,7 @@ class Simulator:
         self.physics_controls.pop(actor, None)
         self.wheel_angles = {k: v for k, v in self.wheel_angles.items() if k[0] != actor}
         self.dead.discard(actor)
+        self.poses.pop(actor, None)
         self.ackermann.release(actor)
         return True
 

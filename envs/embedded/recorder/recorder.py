@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 WHOLE_EVERY = 256
 """One frame in so many can be read without those before it."""
-KEPT = ("light_states",)
+KEPT = ("light_states", "poses")
 """What a simulator keeps by actor beside the world, and a recording too."""
 
 

@@ -27,41 +27,6 @@ def test_what_cannot_be_done_is_refused(server, method):
     assert call(server, method, 1)[3] == [[True, [VOID[method]]]]
 
 
-@pytest.mark.parametrize(
-    "method",
-    [
-        "get_bone_names",
-        "get_bone_world_transforms",
-        "get_bone_relative_transforms",
-        "get_component_names",
-        "get_socket_names",
-        "get_socket_world_transforms",
-        "get_socket_relative_transforms",
-        "get_vehicle_bone_world_transforms",
-    ],
-)
-def test_boxes_have_no_bones(car, method):
-    with pytest.raises(RuntimeError, match="boxes"):
-        getattr(car, method)()
-
-
-@pytest.mark.parametrize(
-    "method", ["get_component_world_transform", "get_component_relative_transform"]
-)
-def test_boxes_have_no_parts(car, method):
-    with pytest.raises(RuntimeError, match="boxes"):
-        getattr(car, method)("Mesh")
-
-
-def test_walkers_have_no_skeleton(client):
-    world = client.get_world()
-    blueprint = world.get_blueprint_library().find("walker.pedestrian.0001")
-    walker = world.spawn_actor(blueprint, world.get_map().get_spawn_points()[50])
-    with pytest.raises(RuntimeError, match="boxes"):
-        walker.get_bones()
-    walker.destroy()
-
-
 def test_towns_have_no_layers(client):
     world = client.get_world()
     for change in (world.load_map_layer, world.unload_map_layer):

@@ -1,0 +1,48 @@
+"""Poses: blending turns about one axis, by a share of the angle."""
+
+import math
+
+import numpy as np
+import pytest
+
+from dreamdrive.envs.embedded.render.view import Pose
+from dreamdrive.envs.embedded.skeleton import angles_of, blended, chained, composed, posed
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_angles_come_back_from_axes(seed):
+    angles = np.random.default_rng(seed).uniform(-80.0, 80.0, 3)
+    assert angles_of(Pose(0.0, 0.0, 0.0, *angles).axes()) == pytest.approx(angles)
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("share", [0.25, 0.5, 0.9])
+def test_a_blend_turns_by_a_share_of_the_angle(seed, share):
+    first, second = (
+        Pose(*np.random.default_rng([seed, k]).uniform(-90.0, 90.0, 6)) for k in range(2)
+    )
+    mixed = blended(first, second, share)
+
+    def angle(a, b):
+        return math.acos(min(max((np.trace(a.axes() @ b.axes().T) - 1.0) / 2.0, -1.0), 1.0))
+
+    assert angle(first, mixed) == pytest.approx(share * angle(first, second), abs=1e-6)
+    assert angle(mixed, second) == pytest.approx((1.0 - share) * angle(first, second), abs=1e-6)
+    expected = np.array(first[:3]) + share * (np.array(second[:3]) - np.array(first[:3]))
+    assert mixed[:3] == pytest.approx(expected)
+
+
+def test_half_a_turn_is_blended_too():
+    first, second = Pose(0, 0, 0, 0, 0, 0), Pose(0, 0, 0, 0, 180.0, 0)
+    ahead = blended(first, second, 0.5).axes()[0]
+    assert abs(ahead[1]) == pytest.approx(1.0)
+
+
+def test_poses_add_up_along_the_joints():
+    parent, own = Pose(1.0, 2.0, 3.0, 0.0, 90.0, 0.0), Pose(1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    assert composed(parent, own)[:3] == pytest.approx((1.0, 3.0, 3.0))
+    joints = posed({"crl_leg__L": (0.0, 0.0, -0.42, 90.0, 0.0, 0.0)}, 1.0)
+    places = dict(
+        zip((j.name for j in joints), chained(joints, Pose(0, 0, 0, 0, 0, 0)), strict=True)
+    )
+    assert places["crl_foot__L"][:3] == pytest.approx((0.38, -0.095, -0.47))
