@@ -80,6 +80,13 @@ COMMANDS: dict[str, Command] = {
             "train worldmodel --data data/mine --init dreamdrive-cpu --fine-tune --steps 500",
         ),
     ),
+    "train student": Command(
+        "train_student", "TrainStudentConfig", "Distils a dream of several steps into one step.",
+        (
+            "train student --teacher runs/worldmodel/model --data data/train",
+            "train student --teacher dreamdrive-cpu --data data/mine --steps 500",
+        ),
+    ),
     "train agent": Command(
         "train_agent", "TrainAgentConfig", "Trains a policy inside the dream.",
         (

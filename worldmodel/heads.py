@@ -87,3 +87,25 @@ class OutcomeHeads(nn.Module):
             sampled = torch.cat([logits[:, :1], raised], 1)
             cause_loss.append(F.cross_entropy(sampled, cause.flatten()))
         return torch.stack(reward_loss).mean(), torch.stack(cause_loss).mean()
+
+    def divergence(self, agent: Tensor, other: "OutcomeHeads", other_agent: Tensor) -> Tensor:
+        """Returns KL(these ‖ other), in nats, mean over members and elements.
+
+        Both distributions are discrete, over the bins of the reward and over the causes of
+        termination; their divergences are added. The other heads get no gradient.
+
+        Args:
+            agent: Agent tokens of these heads, shape (..., D).
+            other: Heads with as many members.
+            other_agent: Theirs.
+        """
+        found = []
+        for member, theirs in zip(self.members, other.members, strict=True):
+            with torch.no_grad():
+                reference = theirs(other_agent).float()
+            out = member(agent).float()
+            for part in (slice(None, NUM_BINS), slice(NUM_BINS, None)):
+                log_q = out[..., part].log_softmax(-1)
+                log_p = reference[..., part].log_softmax(-1)
+                found.append((log_q.exp() * (log_q - log_p)).sum(-1).mean())
+        return torch.stack(found).sum() / len(self.members)
