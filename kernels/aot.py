@@ -72,12 +72,15 @@ class Launch(NamedTuple):
     options: dict[str, int]
 
 
-def launches(sizes: Sizes, names: Sequence[str] = ()) -> Iterator[Launch]:
+def launches(
+    sizes: Sizes, names: Sequence[str] = (), dtype: torch.dtype = torch.bfloat16
+) -> Iterator[Launch]:
     """Yields what the operations launch, forward and backward, on tensors of `sizes`.
 
     Args:
         sizes: Of the model.
         names: Only the cases of these names; all by default.
+        dtype: Of the tensors; kernels of float32 have it in their name.
 
     Raises:
         KernelError: If kernels are interpreted in this process.
@@ -92,7 +95,8 @@ def launches(sizes: Sizes, names: Sequence[str] = ()) -> Iterator[Launch]:
             "Kernels are interpreted in this process and cannot be compiled",
             do="Start a process without TRITON_INTERPRET",
         )
-    for case in cases(replace(sizes, batch=min(sizes.batch, BATCH)), device="cpu"):
+    suffix = ", float32" if dtype == torch.float32 else ""
+    for case in cases(replace(sizes, batch=min(sizes.batch, BATCH)), dtype, "cpu"):
         if names and case.name not in names:
             continue
         seen: list[Launch] = []
@@ -102,7 +106,7 @@ def launches(sizes: Sizes, names: Sequence[str] = ()) -> Iterator[Launch]:
             bound = dict(zip(function.arg_names, values, strict=False))
             bound |= {k: options.pop(k) for k in list(options) if k in function.arg_names}
             name = f"{function.fn.__module__.rpartition('.')[2]}.{function.fn.__name__}"
-            seen.append(Launch(f"{case.name}: {name}", function, bound, options))  # noqa: B023
+            seen.append(Launch(f"{case.name}: {name}{suffix}", function, bound, options))  # noqa: B023
 
         with mock.patch.object(JITFunction, "run", record):
             _run(case)
@@ -223,7 +227,8 @@ def main() -> None:
     asked["sizes"]["latent"] = tuple(asked["sizes"]["latent"])
     rows = [
         asdict(compiled(launch, capability))
-        for launch in launches(Sizes(**asked["sizes"]), asked["names"])
+        for dtype in (torch.bfloat16, torch.float32)
+        for launch in launches(Sizes(**asked["sizes"]), asked["names"], dtype)
         for capability in asked["targets"]
     ]
     sys.stdout.write(json.dumps(rows))

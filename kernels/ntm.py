@@ -28,7 +28,7 @@ from dreamdrive.kernels.dispatch import Backend, choose_backend
 
 EPSILON = 1e-8
 """Least size that a slot or key counts as having, and what is added to weights that are raised."""
-MOST_SLOTS, MOST_VALUES = 128, 16_384
+MOST_SLOTS, MOST_VALUES = 64, 8_192
 HEADS = 2
 
 
@@ -112,7 +112,7 @@ def ntm_step(
 
     Raises:
         KernelError: If the shapes do not agree; with Triton by name, if the memory has more than
-            128 slots or 16,384 values, or the device cannot run it.
+            64 slots or 8,192 values, or the device cannot run it.
         MissingExtraError: With Triton by name, if it is not installed.
     """
     B, N, C = memory_BNC.shape

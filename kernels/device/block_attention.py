@@ -100,18 +100,22 @@ def forward_kernel(
     tl.store(log_sum_ptr + tl.program_id(1).to(tl.int64) * S + row, log_sum, mask=inside)
 
 
-def sizes(query: Tensor, angle: Tensor | None) -> dict[str, Any]:
+def sizes(query: Tensor, angle: Tensor | None, *, backward: bool = False) -> dict[str, Any]:
     """Returns how the sequences are cut into tiles, as arguments of a launch."""
     S, P = query.shape[1], query.shape[3]
+    single = query.dtype == torch.float32
     # Products on tensor cores have at least 16 rows, columns and channels.
-    tile = min(LARGEST_TILE if P <= 128 else 32, max(16, triton.next_power_of_2(max(1, S))))
+    largest = LARGEST_TILE if P <= 128 and not (single or (backward and P > 32)) else 32
+    tile = min(largest, max(16, triton.next_power_of_2(max(1, S))))
     half, block = (max(16, triton.next_power_of_2(x)) for x in (P // 2, P))
+    warps = 4 if tile * block >= 2048 else 2
     return {
         "ROTATE": angle is not None,
         # Single precision means single precision, not the tensor cores' 10 bits.
-        "PRECISION": "ieee" if query.dtype == torch.float32 else "tf32",
+        "PRECISION": "ieee" if single else "tf32",
         "ROWS": tile, "COLUMNS": tile, "HALF": half, "BLOCK": block,
-        "num_warps": 4 if tile * block >= 2048 else 2, "num_stages": 2,
+        # Without tensor cores the products' parts lie in registers: more lanes share them.
+        "num_warps": 2 * warps if single else warps, "num_stages": 2,
     }  # fmt: skip
 
 

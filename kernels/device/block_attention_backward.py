@@ -149,7 +149,7 @@ def launch(
     if query.numel():
         R, S, M, P = query.shape
         G = key.shape[2]
-        cut = sizes(query, angle)
+        cut = sizes(query, angle, backward=True)
         delta = (grad.float() * out.float()).sum(-1).transpose(1, 2).contiguous()
         inputs = (grad, query, key, value, query if angle is None else angle, log_sum, delta)
         numbers = (S, M, G, P, *frames, P**-0.5)

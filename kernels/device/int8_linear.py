@@ -65,8 +65,11 @@ def launch(x_RI: Tensor, weight_OI: Tensor, scale_O: Tensor, bias: Tensor | None
     num_out = len(weight_OI)
     out = x_RI.new_empty(R, num_out)
     if out.numel():
+        # Single precision is multiplied without tensor cores, out of registers: smaller tiles.
+        most = 32 if x_RI.dtype == torch.float32 else 64
         rows, columns, inner = (
-            min(64, max(16, triton.next_power_of_2(max(1, size)))) for size in (R, num_out, num_in)
+            min(most, max(16, triton.next_power_of_2(max(1, size))))
+            for size in (R, num_out, num_in)
         )
         # Products of bytes that widen to 16 bits need 32 of them.
         inner = max(32, inner)

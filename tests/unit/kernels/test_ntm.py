@@ -144,5 +144,5 @@ def test_what_cannot_be_is_refused():
     wide = Controls(
         torch.zeros(1, 2, 1), heads, heads, torch.zeros(1, 2, 3), heads, many[:, 0], many[:, 0]
     )
-    with pytest.raises(KernelError, match="up to 128 slots and 16384 values, got 130 and 130"):
+    with pytest.raises(KernelError, match="up to 64 slots and 8192 values, got 130 and 130"):
         ntm_step(many, torch.zeros(1, 2, 130), wide, backend="triton")
