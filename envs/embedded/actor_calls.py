@@ -89,7 +89,10 @@ class ActorCalls:
 
     def set_actor_collisions(self, actor: int, enabled: bool) -> None:
         body, row = self.sim.body(actor)
-        body.ghost[row] = float(not flag(enabled, "enabled"))
+        # As on the Unreal server, led walkers can be hit if they are not invincible, although their
+        # client asks to spare them.
+        is_frail = self.sim.world.actors[actor].attributes.get("is_invincible") == "false"
+        body.ghost[row] = float(not flag(enabled, "enabled") and not is_frail)
 
     def set_actor_enable_gravity(self, actor: int, enabled: bool) -> None:
         self.sim.body(actor)

@@ -24,8 +24,12 @@ VEHICLE_STATE = np.dtype(
     align=True,
 )  # fmt: skip
 WALKER_STATE = np.dtype(
-    [*_COMMON, ("direction", "f8", 3), ("speed", "f8"), ("jump", "f8")], align=True
-)
+    [
+        *_COMMON, ("direction", "f8", 3), ("speed", "f8"), ("jump", "f8"), ("rise", "f8"),
+        ("floor", "f8"), ("airborne", "f8"), ("knocked", "f8", 2), ("walked", "f8"),
+    ],
+    align=True,
+)  # fmt: skip
 
 
 class Bodies:
@@ -135,7 +139,11 @@ class Vehicles(Bodies):
 
 
 class Walkers(Bodies):
-    """Walkers, with the direction, speed and jump that they are told."""
+    """Walkers, with the direction, speed and jump that they are told.
+
+    `rise` is the upward speed of those that are `airborne` since they left the `floor`, `knocked`
+    the velocity with which those that were hit slide, `walked` the way that they have gone.
+    """
 
     STATE: ClassVar = WALKER_STATE
     RECORD: ClassVar = WALKER_RECORD
@@ -143,6 +151,11 @@ class Walkers(Bodies):
     direction: NDArray[np.float64]
     speed: NDArray[np.float64]
     jump: NDArray[np.float64]
+    rise: NDArray[np.float64]
+    floor: NDArray[np.float64]
+    airborne: NDArray[np.float64]
+    knocked: NDArray[np.float64]
+    walked: NDArray[np.float64]
 
     def spawn(self, actor: int, pose: list[float], z: float) -> None:
         """Adds a walker that stands still."""

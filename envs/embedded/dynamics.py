@@ -1,7 +1,6 @@
 """How bodies move: vehicles as bicycles with limits of throttle, brake, steering and grip.
 
-Walkers go where they are told. CARLA's axes are left-handed: yaw and steering are positive to the
-right.
+CARLA's axes are left-handed: yaw and steering are positive to the right.
 
     yaw rate r = u tan(δ) / L, limited so that |r u| stays within the grip of the tyres
     du/dt = throttle · min(a_max, P / (m |u|)) - drag - rolling, or brake
@@ -17,7 +16,7 @@ import numpy as np
 from numba import float64, from_dtype, void
 from numpy.typing import NDArray
 
-from dreamdrive.envs.embedded.bodies import VEHICLE_STATE, WALKER_STATE
+from dreamdrive.envs.embedded.bodies import VEHICLE_STATE
 from dreamdrive.envs.embedded.compiled import compiled
 
 GRIP_MPS2 = 7.8
@@ -121,26 +120,3 @@ def accelerate(cars: Any, before: NDArray[np.float64], dt_s: float) -> None:
     for i in range(len(cars)):
         for d in range(2):
             cars[i].acceleration[d] = (cars[i].velocity[d] - before[i, d]) / dt_s
-
-
-@compiled(void(from_dtype(WALKER_STATE)[::1], float64))
-def walk(walkers: Any, dt_s: float) -> None:
-    """Moves walkers along their directions by one time step, in place.
-
-    Those without physics are where their owner puts them, and have the velocity that he says.
-
-    Args:
-        walkers: Rows of `WALKER_STATE`, shape (n,).
-        dt_s: Length of the step.
-    """
-    for i in range(len(walkers)):
-        walker = walkers[i]
-        x, y = walker.direction[0], walker.direction[1]
-        speed = walker.speed / max(math.hypot(x, y), 1e-6)
-        walker.velocity[0], walker.velocity[1] = x * speed, y * speed
-        if walker.physics <= 0.0:
-            continue
-        walker.pose[0] += walker.velocity[0] * dt_s
-        walker.pose[1] += walker.velocity[1] * dt_s
-        if walker.speed > 0.0:
-            walker.pose[2] = math.atan2(y, x)

@@ -107,3 +107,4 @@ def fill_walkers(walkers: Any, records: Any) -> None:
             record.direction[d] = walker.direction[d]
         record.speed = walker.speed
         record.jump = walker.jump
+        record.velocity[2] = walker.rise

@@ -8,6 +8,7 @@ import math
 from dreamdrive.envs.embedded.arguments import CallError, flag, items, number, numbers, transform
 from dreamdrive.envs.embedded.blueprints import WALKER_EXTENT
 from dreamdrive.envs.embedded.simulator import Simulator
+from dreamdrive.envs.embedded.walking import JUMP_MPS
 
 MAX_WALK_MPS = 1000.0
 
@@ -34,6 +35,9 @@ class WalkerCalls:
         is_jumping = flag(jump, "jump")
         walkers.direction[row], walkers.speed[row] = towards, max(0.0, speed_mps)
         walkers.jump[row] = is_jumping
+        if is_jumping and not walkers.airborne[row] and walkers.physics[row]:
+            walkers.airborne[row], walkers.rise[row] = 1.0, JUMP_MPS
+            walkers.floor[row] = walkers.z[row]
 
     def set_walker_state(self, actor: int, place: list[object], speed: float) -> None:
         # The place is that of the feet, as the client's navigation has it.

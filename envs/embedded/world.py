@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dreamdrive.envs.embedded import dynamics
+from dreamdrive.envs.embedded import dynamics, walking
 from dreamdrive.envs.embedded.blueprints import FLAT_M, PROPS, VEHICLES, WALKER_EXTENT, WALKERS
 from dreamdrive.envs.embedded.bodies import ACTIVE, Bodies, Vehicles, Walkers
 from dreamdrive.envs.embedded.collision import ClearanceMap, Contacts, find_contacts, resolve
@@ -17,6 +17,10 @@ from dreamdrive.envs.embedded.wire import ACTOR_RECORD, LIGHT_RECORD
 
 SPAWN_COLLISION = "Spawn failed because of collision at spawn position"
 MAX_SUBSTEP_S = 0.05
+SPAWN_M = 0.3
+"""Height of spawn points above the road."""
+HIDDEN_M = -1.0
+"""Who is spawned below this height is meant to be out of the way and stays there."""
 
 
 @dataclass
@@ -81,6 +85,7 @@ class World:
         self._seeing: list[tuple[int, int]] = []  # Rows of sensors that move with others.
         self._props = np.zeros((0, 5))
         self._clearance = ClearanceMap(town.static_boxes)
+        self._is_level = all(point[2] == SPAWN_M for point in town.spawn_points)
         self.spectator = self._add("spectator", place=(0.0, 0.0, 20.0, 0.0)).id
         self.light_ids = [
             self._add(
@@ -130,6 +135,8 @@ class World:
         elif kind in WALKERS:
             self._check_free(pose, WALKER_EXTENT)
             actor = self._add(kind, attributes=attributes, extent=WALKER_EXTENT)
+            if self._is_level and z > HIDDEN_M:
+                z = max(z, WALKER_EXTENT[2])
             self.walkers.spawn(actor.id, pose, z)
             self.fill()
         elif kind in PROPS:
@@ -230,8 +237,9 @@ class World:
 
     def _move(self, dt_s: float) -> None:
         dynamics.drive(self.vehicles.state, dt_s)
-        dynamics.walk(self.walkers.state, dt_s)
+        walking.walk(self.walkers.state, dt_s)
         self._collide()
+        self._keep_walkers_out()
 
     def _solids(self) -> NDArray[np.float64]:
         fixed = self.town.static_boxes
@@ -245,13 +253,44 @@ class World:
         self._part(find_contacts(boxes), cars.id, None)
         if len(walkers):
             on_foot = (walkers.pose[:, :2], walkers.velocity, walkers.mass)
-            self._part(find_contacts(boxes, walkers.solid_boxes()), walkers.id, on_foot)
+            contacts = find_contacts(boxes, walkers.solid_boxes())
+            self._knock_over(contacts, self._part(contacts, walkers.id, on_foot))
         near = self._clearance.near(boxes)
         if len(near):
             contacts = find_contacts(boxes[near], self.town.static_boxes)
             self._part_from_solid(contacts._replace(first=near[contacts.first]))
         if len(self._props):
             self._part_from_solid(find_contacts(boxes, self._props))
+
+    def _knock_over(self, contacts: Contacts, impulses: NDArray[np.float64]) -> None:
+        """Lets walkers slide that vehicles have hit."""
+        walkers = self.walkers
+        hard = np.hypot(*impulses.T) > walking.KNOCKED_OVER_MPS * walkers.mass[contacts.second]
+        rows = contacts.second[hard]
+        walkers.knocked[rows] = walkers.velocity[rows]
+
+    def _keep_walkers_out(self) -> None:
+        """Parts walkers from buildings and props."""
+        if len(self.walkers):
+            boxes = self.walkers.solid_boxes()
+            near = self._clearance.near(boxes)
+            if len(near):
+                contacts = find_contacts(boxes[near], self.town.static_boxes)
+                self._stop_walkers(contacts._replace(first=near[contacts.first]))
+            if len(self._props):
+                self._stop_walkers(find_contacts(boxes, self._props))
+
+    def _stop_walkers(self, contacts: Contacts) -> None:
+        walkers = self.walkers
+        for row, normal, depth in zip(
+            contacts.first.tolist(), contacts.normal, contacts.depth.tolist(), strict=True
+        ):
+            if walkers.physics[row]:
+                closing = min(float(walkers.velocity[row] @ normal), 0.0)
+                walkers.pose[row, :2] += normal * depth
+                walkers.velocity[row] -= closing * normal
+                x, y = (-closing * walkers.mass[row] * normal).tolist()
+                self.events.append(CollisionEvent(int(walkers.id[row]), 0, (x, y)))
 
     def _part_from_solid(self, contacts: Contacts) -> None:
         if not len(contacts.first):
@@ -263,10 +302,13 @@ class World:
     def _part(
         self, contacts: Contacts, ids: NDArray[np.int64] | None,
         others: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]] | None,
-    ) -> None:  # fmt: skip
-        """Parts vehicles from what they touch and notes the collisions; no ids are buildings."""
+    ) -> NDArray[np.float64]:  # fmt: skip
+        """Parts vehicles from what they touch and notes the collisions; no ids are buildings.
+
+        Returns the impulse on the vehicle of each contact, shape (p, 2).
+        """
         if not len(contacts.first):
-            return
+            return np.zeros((0, 2))
         cars = self.vehicles
         impulses = resolve(contacts, cars.pose[:, :2], cars.velocity, cars.mass, others)
         touching = cars.id[contacts.first].tolist()
@@ -275,6 +317,7 @@ class World:
             self.events.append(CollisionEvent(first, other, (x, y)))
             if other:
                 self.events.append(CollisionEvent(other, first, (-x, -y)))
+        return impulses
 
     # --- records ---------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ Bodies are rows of `VEHICLE_STATE` and `WALKER_STATE`, which are changed in plac
 
 import numpy as np
 
-from dreamdrive.envs.embedded import dynamics
+from dreamdrive.envs.embedded import dynamics, walking
 from dreamdrive.envs.embedded.collision import RESTITUTION
 
 
@@ -19,13 +19,23 @@ def tick(cars, walkers, solids, dt_s):
     for i in range(len(cars)):
         for j in range(i + 1, len(cars)):
             found += touch(cars, i, cars, j, boxes[i], boxes[j], "vehicle")
+    hits = []
     for i in range(len(cars)):
         for j in range(len(walkers)):
-            found += touch(cars, i, walkers, j, boxes[i], boxes_on_foot[j], "walker")
+            hits += touch(cars, i, walkers, j, boxes[i], boxes_on_foot[j], "walker")
+    for _, _, j, impulse in hits:
+        if np.hypot(*impulse) > walking.KNOCKED_OVER_MPS * walkers["mass"][j]:
+            walkers["knocked"][j] = walkers["velocity"][j]
+    found += hits
     for group in solids:
         for i in range(len(cars)):
             for j in range(len(group)):
                 found += touch(cars, i, None, j, boxes[i], group[j], "solid")
+    boxes_on_foot = boxes_of(walkers)
+    for group in solids:
+        for i in range(len(walkers)):
+            for j in range(len(group)):
+                found += stop(walkers, i, j, boxes_on_foot[i], group[j])
     cars["acceleration"] = (cars["velocity"] - before) / dt_s
     return found
 
@@ -83,11 +93,17 @@ def drive(cars, dt_s):
 def walk(walkers, dt_s):
     direction = walkers["direction"][:, :2]
     length = np.maximum(np.linalg.norm(direction, axis=1), 1e-6)
-    speed = walkers["speed"] * walkers["physics"]
-    walkers["velocity"] = direction * (speed / length)[:, None]
+    told = direction * (walkers["speed"] / length)[:, None]
+    slide = np.linalg.norm(walkers["knocked"], axis=1)
+    is_sliding = slide > 0.0
+    walkers["velocity"] = np.where(is_sliding[:, None], walkers["knocked"], told)
+    left = np.maximum(slide - walking.SLIDE_MPS2 * dt_s, 0.0) / np.where(is_sliding, slide, 1.0)
+    walkers["knocked"] *= left[:, None]
+    walkers["walked"] += np.where(is_sliding, 0.0, walkers["speed"] * dt_s)
     walkers["pose"][:, :2] += walkers["velocity"] * dt_s
     yaw = np.arctan2(direction[:, 1], direction[:, 0])
-    walkers["pose"][:, 2] = np.where(walkers["speed"] > 0.0, yaw, walkers["pose"][:, 2])
+    turns = (walkers["speed"] > 0.0) & ~is_sliding
+    walkers["pose"][:, 2] = np.where(turns, yaw, walkers["pose"][:, 2])
 
 
 def corners(box):
@@ -97,10 +113,10 @@ def corners(box):
     return np.array([x, y]) + signs * (length, width) @ turn
 
 
-def touch(cars, i, others, j, box, other, kind):
-    """Parts two bodies if their boxes' corners overlap along all sides, and returns a contact."""
+def overlap_of(box, other):
+    """Returns how deep two boxes overlap, and along which axis, from the second to the first."""
     if np.hypot(*(box[:2] - other[:2])) > np.hypot(*box[2:4]) + np.hypot(*other[2:4]):
-        return []
+        return 0.0, None
     depth, normal = np.inf, None
     for yaw in (box[4], box[4] + np.pi / 2, other[4], other[4] + np.pi / 2):
         axis = np.array([np.cos(yaw), np.sin(yaw)])
@@ -109,6 +125,23 @@ def touch(cars, i, others, j, box, other, kind):
         overlap = (corners(other) @ axis).max() - (corners(box) @ axis).min()
         if overlap < depth - 1e-12:
             depth, normal = overlap, axis
+    return depth, normal
+
+
+def stop(walkers, i, j, box, other):
+    """Puts a walker outside of a solid, ends its motion into it, and returns a contact."""
+    depth, normal = overlap_of(box, other)
+    if depth <= 0.0:
+        return []
+    closing = min(walkers["velocity"][i] @ normal, 0.0)
+    walkers["pose"][i, :2] += normal * depth
+    walkers["velocity"][i] -= closing * normal
+    return [(i, "wall", j, -closing * walkers["mass"][i] * normal)]
+
+
+def touch(cars, i, others, j, box, other, kind):
+    """Parts two bodies if their boxes' corners overlap along all sides, and returns a contact."""
+    depth, normal = overlap_of(box, other)
     if depth <= 0.0:
         return []
     share = 1.0 / cars["mass"][i]

@@ -1,5 +1,6 @@
 """Low-polygon models of vehicles, walkers and props, in their own axes."""
 
+import math
 from enum import IntEnum
 from functools import lru_cache
 
@@ -35,6 +36,10 @@ CLOTHES: tuple[Colour, ...] = (
     (0.55, 0.30, 0.55), (0.85, 0.85, 0.85), (0.15, 0.15, 0.18), (0.80, 0.45, 0.20),
 )  # fmt: skip
 TROUSERS: tuple[Colour, ...] = ((0.15, 0.17, 0.25), (0.30, 0.26, 0.20), (0.10, 0.10, 0.10))
+STEPS, STRIDE_M = 8, 1.4
+"""Pictures of a walker's gait, and the way that they last."""
+STANDING = -1
+LEG_SWING_RAD, ARM_SWING_RAD = 0.45, 0.4
 
 
 class Part(IntEnum):
@@ -148,18 +153,47 @@ def _add_wheel(
     builder.strip(first[ring], second[ring], tag, RUBBER)
 
 
-def _walker(number: int) -> Mesh:
+@lru_cache(maxsize=256)
+def walker_in_step(kind: str, step: int) -> Mesh:
+    """Returns the model of a walker at a step of `STEPS` of its gait; STANDING is at rest.
+
+    Its triangles are those of the walker at rest, in their order.
+    """
+    swing = 0.0 if step == STANDING else math.sin(2.0 * math.pi * step / STEPS)
+    return _walker(int(kind.rsplit(".", 1)[-1]), swing)
+
+
+def _walker(number: int, swing: float = 0.0) -> Mesh:
     builder = MeshBuilder()
     shirt, trousers = CLOTHES[number % len(CLOTHES)], TROUSERS[number % len(TROUSERS)]
     low = -WALKER_EXTENT[2]
     tag = Tag.PEDESTRIAN
     for side in (-1.0, 1.0):
-        builder.box((0.02 * side, 0.095 * side, low + 0.42), (0.09, 0.075, 0.42), 0.0, tag,
-                    trousers)  # fmt: skip
-        builder.box((0.0, 0.235 * side, low + 1.12), (0.055, 0.045, 0.32), 0.0, tag, shirt,
-                    is_open_below=False)  # fmt: skip
+        _add_limb(
+            builder, (0.02 * side, 0.095 * side, low + 0.42), (0.09, 0.075, 0.42), low + 0.80,
+            LEG_SWING_RAD * side * swing, trousers,
+        )  # fmt: skip
+        _add_limb(
+            builder, (0.0, 0.235 * side, low + 1.12), (0.055, 0.045, 0.32), low + 1.40,
+            -ARM_SWING_RAD * side * swing, shirt, is_open_below=False,
+        )  # fmt: skip
     builder.box((0.0, 0.0, low + 1.15), (0.12, 0.19, 0.33), 0.0, tag, shirt, is_open_below=False)
     builder.box((0.0, 0.0, low + 1.63), (0.11, 0.09, 0.15), 0.0, tag, SKIN, is_open_below=False)
     builder.box((-0.02, 0.0, low + 1.78), (0.12, 0.10, 0.06), 0.0, tag, (0.15, 0.10, 0.07),
                 finish=Finish.MATT)  # fmt: skip
     return builder.mesh()
+
+
+def _add_limb(
+    builder: MeshBuilder, centre: tuple[float, float, float], half: tuple[float, float, float],
+    joint_z: float, angle: float, colour: Colour, is_open_below: bool = True,
+) -> None:  # fmt: skip
+    """Adds a box that hangs from a joint, swung forward by an angle in radians."""
+    limb = MeshBuilder()
+    limb.box(centre, half, 0.0, Tag.PEDESTRIAN, colour, is_open_below=is_open_below)
+    points = limb.mesh().points.astype(np.float64)
+    along, up = points[..., 0] - centre[0], points[..., 2] - joint_z
+    cos, sin = math.cos(angle), math.sin(angle)
+    points[..., 0] = centre[0] + along * cos - up * sin
+    points[..., 2] = joint_z + along * sin + up * cos
+    builder.triangles(points, Tag.PEDESTRIAN, colour)

@@ -11,11 +11,19 @@ import numpy as np
 from numba import float32, from_dtype, int64, void
 from numpy.typing import NDArray
 
-from dreamdrive.envs.embedded.blueprints import PROPS
+from dreamdrive.envs.embedded.blueprints import PROPS, WALKERS
 from dreamdrive.envs.embedded.compiled import compiled
 from dreamdrive.envs.embedded.render import furniture
 from dreamdrive.envs.embedded.render.mesh import Finish, MeshBuilder, joined
-from dreamdrive.envs.embedded.render.models import REARLAMP, Part, model_of
+from dreamdrive.envs.embedded.render.models import (
+    REARLAMP,
+    STANDING,
+    STEPS,
+    STRIDE_M,
+    Part,
+    model_of,
+    walker_in_step,
+)
 from dreamdrive.envs.embedded.render.still import GROUP, still_of
 from dreamdrive.envs.embedded.world import World
 
@@ -71,6 +79,7 @@ class Scene:
         self._still_normals, self._still_groups = still.normals, still.groups
         self._lamps = still.parts
         self._actors: tuple[tuple[int, str], ...] | None = None
+        self._steps = np.zeros(0, np.int64)
         self.update()
 
     def update(self, has_lamps_on: bool = False) -> None:
@@ -97,6 +106,7 @@ class Scene:
             x, y, z, yaw_deg = prop.place
             row["x"], row["y"], row["z"], row["yaw"] = x, y, z, math.radians(yaw_deg)
         found.places = place
+        self._swing_limbs()
         groups = found.groups[found.num_still_groups :]
         _place_all(
             self._local, self._local_normals, found.owner, place, found.points[found.num_still :],
@@ -111,6 +121,18 @@ class Scene:
         found.colour[self._rear] = np.where(is_braking[:, None], BRAKE_GLOW, REARLAMP)
         found.finish[self._rear] = np.where(is_braking | has_lamps_on, Finish.GLOWING, Finish.MATT)
         found.finish[self._front] = Finish.GLOWING if has_lamps_on else Finish.MATT
+
+    def _swing_limbs(self) -> None:
+        """Brings the limbs of walkers to where their way has them."""
+        walkers = self._world.walkers
+        steps = np.where(
+            walkers.speed > 0.0, walkers.walked / STRIDE_M * STEPS % STEPS, STANDING
+        ).astype(np.int64)
+        for row in np.nonzero(steps != self._steps)[0].tolist():
+            kind, start, end = self._limbs[row]
+            mesh = walker_in_step(kind, int(steps[row]))
+            self._local[start:end], self._local_normals[start:end] = mesh.points, mesh.normals()
+        self._steps = steps
 
     def _lay_out(self, actors: tuple[tuple[int, str], ...]) -> None:
         """Makes room for the triangles of actors, in their order."""
@@ -128,6 +150,12 @@ class Scene:
         ends = len(self._still) + np.cumsum(counts, dtype=np.int64)
         groups["end"], groups["start"] = ends, ends - np.array(counts, np.int64)
         self._local, self._local_normals = moving.points, moving.normals()
+        at = ends - len(self._still)
+        self._limbs = [
+            (kind, int(at[row]) - counts[row], int(at[row]))
+            for row, (_, kind) in enumerate(actors) if kind in WALKERS
+        ]  # fmt: skip
+        self._steps = np.full(len(self._limbs), STANDING)
         self._rear = len(self._still) + np.nonzero(moving.part == Part.REARLAMP)[0]
         self._rear_owner = owner[moving.part == Part.REARLAMP]
         self._front = len(self._still) + np.nonzero(moving.part == Part.HEADLAMP)[0]

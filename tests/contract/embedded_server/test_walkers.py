@@ -1,10 +1,13 @@
 """Walkers of the embedded server."""
 
+import contextlib
 import math
+import queue
 
 import pytest
 
-from support.server import call, ticks
+from dreamdrive.envs.embedded.towns import load_town
+from support.server import CAR, DT_S, call, listen, ticks
 
 carla = pytest.importorskip("carla")
 
@@ -79,3 +82,99 @@ def test_walkers_cannot_be_pushed(server, world, walker, method):
     refused = call(server, method, walker.id, [1.0, 0.0, 0.0])[3][0]
     assert refused[0] is True
     assert "only vehicles can" in refused[1][0]
+
+
+def test_a_walker_jumps_once_and_lands_where_it_left(world, walker):
+    ticks(world, 2)
+    floor = walker.get_location().z
+    assert floor == pytest.approx(0.93)
+    walker.apply_control(carla.WalkerControl(carla.Vector3D(1.0, 0.0, 0.0), 0.0, True))
+    heights, speeds = [], []
+    for _ in range(40):
+        world.tick()
+        heights.append(walker.get_location().z - floor)
+        speeds.append(walker.get_velocity().z)
+    # With 4.2 m/s up: 0.9 m high, 0.86 s long.
+    assert max(heights) == pytest.approx(4.2**2 / (2.0 * 9.81), abs=0.02)
+    in_air = sum(height > 0.0 for height in heights) * DT_S
+    assert in_air == pytest.approx(2.0 * 4.2 / 9.81, abs=2.0 * DT_S)
+    assert max(speeds) == pytest.approx(4.2, abs=0.5)
+    assert heights[-1] == speeds[-1] == 0.0
+
+
+def test_a_walker_spawned_on_the_ground_stands_on_it(world):
+    place = world.get_map().get_spawn_points()[3]
+    place.location.z = 0.0
+    blueprint = world.get_blueprint_library().filter("walker.pedestrian.*")[0]
+    walker = world.spawn_actor(blueprint, place)
+    world.tick()
+    assert walker.get_location().z == pytest.approx(walker.bounding_box.extent.z)
+
+
+def hit(world, prepare):
+    """Puts a walker before a car with a collision sensor; returns all, and where and which way."""
+    library = world.get_blueprint_library()
+    place = world.get_map().get_spawn_points()[2]
+    ahead = place.get_forward_vector()
+    car = world.spawn_actor(library.find(CAR), place)
+    blueprint = library.filter("walker.pedestrian.*")[4]
+    place.location += ahead * 6.0
+    prepare(blueprint)
+    walker = world.spawn_actor(blueprint, place)
+    world.tick()
+    sensor, messages = listen(world, "sensor.other.collision", carla.Transform(), car)
+    ticks(world, 10)
+    return car, walker, sensor, messages, place, ahead
+
+
+def told(messages):
+    found = []
+    with contextlib.suppress(queue.Empty):
+        while True:
+            found.append(messages.get(timeout=0.3))
+    return found
+
+
+def test_a_hit_walker_is_thrown_ahead_and_the_car_told(world):
+    car, walker, _sensor, messages, place, ahead = hit(world, lambda _: None)
+    car.set_target_velocity(ahead * 10.0)
+    car.apply_control(carla.VehicleControl(brake=1.0))
+    ticks(world, 60)
+    events = told(messages)
+    assert {event.other_actor.id for event in events} == {walker.id}
+    impulse = events[0].normal_impulse.length()
+    assert 300.0 < impulse < 75.0 * 10.0 * 1.2
+    thrown = walker.get_location() - place.location
+    assert thrown.x * ahead.x + thrown.y * ahead.y > 1.0
+    gap = walker.get_location() - car.get_location()
+    reach = car.bounding_box.extent.x + walker.bounding_box.extent.x
+    assert gap.x * ahead.x + gap.y * ahead.y - reach > 0.5
+    assert car.get_velocity().length() == pytest.approx(0.0, abs=1e-3)
+    assert walker.get_velocity().length() == 0.0
+
+
+@pytest.mark.parametrize(("is_invincible", "is_hit"), [("false", True), ("true", False)])
+def test_walkers_without_collisions_are_hit_unless_invincible(world, is_invincible, is_hit):
+    car, walker, _sensor, messages, _, ahead = hit(
+        world, lambda blueprint: blueprint.set_attribute("is_invincible", is_invincible)
+    )
+    walker.set_collisions(False)
+    car.set_target_velocity(ahead * 8.0)
+    ticks(world, 60)
+    assert bool(told(messages)) == is_hit
+
+
+def test_walls_stop_walkers_and_tell_them(world, walker):
+    x, y, half_length, _, yaw = load_town("Dream01").static_boxes[0]
+    out = carla.Vector3D(math.cos(yaw), math.sin(yaw), 0.0)
+    walker.set_location(carla.Location(x, y, 0.93) + out * (half_length + 2.0))
+    world.tick()
+    _sensor, messages = listen(world, "sensor.other.collision", carla.Transform(), walker)
+    ticks(world, 10)
+    walker.apply_control(carla.WalkerControl(carla.Vector3D(-out.x, -out.y, 0.0), 2.0, False))
+    ticks(world, 60)
+    gone = walker.get_location() - carla.Location(x, y, 0.93)
+    assert gone.x * out.x + gone.y * out.y == pytest.approx(half_length + 0.19, abs=0.12)
+    event = told(messages)[0]
+    assert event.other_actor.type_id == "static.building"
+    assert event.normal_impulse.length() == pytest.approx(75.0 * 2.0, rel=0.05)

@@ -335,3 +335,34 @@ def test_trees_and_parked_cars_fill_the_boxes_of_their_bodies():
         assert tags == {Tag.CAR if solid.name == "parked_car" else Tag.VEGETATION}
         checked[solid.name] += 1
     assert min(checked.values()) > 30
+
+
+def test_walkers_swing_their_limbs_as_they_go_and_hang_them_when_they_stand():
+    world = World(TOWN)
+    x, y, _, yaw = TOWN.spawn_points[2]
+    world.spawn("walker.pedestrian.0003", {}, x, y, 1.0, yaw)
+    scene = Scene(world)
+    walkers = world.walkers
+
+    def length():
+        """Returns how far the walker reaches along its way."""
+        scene.update()
+        t = scene.triangles
+        points = t.points[t.instance == int(walkers.id[0])].reshape(-1, 3)
+        heading = walkers.pose[0, 2]
+        return float(np.ptp(points[:, :2] @ (np.cos(heading), np.sin(heading))))
+
+    standing = length()
+    walkers.direction[0], walkers.speed[0] = (1.0, 0.0, 0.0), 1.4
+    lengths = []
+    for _ in range(40):
+        world.tick(0.05)
+        lengths.append(length())
+    assert standing == pytest.approx(0.26, abs=0.02)
+    assert max(lengths) > 0.8
+    # Twice in each stride the legs pass each other: 2 s at 1.4 m/s are two strides.
+    closed = np.array(lengths) < standing + 0.02
+    assert (np.diff(closed.astype(int)) == 1).sum() in (3, 4)
+    walkers.speed[0] = 0.0
+    world.tick(0.05)
+    assert length() == pytest.approx(standing, abs=1e-5)
