@@ -53,7 +53,7 @@ class Session:
         self._sensors: list[Any] = []
         self._traffic_manager: Any = None
         self._manager_port = 0
-        self._watchdog = TickWatchdog()
+        self._watchdog = TickWatchdog(lambda: server_version(config.host, config.port))
         self._frame = 0
         _check_version(config)
         self.client = carla.Client(config.host, config.port, WORKER_THREADS)

@@ -6,19 +6,30 @@ falls between the other thread's check and its wait: both sides then wait for ev
 of the client covers it. Switching synchronous mode off and on again notifies the sleeping side once
 more. The lost tick holds the lock of the Python API's Traffic Manager, so the switch goes through
 its own RPC port, whose thread needs no lock.
+
+The switch costs the Traffic Manager a step of its own, after which its vehicles drive otherwise. So
+a tick that is merely slow, on a machine that has more to do than cores, must not be taken for a
+lost one: a tick is lost when the server has answered all that it was asked and no thread that could
+end the tick is running or waits for a core.
 """
 
 import contextlib
 import socket
 import threading
 import time
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import msgpack
 
+from dreamdrive.envs.carla.rest import Rest
+
 POLL_S = 0.05
 LOST_AFTER_S = 0.3
-"""Far longer than a step of the Traffic Manager takes."""
+"""How long all threads must have rested; far longer than a step of the Traffic Manager takes."""
+
+GIVEN_UP_AFTER_S = 10.0
+"""A tick that lasts so long after the server has answered is lost, whoever is awake."""
 
 RPC_DEADLINE_S = 2.0
 
@@ -30,18 +41,27 @@ class TickWatchdog:
     be the one that is lost.
 
     Args:
-        lost_after_s: A tick that goes on for so long after the server has answered is lost.
+        ask_server: Returns once the server has answered everything that it was asked before.
+        lost_after_s: How long all threads must have rested.
+        given_up_after_s: A tick that goes on for so long is lost in any case.
     """
 
     _ports: ClassVar[set[int]] = set()
 
-    def __init__(self, lost_after_s: float = LOST_AFTER_S) -> None:
+    def __init__(
+        self,
+        ask_server: Callable[[], object],
+        lost_after_s: float = LOST_AFTER_S,
+        given_up_after_s: float = GIVEN_UP_AFTER_S,
+    ) -> None:
         self.num_freed = 0
-        self._lost_after_s = lost_after_s
+        self._ask_server = ask_server
+        self._lost_after_s, self._given_up_after_s = lost_after_s, given_up_after_s
         self._world: Any = None
         self._port = 0
         self._frame = 0
         self._since = 0.0
+        self._caller = 0
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -60,6 +80,7 @@ class TickWatchdog:
             self._ports.discard(self._port)
             self._ports.add(manager_port)
         self._world, self._port, self._frame = world, manager_port, frame
+        self._caller = threading.get_native_id()
         self._since = time.monotonic()
 
     def end(self) -> None:
@@ -77,18 +98,36 @@ class TickWatchdog:
         self._stop = threading.Event()
 
     def _watch(self) -> None:
+        rest, rested_since, watched, is_answered = Rest(), 0.0, 0.0, False
         while not self._stop.wait(POLL_S):
-            since = self._since
-            if not since or time.monotonic() - since < self._lost_after_s:
+            since, now = self._since, time.monotonic()
+            unbroken = rest.is_unbroken(self._caller)
+            if since != watched or not unbroken:
+                watched, rested_since, is_answered = since, now, False
+            if not since or now - since < self._lost_after_s:
                 continue
             # A server that has not answered yet is merely slow, and has a deadline of its own.
             if self._world.get_snapshot().frame <= self._frame:
                 continue
-            self._since = time.monotonic()
-            for port in sorted(self._ports):
-                with contextlib.suppress(OSError):
-                    switch_off_and_on(port)
-            self.num_freed += 1
+            if now - since < self._given_up_after_s:
+                if now - rested_since < self._lost_after_s:
+                    continue
+                if not is_answered:
+                    with contextlib.suppress(OSError):
+                        self._ask_server()
+                        is_answered = True
+                    rested_since = time.monotonic() - self._lost_after_s / 2.0
+                    continue
+            self._free(since)
+
+    def _free(self, since: float) -> None:
+        if self._since != since:
+            return
+        self._since = time.monotonic()
+        for port in sorted(self._ports):
+            with contextlib.suppress(OSError):
+                switch_off_and_on(port)
+        self.num_freed += 1
 
 
 def switch_off_and_on(manager_port: int) -> None:

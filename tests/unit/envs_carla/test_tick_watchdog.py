@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from types import SimpleNamespace
 
 import msgpack
@@ -66,17 +67,71 @@ def test_nobody_on_the_port_is_an_error():
         switch_off_and_on(port)
 
 
-def test_a_tick_that_the_server_has_answered_is_freed(manager):
-    watchdog = TickWatchdog(lost_after_s=0.0)
-    watchdog.begin(world_at(8), manager.port, 7)
-    assert manager.seen.wait(WAIT_S)
+def answer():
+    """A server that has nothing else to do."""
+
+
+def resting_tick(watchdog, world, manager, seconds=WAIT_S):
+    """A tick of another thread that sleeps until the Traffic Manager's mode is switched."""
+
+    def tick():
+        watchdog.begin(world, manager.port, 7)
+        manager.seen.wait(seconds)
+        watchdog.end()
+
+    ticking = threading.Thread(target=tick)
+    ticking.start()
+    ticking.join()
+    watchdog.close()
+
+
+def test_a_tick_at_rest_that_the_server_has_answered_is_freed(manager):
+    asked = []
+    watchdog = TickWatchdog(lambda: asked.append(True), lost_after_s=0.2)
+    resting_tick(watchdog, world_at(8), manager)
+    assert manager.seen.is_set()
+    assert asked
+    assert watchdog.num_freed == 1
+
+
+def busy_tick(watchdog, world, manager, seconds):
+    """A tick that computes all the time: slow, but not lost."""
+    watchdog.begin(world, manager.port, 7)
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends and not manager.seen.is_set():
+        sum(range(10_000))
     watchdog.end()
     watchdog.close()
+
+
+def test_a_tick_that_still_computes_is_slow_and_not_lost(manager):
+    watchdog = TickWatchdog(answer, lost_after_s=0.1)
+    busy_tick(watchdog, world_at(8), manager, 0.8)
+    assert manager.calls == []
+    assert watchdog.num_freed == 0
+
+
+def test_a_tick_is_given_up_in_the_end_whoever_is_awake(manager):
+    watchdog = TickWatchdog(answer, lost_after_s=0.1, given_up_after_s=0.4)
+    busy_tick(watchdog, world_at(8), manager, WAIT_S)
     assert watchdog.num_freed >= 1
 
 
+def test_a_server_that_does_not_answer_is_waited_for(manager):
+    asked = threading.Event()
+
+    def refuse():
+        asked.set()
+        raise TimeoutError
+
+    watchdog = TickWatchdog(refuse, lost_after_s=0.1)
+    resting_tick(watchdog, world_at(8), manager, 0.8)
+    assert asked.is_set()
+    assert manager.calls == []
+
+
 def test_a_slow_server_and_a_tick_that_is_over_are_left_alone(manager):
-    watchdog = TickWatchdog(lost_after_s=0.0)
+    watchdog = TickWatchdog(answer, lost_after_s=0.0)
     looked = threading.Event()
 
     def look():
