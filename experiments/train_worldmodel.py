@@ -15,12 +15,21 @@ from torch import Tensor
 
 from dreamdrive.config import from_dict, to_dict
 from dreamdrive.envs.dream.contexts import Contexts
+from dreamdrive.errors import ConfigError
 from dreamdrive.experiments.run import RunLog, begin_run
 from dreamdrive.experiments.train_tokenizer import images
 from dreamdrive.experiments.training_state import TrainingState
 from dreamdrive.worldmodel.dynamics import DynamicsConfig
 from dreamdrive.worldmodel.episodes import EpisodeStore, FrameTable
-from dreamdrive.worldmodel.losses import Batch, LossConfig, flow_loss, rollout_loss, sequence_loss
+from dreamdrive.worldmodel.jepa import Jepa, JepaConfig, clean_frames, jepa_loss
+from dreamdrive.worldmodel.losses import (
+    Batch,
+    LossConfig,
+    flow_loss,
+    rollout_loss,
+    sequence_loss,
+    teacher_forcing_ratio,
+)
 from dreamdrive.worldmodel.mdnrnn import MDNRNNConfig
 from dreamdrive.worldmodel.model import Kind, WorldModel, WorldModelConfig
 from dreamdrive.worldmodel.recurrent import RecurrentConfig
@@ -59,6 +68,10 @@ class TrainWorldModelConfig:
     how many, since terminations end a rollout and shall be seen at each of its steps."""
     ending: float = 0.15
     """Share of the windows that end where an episode was terminated."""
+    teacher_forcing: float = 0.5
+    """Chance at the begin of the second phase that a frame is followed by the true one."""
+    teacher_forcing_share: float = 0.25
+    """Share of the second phase in which that chance falls to 0."""
     learning_rate: float = 1e-3
     compile: bool = False
     """Compile the network first: some minutes and a C++ compiler, then several times faster."""
@@ -67,6 +80,8 @@ class TrainWorldModelConfig:
     loss: LossConfig = field(default_factory=LossConfig)
     transformer: DynamicsConfig = field(default_factory=DynamicsConfig)
     """Sizes of new dynamics of the kind `transformer`."""
+    jepa: JepaConfig = field(default_factory=JepaConfig)
+    """What `--loss.jepa` foresees, if that is not 0."""
     recurrent: RecurrentConfig = field(default_factory=RecurrentConfig)
     """Sizes of new dynamics of the kind `recurrent`."""
     mdnrnn: MDNRNNConfig = field(default_factory=MDNRNNConfig)
@@ -160,6 +175,9 @@ def train_worldmodel(config: TrainWorldModelConfig) -> Path:
     model.tokenizer.requires_grad_(False)
     data = LatentTable(model, table)
     trained = torch.nn.ModuleDict({"dynamics": model.dynamics, "heads": model.heads})
+    if config.loss.jepa:
+        torch.manual_seed(config.seed)
+        trained["jepa"] = Jepa(config.jepa, model.dynamics.agent_size)
     state = TrainingState(
         trained, learning_rate=config.learning_rate, steps=config.steps, seed=config.seed
     )
@@ -171,8 +189,8 @@ def train_worldmodel(config: TrainWorldModelConfig) -> Path:
         while state.step < config.steps:
             loss, parts = window_loss(model, data, config, state)
             norm = state.update(loss)
-            metrics = {name: float(value.detach()) for name, value in parts.items()}
-            log(state.step, metrics | {"grad_norm": norm})
+            metrics = {name: float(value) for name, value in parts.items()}
+            log(state.step, {"loss": float(loss.detach())} | metrics | {"grad_norm": norm})
             if state.step % config.save_every == 0 or state.step == config.steps:
                 state.save(config.out / "training", to_dict(config))
     averaged(model, state).save_pretrained(
@@ -184,26 +202,54 @@ def train_worldmodel(config: TrainWorldModelConfig) -> Path:
 
 def window_loss(
     model: WorldModel, data: LatentTable, config: TrainWorldModelConfig, state: TrainingState
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """Returns the loss of the phase that a step belongs to, on fresh windows, and its parts."""
-    if model.config.kind in ("mdnrnn", "rssm"):
-        batch = _windows(data, config.window, config, state, with_images=False)
-        return sequence_loss(model, batch, config.loss, state.generator)
+) -> tuple[Tensor, dict[str, float]]:
+    """Returns the loss of the phase that a step belongs to, on fresh windows, and what to log."""
+    facts: dict[str, float] = {}
     is_recurrent = model.config.kind == "recurrent"
     flow_steps = 0 if is_recurrent else round(config.steps * (1.0 - config.rollout_share))
-    if state.step < flow_steps:
+    if model.config.kind in ("mdnrnn", "rssm"):
         batch = _windows(data, config.window, config, state, with_images=False)
-        return flow_loss(model, batch, config.loss, state.generator)
-    done = (state.step - flow_steps) / max(1, config.steps - flow_steps)
-    longest = SHORTEST + round((config.horizon - SHORTEST) * min(1.0, 2.0 * done))
-    horizon = int(torch.randint(SHORTEST, longest + 1, (), generator=state.generator))
-    batch = _windows(
-        data, config.context + horizon, config, state, with_images=config.loss.reconstruction > 0
-    )
-    return rollout_loss(
-        model, batch, config.loss, state.generator,
-        context=config.context, teacher_forcing=max(0.0, 0.5 - 2.0 * done),
-    )  # fmt: skip
+        loss, parts = sequence_loss(model, batch, config.loss, state.generator)
+    elif state.step < flow_steps:
+        batch = _windows(data, config.window, config, state, with_images=False)
+        loss, parts = flow_loss(model, batch, config.loss, state.generator)
+    else:
+        t, t_max = state.step - flow_steps, config.steps - flow_steps
+        longest = SHORTEST + round((config.horizon - SHORTEST) * min(1.0, 2.0 * t / t_max))
+        horizon = int(torch.randint(SHORTEST, longest + 1, (), generator=state.generator))
+        facts["teacher_forcing"] = config.teacher_forcing * teacher_forcing_ratio(
+            t, config.teacher_forcing_share * t_max
+        )
+        batch = _windows(
+            data, config.context + horizon, config, state,
+            with_images=config.loss.reconstruction > 0,
+        )  # fmt: skip
+        loss, parts = rollout_loss(
+            model, batch, config.loss, state.generator,
+            context=config.context, teacher_forcing=facts["teacher_forcing"],
+        )  # fmt: skip
+    if config.loss.jepa:
+        foresight, named, health = _jepa(model, batch, state)
+        loss, parts, facts = loss + config.loss.jepa * foresight, parts | named, facts | health
+    return loss, {name: float(value.detach()) for name, value in parts.items()} | facts
+
+
+def _jepa(
+    model: WorldModel, batch: Batch, state: TrainingState
+) -> tuple[Tensor, dict[str, Tensor], dict[str, float]]:
+    dynamics, jepa = model.dynamics, state.module.get_submodule("jepa")
+    if not isinstance(dynamics, TransformerDynamics):
+        raise ConfigError(
+            f"There is no JEPA term for dynamics of the kind {model.config.kind!r}",
+            do="Set --loss.jepa 0, or train a transformer.",
+        )  # fmt: skip
+    assert isinstance(jepa, Jepa)
+    average = {
+        name.removeprefix("dynamics.").removeprefix("jepa."): value
+        for name, value in state.ema.items()
+    }
+    frames = clean_frames(dynamics, batch)
+    return jepa_loss(dynamics.network, jepa, average, frames, state.generator)
 
 
 def _windows(
@@ -219,5 +265,6 @@ def _windows(
 def averaged(model: WorldModel, state: TrainingState) -> WorldModel:
     """Returns a copy of the model with the moving average of its trained weights."""
     copy = WorldModel(model.config)
-    copy.load_state_dict(model.state_dict() | state.ema)
+    own = model.state_dict()
+    copy.load_state_dict(own | {name: x for name, x in state.ema.items() if name in own})
     return copy.eval().requires_grad_(False)

@@ -1,4 +1,9 @@
-"""What the dynamics learn from: L = λ₁ reconstruction + λ₂ flow + heads, each part named.
+"""What the dynamics learn from: L = λ₁ reconstruction + λ₂ flow + λ₃ JEPA + λ₄ consistency + heads.
+
+Each part has its name in `LossConfig`, which holds its λ, and in the logs. The consistency is a KL
+divergence of discrete distributions, those that the heads give over the bins of the reward and over
+the causes of termination; so are `dynamics` and `representation` of `rssm`, of its categorical
+variables. The JEPA term has a module of its own, `jepa`.
 
 Three ways to see a window of frames:
 
@@ -75,6 +80,11 @@ class LossConfig:
     """Of the divergence that teaches the dynamics of `rssm`, in nats a frame."""
     representation: float = 0.1
     """Of the divergence that makes what `rssm` sees predictable."""
+    jepa: float = 0.0
+    """Of masked prediction in latent space, its guard included; off by default, at most 0.1."""
+    consistency: float = 0.0
+    """Of KL(student ‖ teacher), in nats: what the heads say in a rollout beside what they say where
+    every frame before is the true one; off by default."""
     shortcut: float = 1.0
     """Of steps that are learned from two of half their size."""
     shortcut_share: float = 0.25
@@ -151,6 +161,19 @@ def _shortcut_loss(
     return error + (predicted.vector[:count] - vector).square().mean()
 
 
+def teacher_forcing_ratio(t: float, t_max: float) -> float:
+    """Returns λ_t = max(0, 1 - t / T_max): how much of scheduled sampling is still the truth.
+
+    Args:
+        t: Steps since it began.
+        t_max: Steps until a model is on its own; 0 leaves it so from the start.
+
+    Reference:
+        Bengio et al. 2015, "Scheduled Sampling", arXiv:1506.03099, §2.4 (linear decay).
+    """
+    return max(0.0, 1.0 - t / t_max) if t_max > 0 else 0.0
+
+
 def rollout_loss(
     model: WorldModel,
     batch: Batch,
@@ -168,13 +191,14 @@ def rollout_loss(
         config: Weights.
         generator: Source of randomness.
         context: Frames seen before the model is on its own, at least 1.
-        teacher_forcing: Chance that a fed-back frame is the true one instead: the λ_t of scheduled
-            sampling, max(0, 1 - t / T_max).
+        teacher_forcing: Chance that a fed-back frame is the true one instead; it falls with
+            `teacher_forcing_ratio`.
     """
     B, T = batch.latent.shape[:2]
     memory: Any = model.dynamics.init_memory(B, batch.latent.device)
     latent, vector = batch.latent[:, 0], batch.vector[:, 0]
     latents, vectors, agents = [], [], []
+    true_memory, true_agents = memory, []
     for t in range(1, T):
         noise = (
             torch.randn(latent.shape, generator=generator, device=latent.device),
@@ -185,6 +209,14 @@ def rollout_loss(
         latents.append(step.latent)
         vectors.append(step.vector)
         agents.append(step.agent)
+        if config.consistency:
+            with torch.no_grad():
+                told = model.dynamics.step(
+                    batch.latent[:, t - 1], batch.vector[:, t - 1], batch.action[:, t],
+                    true_memory, noise,
+                )  # fmt: skip
+            true_memory = told.memory
+            true_agents.append(told.agent)
         truth = torch.rand(B, generator=generator, device=latent.device) < teacher_forcing
         if t < context:
             truth = torch.ones_like(truth)
@@ -198,6 +230,10 @@ def rollout_loss(
     parts["reward"], parts["cause"] = model.heads.loss(
         torch.stack(agents, 1), batch.reward[:, 1:], batch.cause[:, 1:], batch.oversampling
     )
+    if config.consistency:
+        parts["consistency"] = model.heads.divergence(
+            torch.stack(agents, 1), model.heads, torch.stack(true_agents, 1)
+        )
     if config.reconstruction and batch.image is not None:
         last = int(torch.randint(min(SHOWN, T - 1), T, (), generator=generator))
         first = max(1, last - SHOWN + 1)

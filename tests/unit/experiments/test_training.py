@@ -10,7 +10,7 @@ from dreamdrive.agents.actor_critic import ActorCriticConfig
 from dreamdrive.agents.artefact import load_policy
 from dreamdrive.agents.networks import NetworkConfig
 from dreamdrive.envs.dream.contexts import vehicle_pixels
-from dreamdrive.errors import CheckpointError, EpisodeError
+from dreamdrive.errors import CheckpointError, ConfigError, EpisodeError
 from dreamdrive.experiments.start_states import PERIL_LEAD, StartStates, before_terminations
 from dreamdrive.experiments.train_agent import TrainAgentConfig, train_agent
 from dreamdrive.experiments.train_tokenizer import TrainTokenizerConfig, train_tokenizer
@@ -24,6 +24,8 @@ from dreamdrive.experiments.truth import TruthConfig, truth
 from dreamdrive.experiments.truth_measures import MeasureConfig
 from dreamdrive.experiments.untrained import randomised_dynamics, untrained_dynamics
 from dreamdrive.worldmodel.episodes import EpisodeStore, FrameTable
+from dreamdrive.worldmodel.jepa import JepaConfig
+from dreamdrive.worldmodel.losses import LossConfig
 from dreamdrive.worldmodel.model import WorldModel
 from dreamdrive.worldmodel.state import LAG
 from dreamdrive.worldmodel.tokenizer import TokenizerConfig
@@ -104,6 +106,21 @@ def test_new_dynamics_keep_the_tokenizer(tmp_path, world, episodes, kind):
     for name, value in tensors_of(world).items():
         if name.startswith("tokenizer."):
             torch.testing.assert_close(model.state_dict()[name], value)
+
+
+def test_every_term_of_the_loss_is_logged_by_its_name_and_none_ships(tmp_path, world, episodes):
+    def config(out, **fields):
+        loss = LossConfig(jepa=0.05, consistency=0.1)
+        small = JepaConfig(features=4, width=8, ahead=1)
+        return world_config(out, world, episodes, loss=loss, jepa=small, **fields)
+
+    whole = train_worldmodel(config(tmp_path / "a"))
+    flow, rollout = metrics_of(tmp_path / "a")[0], metrics_of(tmp_path / "a")[-1]
+    assert {"loss", "flow", "jepa", "jepa_guard", "jepa_spread", "jepa_rank"} <= flow.keys()
+    assert {"reconstruction", "consistency", "jepa", "teacher_forcing"} <= rollout.keys()
+    assert not any("jepa" in name for name in tensors_of(whole))
+    with pytest.raises(ConfigError, match="recurrent"):
+        train_worldmodel(config(tmp_path / "c", fine_tune=False, kind="recurrent"))
 
 
 def test_a_loss_that_is_not_finite_stops_before_the_weights_change():
