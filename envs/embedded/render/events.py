@@ -17,6 +17,7 @@ from dreamdrive.envs.embedded.compiled import compiled
 from dreamdrive.envs.embedded.render.cameras import IMAGE_HEADER, SAMPLES, lens_of
 from dreamdrive.envs.embedded.render.look import Look, Payload
 from dreamdrive.envs.embedded.render.paint import paint
+from dreamdrive.envs.embedded.render.settings import AGE
 from dreamdrive.envs.embedded.render.view import Lens, Pose
 from dreamdrive.envs.embedded.render.weather import light_of
 from dreamdrive.seeding import numpy_generator
@@ -30,7 +31,7 @@ LEAST_THRESHOLD = 1e-3
 class EventCamera:
     """A camera that sends events, in the order of their times in nanoseconds.
 
-    The first frame after it was spawned has none.
+    The first frame that somebody listens to has none, and changes are counted from there.
 
     Args:
         kind: Name of its blueprint.
@@ -39,7 +40,7 @@ class EventCamera:
 
     def __init__(self, kind: str, settings: Mapping[str, float]) -> None:
         self._settings, self._lens = settings, lens_of(settings)
-        self._random = numpy_generator(int(settings["noise_seed"]), "dvs")
+        self._count = int(settings.get(AGE, 0))
         self._state: Changes | None = None
 
     def sense(self, look: Look, sensor: int, pose: Pose, interval_s: float) -> list[Payload]:
@@ -55,19 +56,21 @@ class EventCamera:
         if self._state is None:
             self._state = Changes(grey, time_ns)
         else:
-            thresholds = np.stack([self._threshold(f"{sign}_threshold") for sign in
+            random = numpy_generator(int(known["noise_seed"]), "dvs", self._count)
+            thresholds = np.stack([self._threshold(f"{sign}_threshold", random) for sign in
                                    ("negative", "positive")])  # fmt: skip
             events = self._state.events(
                 grey, time_ns, thresholds, int(known["refractory_period_ns"])
             )
+        self._count += 1
         return [Payload("dvs", IMAGE_HEADER.pack(*self._lens) + events.tobytes())]
 
-    def _threshold(self, name: str) -> NDArray[np.float64]:
+    def _threshold(self, name: str, random: np.random.Generator) -> NDArray[np.float64]:
         """Returns the threshold of each pixel, shape (H, W)."""
         shape = (self._lens.height, self._lens.width)
         found = np.full(shape, self._settings[name])
         if self._settings[f"sigma_{name}"] > 0.0:
-            found += self._random.normal(0.0, self._settings[f"sigma_{name}"], shape)
+            found += random.normal(0.0, self._settings[f"sigma_{name}"], shape)
         return np.maximum(found, LEAST_THRESHOLD)
 
 

@@ -15,7 +15,7 @@ from dreamdrive.envs.embedded.render.probes import (
     Radar,
     points_along,
 )
-from dreamdrive.envs.embedded.render.settings import settings_of
+from dreamdrive.envs.embedded.render.settings import AGE, settings_of
 from dreamdrive.envs.embedded.render.view import Pose
 from dreamdrive.envs.embedded.render.wires import WireCamera
 from dreamdrive.envs.embedded.sensors import sensor_transform, ticks_between
@@ -65,6 +65,7 @@ class Eyes:
         self._look = Look(world, describe, weather)
         self._frame = world.frame
         self._sensors: dict[int, Sensor] = {}
+        self._last: dict[int, int] = {}  # Frame of each sensor's last message.
 
     def messages(self, sensor: int, weather: Sequence[float]) -> list[bytes]:
         """Returns what a sensor sends after the last tick."""
@@ -74,12 +75,16 @@ class Eyes:
             self._frame = world.frame
             gone = [actor for actor in self._sensors if actor not in world.actors]
             for actor in gone:
-                del self._sensors[actor]
-        if sensor not in self._sensors:
-            kind, attributes = world.actors[sensor].kind, world.actors[sensor].attributes
-            self._sensors[sensor] = SENSORS[kind](kind, settings_of(kind, attributes))
+                del self._sensors[actor], self._last[actor]
+        ticks = ticks_between(world, sensor)
+        if self._last.get(sensor) != world.frame - ticks:  # One begins to listen, perhaps again.
+            known = world.actors[sensor]
+            settings = settings_of(known.kind, known.attributes)
+            settings[AGE] = float(max(0, (world.frame - known.born - 1) // ticks))
+            self._sensors[sensor] = SENSORS[known.kind](known.kind, settings)
+        self._last[sensor] = world.frame
         place = sensor_transform(world, sensor)
-        interval_s = world.dt_s * ticks_between(world, sensor)
+        interval_s = world.dt_s * ticks
         payloads = self._sensors[sensor].sense(self._look, sensor, Pose(*place), interval_s)
         return [
             wire.header(name, world.frame, world.time_s, place) + data for name, data in payloads

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dreamdrive.envs.embedded.render.look import Look, Payload
+from dreamdrive.envs.embedded.render.settings import AGE
 from dreamdrive.envs.embedded.render.view import Pose
 from dreamdrive.seeding import numpy_generator
 
@@ -42,6 +43,7 @@ class _Turning:
     def __init__(self, settings: Mapping[str, float]) -> None:
         self._settings = settings
         self._num_channels = int(settings["channels"])
+        self._count = int(settings.get(AGE, 0))
         self._angle_deg = 0.0
 
     def rays(self, interval_s: float) -> _Rays:
@@ -50,8 +52,10 @@ class _Turning:
         count = max(1, round(known["points_per_second"] * interval_s / self._num_channels))
         fov = known["horizontal_fov"]
         turn = known["rotation_frequency"] * fov * interval_s
-        degrees = np.mod(self._angle_deg + turn * np.arange(count) / count, fov) - fov / 2.0
-        self._angle_deg = math.fmod(self._angle_deg + turn, fov)
+        start = math.fmod(turn * self._count, fov)
+        degrees = np.mod(start + turn * np.arange(count) / count, fov) - fov / 2.0
+        self._count += 1
+        self._angle_deg = math.fmod(turn * self._count, fov)
         up = np.radians(np.linspace(known["upper_fov"], known["lower_fov"], self._num_channels))
         across = np.radians(degrees)
         direction = np.empty((self._num_channels, count, 3))
@@ -87,11 +91,13 @@ class Lidar:
 
     def __init__(self, kind: str, settings: Mapping[str, float]) -> None:
         self._settings, self._turning = settings, _Turning(settings)
-        self._random = numpy_generator(int(settings["noise_seed"]), "lidar")
+        self._count = int(settings.get(AGE, 0))
 
     def sense(self, look: Look, sensor: int, pose: Pose, interval_s: float) -> list[Payload]:
         """Returns what it sends of a frame."""
-        known, random = self._settings, self._random
+        known = self._settings
+        random = numpy_generator(int(known["noise_seed"]), "lidar", self._count)
+        self._count += 1
         rays = self._turning.rays(interval_s)
         if known["dropoff_general_rate"] > 0.0:
             is_cast = random.random(len(rays.channel)) >= known["dropoff_general_rate"]

@@ -11,6 +11,7 @@ from dreamdrive.envs.embedded import wire
 from dreamdrive.envs.embedded.render.look import Look, Payload
 from dreamdrive.envs.embedded.render.mesh import Tag
 from dreamdrive.envs.embedded.render.ray_tree import NO_TRIANGLE
+from dreamdrive.envs.embedded.render.settings import AGE
 from dreamdrive.envs.embedded.render.view import Pose
 from dreamdrive.envs.embedded.world import World
 from dreamdrive.seeding import numpy_generator
@@ -40,14 +41,16 @@ class Radar:
 
     def __init__(self, kind: str, settings: Mapping[str, float]) -> None:
         self._settings = settings
-        self._random = numpy_generator(int(settings["noise_seed"]), "radar")
+        self._count = int(settings.get(AGE, 0))
 
     def sense(self, look: Look, sensor: int, pose: Pose, interval_s: float) -> list[Payload]:
         """Returns velocity in m/s (positive away), azimuth and altitude, and distance of each."""
         known = self._settings
         count = int(known["points_per_second"] * interval_s)
-        radius = self._random.random(count)
-        angle = 2.0 * math.pi * self._random.random(count)
+        random = numpy_generator(int(known["noise_seed"]), "radar", self._count)
+        self._count += 1
+        radius = random.random(count)
+        angle = 2.0 * math.pi * random.random(count)
         wide, high = (
             math.tan(math.radians(known[name]) / 2.0) for name in ("horizontal_fov", "vertical_fov")
         )

@@ -19,6 +19,11 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "refractory_period_ns": (0, 1e12), "log_eps": (1e-9, 1),
 }  # fmt: skip
 """The values that an attribute may have; those that are not here change nothing."""
+AGE = "messages_before"
+"""The setting that says how many messages a sensor would have sent before, had somebody listened.
+
+Noise and turning follow it, so that a frame is the same whenever one began to listen.
+"""
 
 
 def settings_of(kind: str, attributes: Mapping[str, str]) -> dict[str, float]:
