@@ -15,8 +15,8 @@ from dreamdrive.envs.embedded.simulator import Simulator
 from dreamdrive.envs.embedded.skeleton import (
     HERE,
     WALKER_JOINT_NAMES,
-    WALKER_JOINTS,
     Joint,
+    animated,
     chained,
     components,
     composed,
@@ -47,12 +47,16 @@ class BoneCalls:
         kind = self._kind(actor)
         if kind in WALKERS:
             share, told = self.sim.poses.get(actor, (0.0, {}))
-            return posed(told, share)
+            return posed(self._animated(actor), told, share)
         if kind in VEHICLES:
             cars, row = self.sim.world.vehicles, self.sim.vehicle(actor)
             steer = cars.steer[row] * cars.max_steer[row]
             return vehicle_joints(kind, math.degrees(float(steer)))
         return []
+
+    def _animated(self, actor: int) -> list[Joint]:
+        walkers, row = self.sim.world.walkers, self.sim.world.walkers.row[actor]
+        return animated(float(walkers.walked[row]), float(walkers.speed[row]))
 
     # --- components ------------------------------------------------------------------------------
 
@@ -128,4 +132,4 @@ class BoneCalls:
 
     def get_pose_from_animation(self, actor: int) -> None:
         share = self._walker(actor)[0]
-        self.sim.poses[actor] = (share, {joint.name: tuple(joint.place) for joint in WALKER_JOINTS})
+        self.sim.poses[actor] = (share, {j.name: tuple(j.place) for j in self._animated(actor)})

@@ -1,8 +1,8 @@
 """The joints of walkers and the parts of vehicles: where they are, and poses that clients set.
 
-Walkers have the main joints of CARLA's, arms hanging at rest; nothing animates them, and cameras
-draw them as they stand at rest. A client's pose is blended with the rest joint by joint: places
-along a line, rotations about one axis.
+Walkers have the main joints of CARLA's. What animates them swings arms and legs as cameras draw
+them. A client's pose is blended with that joint by joint: places along a line, rotations about one
+axis; cameras do not draw it.
 """
 
 import math
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from dreamdrive.envs.embedded.blueprints import VEHICLES, WALKER_EXTENT, WALKERS
 from dreamdrive.envs.embedded.physics_control import WHEEL_RADIUS_M
+from dreamdrive.envs.embedded.render.models import ARM_SWING_RAD, LEG_SWING_RAD, STEPS, STRIDE_M
 from dreamdrive.envs.embedded.render.view import Pose
 
 HERE = Pose(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
@@ -34,15 +35,15 @@ def _at(x: float, y: float, z: float) -> Pose:
 def _side(mark: str, side: float) -> list[Joint]:
     """Returns the joints of one side; left is negative."""
     return [
-        Joint(f"crl_shoulder__{mark}", "crl_spine01__C", _at(0.0, 0.08 * side, 0.20)),
+        Joint(f"crl_shoulder__{mark}", "crl_spine01__C", _at(0.0, 0.08 * side, 0.17)),
         Joint(f"crl_arm__{mark}", f"crl_shoulder__{mark}", _at(0.0, 0.155 * side, 0.0)),
         Joint(f"crl_foreArm__{mark}", f"crl_arm__{mark}", _at(0.0, 0.0, -0.29)),
         Joint(f"crl_hand__{mark}", f"crl_foreArm__{mark}", _at(0.0, 0.0, -0.26)),
         Joint(f"crl_eye__{mark}", "crl_Head__C", _at(0.10, 0.032 * side, 0.08)),
-        Joint(f"crl_thigh__{mark}", "crl_hips__C", _at(0.0, 0.095 * side, -0.05)),
-        Joint(f"crl_leg__{mark}", f"crl_thigh__{mark}", _at(0.0, 0.0, -0.42)),
-        Joint(f"crl_foot__{mark}", f"crl_leg__{mark}", _at(0.0, 0.0, -0.38)),
-        Joint(f"crl_toe__{mark}", f"crl_foot__{mark}", _at(0.12, 0.0, -0.06)),
+        Joint(f"crl_thigh__{mark}", "crl_hips__C", _at(0.0, 0.095 * side, -0.13)),
+        Joint(f"crl_leg__{mark}", f"crl_thigh__{mark}", _at(0.0, 0.0, -0.40)),
+        Joint(f"crl_foot__{mark}", f"crl_leg__{mark}", _at(0.0, 0.0, -0.36)),
+        Joint(f"crl_toe__{mark}", f"crl_foot__{mark}", _at(0.12, 0.0, -0.02)),
     ]
 
 
@@ -56,6 +57,8 @@ WALKER_JOINTS: tuple[Joint, ...] = (
     *_side("L", -1.0),
     *_side("R", 1.0),
 )
+SWINGS = {"crl_thigh": math.degrees(LEG_SWING_RAD), "crl_arm": -math.degrees(ARM_SWING_RAD)}
+"""How far limbs of the right side swing forward, in degrees."""
 WALKER_JOINT_NAMES = frozenset(joint.name for joint in WALKER_JOINTS)
 WHEELS = (
     ("Front_Left", 1, -1),
@@ -86,18 +89,36 @@ def components(kind: str) -> dict[str, Pose]:
     return {"DefaultSceneRoot": HERE}
 
 
-def posed(told: Mapping[str, Sequence[float]], share: float) -> list[Joint]:
-    """Returns a walker's joints as a pose sets them, blended with the rest.
+def animated(walked_m: float, speed_mps: float) -> list[Joint]:
+    """Returns the joints of a walker that has gone so far, at one of the steps that are drawn."""
+    if speed_mps <= 0.0:
+        return list(WALKER_JOINTS)
+    step = int(walked_m / STRIDE_M * STEPS % STEPS)
+    swing = math.sin(2.0 * math.pi * step / STEPS)
+    found = []
+    for joint in WALKER_JOINTS:
+        limb, _, mark = joint.name.rpartition("__")
+        side = -1.0 if mark == "L" else 1.0
+        pitch = SWINGS.get(limb, 0.0) * side * swing
+        found.append(joint._replace(place=joint.place._replace(pitch=pitch)))
+    return found
+
+
+def posed(
+    joints: Sequence[Joint], told: Mapping[str, Sequence[float]], share: float
+) -> list[Joint]:
+    """Returns a walker's joints as a pose sets them, blended with those that are animated.
 
     Args:
+        joints: The animated ones.
         told: Places of joints relative to those that they hang on: x, y, z, pitch, yaw, roll.
-        share: 0 shows the rest alone, 1 the pose.
+        share: 0 shows the animation alone, 1 the pose.
     """
     return [
         joint._replace(place=blended(joint.place, Pose(*told[joint.name]), share))
         if joint.name in told
         else joint
-        for joint in WALKER_JOINTS
+        for joint in joints
     ]
 
 

@@ -20,7 +20,8 @@ from support.server import CAR, server_process
 
 SENSORS = {
     "sensor.other.imu": {"noise_accel_stddev_x": "0.1"}, "sensor.other.gnss": {},
-    "sensor.other.collision": {}, "sensor.lidar.ray_cast": {"points_per_second": "2000", "sensor_tick": "0.5"},
+    "sensor.other.collision": {},
+    "sensor.lidar.ray_cast": {"points_per_second": "2000", "sensor_tick": "0.5"},
     "sensor.camera.rgb": {"image_size_x": "32", "image_size_y": "24", "sensor_tick": "1.0"},
 }  # fmt: skip
 WINDOW = 50
@@ -83,7 +84,7 @@ def at(place, up=0.3):
 
 
 def run(num_ticks, folder, say=lambda line: None):
-    """Returns the server's memory in MiB at eleven moments, the first after a fifth of the ticks."""
+    """Returns the server's memory in MiB at eleven moments, the first after a fifth of all."""
     places = load_town("Dream01").spawn_points
     with server_process("--port", "0", "--sync", "--recordings", str(folder)) as process:
         port = int(process.stdout.readline().rsplit(":", 1)[1])

@@ -10,7 +10,7 @@ from dreamdrive.envs.embedded.recorder.columns import TableReader
 from dreamdrive.envs.embedded.recorder.file_format import TABLES, Frame
 from dreamdrive.errors import RecordingError
 
-SMOOTH = ("pose", "velocity", "acceleration", "yaw_rate", "z", "pitch", "roll")
+SMOOTH = ("pose", "velocity", "acceleration", "yaw_rate", "z", "pitch", "roll", "walked")
 """Fields that pass through the values between two frames; others keep those of the earlier one."""
 ANGLES = ("pitch", "roll")
 

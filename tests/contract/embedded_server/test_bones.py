@@ -68,8 +68,8 @@ def test_a_walker_at_rest_has_its_joints_where_it_stands(world, walker):
     found = bones(walker)
     assert list(found) == walker.get_bone_names()
     assert near(found["crl_hips__C"].component, 0.0, 0.0, 0.0)
-    assert near(found["crl_foot__R"].component, 0.0, 0.095, -0.85)
-    assert near(found["crl_leg__R"].relative, 0.0, 0.0, -0.42)
+    assert near(found["crl_foot__R"].component, 0.0, 0.095, -0.89)
+    assert near(found["crl_leg__R"].relative, 0.0, 0.0, -0.40)
     place = walker.get_transform()
     for bone in found.values():
         expected = place.transform(bone.component.location)

@@ -5,8 +5,17 @@ import math
 import numpy as np
 import pytest
 
+from dreamdrive.envs.embedded.render.models import STEPS, STRIDE_M, walker_in_step
 from dreamdrive.envs.embedded.render.view import Pose
-from dreamdrive.envs.embedded.skeleton import angles_of, blended, chained, composed, posed
+from dreamdrive.envs.embedded.skeleton import (
+    WALKER_JOINTS,
+    angles_of,
+    animated,
+    blended,
+    chained,
+    composed,
+    posed,
+)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -41,8 +50,22 @@ def test_half_a_turn_is_blended_too():
 def test_poses_add_up_along_the_joints():
     parent, own = Pose(1.0, 2.0, 3.0, 0.0, 90.0, 0.0), Pose(1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     assert composed(parent, own)[:3] == pytest.approx((1.0, 3.0, 3.0))
-    joints = posed({"crl_leg__L": (0.0, 0.0, -0.42, 90.0, 0.0, 0.0)}, 1.0)
+    joints = posed(WALKER_JOINTS, {"crl_leg__L": (0.0, 0.0, -0.40, 90.0, 0.0, 0.0)}, 1.0)
     places = dict(
         zip((j.name for j in joints), chained(joints, Pose(0, 0, 0, 0, 0, 0)), strict=True)
     )
-    assert places["crl_foot__L"][:3] == pytest.approx((0.38, -0.095, -0.47))
+    assert places["crl_foot__L"][:3] == pytest.approx((0.36, -0.095, -0.53))
+
+
+@pytest.mark.parametrize("step", range(STEPS))
+def test_joints_swing_with_the_limbs_that_cameras_draw(step):
+    joints = animated((step + 0.5) / STEPS * STRIDE_M, 1.4)
+    places = dict(
+        zip((j.name for j in joints), chained(joints, Pose(0, 0, 0, 0, 0, 0)), strict=True)
+    )
+    drawn = walker_in_step("walker.pedestrian.0001", step).points.reshape(-1, 3)
+    for side, mark in ((-1.0, "L"), (1.0, "R")):
+        leg = drawn[(np.abs(drawn[:, 1] - 0.095 * side) < 0.08) & (drawn[:, 2] < -0.6)]
+        ahead = places[f"crl_foot__{mark}"][0]
+        assert leg[:, 0].mean() - 0.02 == pytest.approx(ahead, abs=0.06)
+    assert animated(3.0, 0.0) == list(WALKER_JOINTS)
