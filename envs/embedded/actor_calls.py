@@ -86,6 +86,8 @@ class ActorCalls:
     def set_actor_simulate_physics(self, actor: int, enabled: bool) -> None:
         body, row = self.sim.body(actor)
         body.physics[row] = float(flag(enabled, "enabled") and actor not in self.sim.dead)
+        if body.physics[row]:
+            body.pitch[row] = body.roll[row] = 0.0
 
     def set_actor_collisions(self, actor: int, enabled: bool) -> None:
         body, row = self.sim.body(actor)
@@ -95,8 +97,8 @@ class ActorCalls:
         body.ghost[row] = float(not flag(enabled, "enabled") and not is_frail)
 
     def set_actor_enable_gravity(self, actor: int, enabled: bool) -> None:
-        self.sim.body(actor)
-        flag(enabled, "enabled")
+        body, row = self.sim.body(actor)
+        body.weightless[row] = float(not flag(enabled, "enabled"))
 
     # --- velocities ------------------------------------------------------------------------------
 

@@ -13,7 +13,8 @@ ACTIVE = 1
 _COMMON: list[tuple[Any, ...]] = [
     ("pose", "f8", 3), ("velocity", "f8", 2), ("acceleration", "f8", 2), ("yaw_rate", "f8"),
     ("z", "f8"), ("half", "f8", 2), ("mass", "f8"), ("physics", "f8"), ("constant", "f8", 3),
-    ("ghost", "f8"),
+    ("ghost", "f8"), ("pitch", "f8"), ("roll", "f8"), ("fall", "f8"), ("weightless", "f8"),
+    ("foot", "f8"), ("top", "f8"),
 ]  # fmt: skip
 VEHICLE_STATE = np.dtype(
     [
@@ -50,6 +51,10 @@ class Bodies:
         physics: Whether the body moves by itself.
         constant: Constant velocity in the body's axes, and whether it is on, shape (n, 3).
         ghost: Whether the body passes through others.
+        pitch, roll: In radians; positive angles raise the nose and lower the right side.
+        fall: Speed downwards of a body in the air, in m/s.
+        weightless: Whether gravity leaves the body alone.
+        foot, top: How far its lowest point is below its origin, and its highest above.
     """
 
     STATE: ClassVar[np.dtype[Any]]
@@ -69,6 +74,12 @@ class Bodies:
     physics: NDArray[np.float64]
     constant: NDArray[np.float64]
     ghost: NDArray[np.float64]
+    pitch: NDArray[np.float64]
+    roll: NDArray[np.float64]
+    fall: NDArray[np.float64]
+    weightless: NDArray[np.float64]
+    foot: NDArray[np.float64]
+    top: NDArray[np.float64]
 
     def __len__(self) -> int:
         """Returns the number of bodies."""
@@ -102,6 +113,10 @@ class Bodies:
         """Returns x, y, half length, half width and yaw of each body, shape (n, 5)."""
         return np.concatenate([self.pose[:, :2], self.half, self.pose[:, 2:]], 1)
 
+    def spans(self) -> NDArray[np.float64]:
+        """Returns the heights between which each body is, shape (n, 2)."""
+        return np.stack([self.z - self.foot, self.z + self.top], 1)
+
     def solid_boxes(self) -> NDArray[np.float64]:
         """Returns the same, with ghosts infinitely far away."""
         found = self.boxes()
@@ -134,7 +149,7 @@ class Vehicles(Bodies):
         self.add(
             actor, pose=pose, z=z, half=(model.half_length, model.half_width), mass=model.mass_kg,
             physics=1.0, wheelbase=model.wheelbase, max_steer=np.radians(model.max_steer_deg),
-            power=model.power_w, speed_limit=30.0 / 3.6,
+            power=model.power_w, speed_limit=30.0 / 3.6, top=2.0 * model.half_height,
         )  # fmt: skip
 
 
@@ -160,4 +175,7 @@ class Walkers(Bodies):
     def spawn(self, actor: int, pose: list[float], z: float) -> None:
         """Adds a walker that stands still."""
         half = (WALKER_EXTENT[0], WALKER_EXTENT[1])
-        self.add(actor, pose=pose, z=z, half=half, mass=WALKER_MASS_KG, physics=1.0)
+        self.add(
+            actor, pose=pose, z=z, half=half, mass=WALKER_MASS_KG, physics=1.0,
+            foot=WALKER_EXTENT[2], top=WALKER_EXTENT[2],
+        )  # fmt: skip

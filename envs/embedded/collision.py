@@ -11,6 +11,7 @@ Reference:
 """
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -94,6 +95,26 @@ def find_contacts(boxes: Array, others: Array | None = None) -> Contacts:
     if not len(boxes) or not len(second):
         return NONE
     return Contacts(*_search(boxes, second, others is None))
+
+
+def at_one_height(
+    contacts: Contacts, spans: Callable[[], Array], others: Callable[[], Array]
+) -> Contacts:
+    """Returns the contacts of boxes that share a height.
+
+    Args:
+        contacts: What touches, seen from above.
+        spans: Returns between which heights each first box is, shape (n, 2).
+        others: Likewise of the second boxes.
+    """
+    if not len(contacts.first):
+        return contacts
+    a, b = spans()[contacts.first], others()[contacts.second]
+    is_shared = (a[:, 0] < b[:, 1]) & (b[:, 0] < a[:, 1])
+    if is_shared.all():
+        return contacts
+    first, second, normal, depth = contacts
+    return Contacts(first[is_shared], second[is_shared], normal[is_shared], depth[is_shared])
 
 
 def resolve(

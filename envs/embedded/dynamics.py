@@ -1,9 +1,10 @@
 """How bodies move: vehicles as bicycles with limits of throttle, brake, steering and grip.
 
-CARLA's axes are left-handed: yaw and steering are positive to the right.
+CARLA's axes are left-handed: yaw and steering are positive to the right. With u the speed along a
+road of slope θ, of which the map shows u cos θ:
 
     yaw rate r = u tan(δ) / L, limited so that |r u| stays within the grip of the tyres
-    du/dt = throttle · min(a_max, P / (m |u|)) - drag - rolling, or brake
+    du/dt = throttle · min(a_max, P / (m |u|)) - g sin(θ), less drag, rolling and brake
 
 Reference:
     Rajamani 2012, "Vehicle Dynamics and Control", section 2.2 (kinematic bicycle).
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from dreamdrive.envs.embedded.bodies import VEHICLE_STATE
 from dreamdrive.envs.embedded.compiled import compiled
 
+GRAVITY_MPS2 = 9.81
 GRIP_MPS2 = 7.8
 MAX_DRIVE_MPS2 = 4.5
 MAX_BRAKE_MPS2 = 8.0
@@ -59,8 +61,12 @@ def _acceleration(car: Any, speed: float, dt_s: float) -> float:
     """Returns the acceleration along the heading; brakes never turn a vehicle round."""
     if car.constant[2] > 0.0:
         return (car.constant[0] - speed) / dt_s
+    if car.fall > 0.0:
+        return 0.0
     pull = min(MAX_DRIVE_MPS2, car.power / (car.mass * max(abs(speed), 1.0)))
     drive = -car.throttle * pull if car.reverse > 0.0 else car.throttle * pull
+    if car.weightless <= 0.0:
+        drive -= GRAVITY_MPS2 * math.sin(car.pitch)
     slow = car.brake * MAX_BRAKE_MPS2 + car.hand_brake * HAND_BRAKE_MPS2 + ROLLING_MPS2
     slow += DRAG_PER_M * speed * speed
     if car.throttle <= 0.0:
@@ -73,7 +79,8 @@ def _drive_one(car: Any, dt_s: float) -> None:
     """Moves one vehicle; its pose is that of the point half way between the axles."""
     pose, velocity = car.pose, car.velocity
     cos, sin = math.cos(pose[2]), math.sin(pose[2])
-    u = velocity[0] * cos + velocity[1] * sin
+    level = math.cos(car.pitch)
+    u = (velocity[0] * cos + velocity[1] * sin) / level
     w = velocity[1] * cos - velocity[0] * sin
     acceleration = _acceleration(car, u, dt_s)
     middle = u + 0.5 * acceleration * dt_s
@@ -88,11 +95,12 @@ def _drive_one(car: Any, dt_s: float) -> None:
     sideways = 0.5 * rate * car.wheelbase if magnitude > 0.1 else 0.0
     across = sideways + _shrunk(w - sideways, SLIDE_MPS2 * dt_s)
     half = pose[2] + 0.5 * rate * dt_s
-    pose[0] += (middle * math.cos(half) - across * math.sin(half)) * dt_s
-    pose[1] += (middle * math.sin(half) + across * math.cos(half)) * dt_s
+    along = middle * level
+    pose[0] += (along * math.cos(half) - across * math.sin(half)) * dt_s
+    pose[1] += (along * math.sin(half) + across * math.cos(half)) * dt_s
     yaw = pose[2] + rate * dt_s
     pose[2] = (yaw + math.pi) % (2.0 * math.pi) - math.pi
-    u += acceleration * dt_s
+    u = (u + acceleration * dt_s) * level
     velocity[0] = u * math.cos(yaw) - across * math.sin(yaw)
     velocity[1] = u * math.sin(yaw) + across * math.cos(yaw)
     car.yaw_rate = rate

@@ -33,7 +33,13 @@ def lane_sample(
 def _fill_motion(body: Any, record: Any) -> None:
     """Writes what the records of all bodies share."""
     record.location[2] = body.z
+    record.rotation[0], record.rotation[2] = math.degrees(body.pitch), math.degrees(body.roll)
     record.rotation[1] = math.degrees(body.pose[2])
+    record.velocity[2] = 0.0 - body.fall
+    if body.pitch != 0.0:
+        cos, sin = math.cos(body.pose[2]), math.sin(body.pose[2])
+        ahead = body.velocity[0] * cos + body.velocity[1] * sin
+        record.velocity[2] += ahead * math.tan(body.pitch)
     record.angular[2] = math.degrees(body.yaw_rate)
     for d in range(2):
         record.location[d] = body.pose[d]
@@ -107,4 +113,4 @@ def fill_walkers(walkers: Any, records: Any) -> None:
             record.direction[d] = walker.direction[d]
         record.speed = walker.speed
         record.jump = walker.jump
-        record.velocity[2] = walker.rise
+        record.velocity[2] = walker.rise - walker.fall

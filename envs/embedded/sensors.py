@@ -17,9 +17,7 @@ GNSS_AXES = ("lat", "lon", "alt")
 
 def sensor_transform(world: World, sensor: int) -> tuple[float, ...]:
     """Returns x, y, z, pitch, yaw and roll of a sensor."""
-    x, y, z, yaw = world.place(sensor)
-    pitch, roll = world.actors[sensor].tilt
-    return (x, y, z, pitch, yaw, roll)
+    return tuple(world.pose(sensor))
 
 
 def collision_messages(world: World, sensor: int, describe: Any) -> list[bytes]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from dreamdrive.envs.embedded.curves import Pose, wrap
 from dreamdrive.envs.embedded.generator import TownPlan, plan_network
+from dreamdrive.envs.embedded.ground import Ground, ground_of
 from dreamdrive.envs.embedded.opendrive import OpenDrive, Road, Signal, boxes_of, parse_opendrive
 from dreamdrive.envs.embedded.opendrive_writer import write_opendrive
 from dreamdrive.envs.embedded.styles import STYLED
@@ -34,6 +35,8 @@ BEND_MPS2, SLOW_DOWN_MPS2, AHEAD_M = 4.0, 1.5, 40.0
 """Sideways acceleration in sharp bends, deceleration before them, how far ahead they are seen."""
 BEND_OVER_M = 4.0
 """A road's bend is taken over this length."""
+SOLID_M = 8.0
+"""Height of solid objects, as far as bodies can touch them."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ class TownSignal:
         x, y, yaw_deg: Where it stands; it faces along the traffic that it holds.
         lines: Its stop lines, one for each lane.
         trigger: Centre (x, y) and half extents (x, y) of the approach in the signal's own axes.
+        z: Height of the road where it stands.
     """
 
     id: str
@@ -65,6 +69,7 @@ class TownSignal:
     yaw_deg: float
     lines: tuple[StopLine, ...]
     trigger: tuple[float, float, float, float]
+    z: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -101,6 +106,8 @@ class Town:
         stop_signs: Its stop signs.
         static_boxes: Solid objects, shape (n, 5): x, y, half length, half width, yaw in radians.
         grid: The lane at any place.
+        ground: What bodies stand on.
+        static_spans: Between which heights each solid object is, shape (n, 2).
     """
 
     name: str
@@ -111,6 +118,8 @@ class Town:
     stop_signs: tuple[TownSignal, ...]
     static_boxes: NDArray[np.float64]
     grid: LaneGrid
+    ground: Ground
+    static_spans: NDArray[np.float64]
 
 
 _ADDED: dict[str, Path] = {}
@@ -179,9 +188,11 @@ def build_town(name: str, xodr: str, where: object = "OpenDRIVE text") -> Town:
         for road in drive.roads.values()
         for box in boxes_of(road)
     ]
+    floors = [road.height(box[0]) for road in drive.roads.values() for box in road.boxes]
     return Town(
         name, xodr, spawn_points, lights, _phases(drive, lights), stops,
-        np.array(boxes, np.float64).reshape(-1, 5), _grid(drive, lights),
+        np.array(boxes, np.float64).reshape(-1, 5), _grid(drive, lights), ground_of(drive),
+        np.array([(z, z + SOLID_M) for z in floors], np.float64).reshape(-1, 2),
     )  # fmt: skip
 
 
@@ -231,7 +242,8 @@ def _signals(drive: OpenDrive, kind: str) -> tuple[TownSignal, ...]:
             ordered = tuple(lines[name].values())
             x, y, _ = _carla(road.at(signal.s, signal.t))
             yaw = ordered[0].yaw_deg
-            found.append(TownSignal(name, x, y, yaw, ordered, _trigger(x, y, yaw, ordered)))
+            z = road.height(signal.s)
+            found.append(TownSignal(name, x, y, yaw, ordered, _trigger(x, y, yaw, ordered), z))
     return tuple(found)
 
 

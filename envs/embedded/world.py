@@ -9,9 +9,17 @@ from numpy.typing import NDArray
 from dreamdrive.envs.embedded import dynamics, walking
 from dreamdrive.envs.embedded.blueprints import FLAT_M, PROPS, VEHICLES, WALKER_EXTENT, WALKERS
 from dreamdrive.envs.embedded.bodies import ACTIVE, Bodies, Vehicles, Walkers
-from dreamdrive.envs.embedded.collision import ClearanceMap, Contacts, find_contacts, resolve
+from dreamdrive.envs.embedded.collision import (
+    ClearanceMap,
+    Contacts,
+    at_one_height,
+    find_contacts,
+    resolve,
+)
+from dreamdrive.envs.embedded.ground import settle_vehicles, settle_walkers
 from dreamdrive.envs.embedded.lights import TrafficLights
 from dreamdrive.envs.embedded.records import fill_lights, fill_vehicles, fill_walkers
+from dreamdrive.envs.embedded.render.view import Pose, attached
 from dreamdrive.envs.embedded.towns import CELL_M, Town, TownSignal
 from dreamdrive.envs.embedded.wire import ACTOR_RECORD, LIGHT_RECORD
 
@@ -34,7 +42,7 @@ class Actor:
         parent: The actor that it is attached to, 0 for none.
         extent: Half sizes of its box.
         place: x, y, z and yaw in degrees; relative to the parent where there is one.
-        tilt: Pitch and roll in degrees; bodies that move have none, so a sensor's are its own.
+        tilt: Pitch and roll in degrees, likewise; those of bodies that move are in their rows.
         born: The frame in which it was spawned.
     """
 
@@ -83,14 +91,13 @@ class World:
         self._yaw_rates = np.zeros(0)  # Those of vehicles before the last tick.
         self._statics = np.zeros(0, ACTOR_RECORD)
         self._seeing: list[tuple[int, int]] = []  # Rows of sensors that move with others.
-        self._props = np.zeros((0, 5))
+        self._props, self._prop_spans = np.zeros((0, 5)), np.zeros((0, 2))
         self._clearance = ClearanceMap(town.static_boxes)
-        self._is_level = all(point[2] == SPAWN_M for point in town.spawn_points)
         self.spectator = self._add("spectator", place=(0.0, 0.0, 20.0, 0.0)).id
         self.light_ids = [
             self._add(
                 "traffic.traffic_light", extent=(light.trigger[2], light.trigger[3], 2.0),
-                place=(light.x, light.y, 0.0, light.yaw_deg),
+                place=(light.x, light.y, light.z, light.yaw_deg),
             ).id
             for light in town.lights
         ]  # fmt: skip
@@ -99,7 +106,7 @@ class World:
         self.sign_ids: dict[int, TownSignal] = {}
         for sign in town.stop_signs:
             extent = (sign.trigger[2], sign.trigger[3], 2.0)
-            place = (sign.x, sign.y, 0.0, sign.yaw_deg)
+            place = (sign.x, sign.y, sign.z, sign.yaw_deg)
             self.sign_ids[self._add("traffic.stop", extent=extent, place=place).id] = sign
         self._light_record = self._light_records()
         self._rebuild_statics()
@@ -128,16 +135,22 @@ class World:
         if kind in VEHICLES:
             model = VEHICLES[kind]
             extent = (model.half_length, model.half_width, model.half_height)
-            self._check_free(pose, extent)
+            if self.town.ground:
+                z -= SPAWN_M
+            elif z >= HIDDEN_M:
+                z = max(0.0, z - SPAWN_M)
+            self._check_free(pose, extent, (z, z + 2.0 * model.half_height))
             actor = self._add(kind, attributes=attributes, extent=extent)
-            self.vehicles.spawn(actor.id, model, pose, max(0.0, z - 0.3))
+            self.vehicles.spawn(actor.id, model, pose, z)
+            self._settle(0.0)
             self.fill()
         elif kind in WALKERS:
-            self._check_free(pose, WALKER_EXTENT)
+            self._check_free(pose, WALKER_EXTENT, (z - WALKER_EXTENT[2], z + WALKER_EXTENT[2]))
             actor = self._add(kind, attributes=attributes, extent=WALKER_EXTENT)
-            if self._is_level and z > HIDDEN_M:
+            if not self.town.ground and z > HIDDEN_M:
                 z = max(z, WALKER_EXTENT[2])
             self.walkers.spawn(actor.id, pose, z)
+            self._settle(0.0)
             self.fill()
         elif kind in PROPS:
             actor = self._add(
@@ -152,10 +165,19 @@ class World:
             raise SpawnError(f"unable to spawn actor: unknown blueprint {kind!r}")
         return actor
 
-    def _check_free(self, pose: list[float], extent: tuple[float, float, float]) -> None:
+    def _check_free(
+        self, pose: list[float], extent: tuple[float, float, float], span: tuple[float, float]
+    ) -> None:
         box = np.array([[pose[0], pose[1], extent[0], extent[1], pose[2]]])
-        for others in (self.vehicles.solid_boxes(), self.walkers.solid_boxes(), self._solids()):
-            if len(find_contacts(box, others).first):
+        for others, spans in (
+            (self.vehicles.solid_boxes(), self.vehicles.spans()),
+            (self.walkers.solid_boxes(), self.walkers.spans()),
+            (self.town.static_boxes, self.town.static_spans),
+            (self._props, self._prop_spans),
+        ):
+            contacts = find_contacts(box, others)
+            low, high = spans[contacts.second].T
+            if np.any((low < span[1]) & (span[0] < high)):
                 raise SpawnError(SPAWN_COLLISION)
 
     def destroy(self, actor: int) -> bool:
@@ -182,26 +204,41 @@ class World:
 
     def place(self, actor: int) -> tuple[float, float, float, float]:
         """Returns where an actor is: x, y, z and yaw in degrees."""
+        x, y, z, _, yaw_deg, _ = self.pose(actor)
+        return x, y, z, yaw_deg
+
+    def pose(self, actor: int) -> Pose:
+        """Returns where an actor is, with all its angles."""
         body = self.body(actor)
         if body is not None:
             row = body.row[actor]
             x, y, yaw = body.pose[row]
-            return float(x), float(y), float(body.z[row]), float(np.degrees(yaw))
+            pitch, yaw, roll = (
+                float(np.degrees(angle)) for angle in (body.pitch[row], yaw, body.roll[row])
+            )
+            return Pose(float(x), float(y), float(body.z[row]), pitch, yaw, roll)
         known = self.actors[actor]
-        if not known.parent or known.parent not in self.actors:
-            return known.place
-        x, y, z, yaw_deg = self.place(known.parent)
-        cos, sin = np.cos(np.radians(yaw_deg)), np.sin(np.radians(yaw_deg))
         dx, dy, dz, turn = known.place
-        return (
-            float(x + dx * cos - dy * sin), float(y + dx * sin + dy * cos), z + dz, yaw_deg + turn,
+        own = Pose(dx, dy, dz, known.tilt[0], turn, known.tilt[1])
+        if not known.parent or known.parent not in self.actors:
+            return own
+        parent = self.pose(known.parent)
+        if parent.pitch or parent.roll:
+            return attached(parent, own)
+        cos, sin = np.cos(np.radians(parent.yaw)), np.sin(np.radians(parent.yaw))
+        return own._replace(
+            x=float(parent.x + dx * cos - dy * sin), y=float(parent.y + dx * sin + dy * cos),
+            z=parent.z + dz, yaw=parent.yaw + turn,
         )  # fmt: skip
 
     def move(
         self, actor: int, x: float, y: float, z: float, yaw_deg: float,
         tilt: tuple[float, float] = (0.0, 0.0),
     ) -> None:  # fmt: skip
-        """Puts an actor somewhere else; it keeps its velocity."""
+        """Puts an actor somewhere else; it keeps its velocity.
+
+        Bodies with physics stand as the ground has them: the tilt is that of what has none.
+        """
         body = self.body(actor)
         if body is None:
             self.actors[actor].place, self.actors[actor].tilt = (x, y, z, yaw_deg), tilt
@@ -210,6 +247,8 @@ class World:
         row = body.row[actor]
         body.pose[row] = x, y, np.radians(yaw_deg)
         body.z[row] = z
+        if not body.physics[row]:
+            body.pitch[row], body.roll[row] = np.radians(tilt)
         self.fill()
 
     # --- time ------------------------------------------------------------------------------------
@@ -238,29 +277,38 @@ class World:
     def _move(self, dt_s: float) -> None:
         dynamics.drive(self.vehicles.state, dt_s)
         walking.walk(self.walkers.state, dt_s)
+        self._settle(dt_s)
         self._collide()
         self._keep_walkers_out()
 
-    def _solids(self) -> NDArray[np.float64]:
-        fixed = self.town.static_boxes
-        return np.concatenate([fixed, self._props]) if len(self._props) else fixed
+    def _settle(self, dt_s: float) -> None:
+        ground = self.town.ground
+        if ground:
+            surface = (ground.sample, ground.surface, *ground.origin)
+            settle_vehicles(self.vehicles.state, *surface, dt_s)
+            settle_walkers(self.walkers.state, *surface, dt_s)
 
     def _collide(self) -> None:
         cars, walkers = self.vehicles, self.walkers
         if not len(cars):
             return
         boxes = cars.solid_boxes()
-        self._part(find_contacts(boxes), cars.id, None)
+        self._part(at_one_height(find_contacts(boxes), cars.spans, cars.spans), cars.id, None)
         if len(walkers):
             on_foot = (walkers.pose[:, :2], walkers.velocity, walkers.mass)
             contacts = find_contacts(boxes, walkers.solid_boxes())
+            contacts = at_one_height(contacts, cars.spans, walkers.spans)
             self._knock_over(contacts, self._part(contacts, walkers.id, on_foot))
         near = self._clearance.near(boxes)
         if len(near):
             contacts = find_contacts(boxes[near], self.town.static_boxes)
-            self._part_from_solid(contacts._replace(first=near[contacts.first]))
+            contacts = contacts._replace(first=near[contacts.first])
+            contacts = at_one_height(contacts, cars.spans, lambda: self.town.static_spans)
+            self._part_from_solid(contacts)
         if len(self._props):
-            self._part_from_solid(find_contacts(boxes, self._props))
+            contacts = find_contacts(boxes, self._props)
+            contacts = at_one_height(contacts, cars.spans, lambda: self._prop_spans)
+            self._part_from_solid(contacts)
 
     def _knock_over(self, contacts: Contacts, impulses: NDArray[np.float64]) -> None:
         """Lets walkers slide that vehicles have hit."""
@@ -276,12 +324,15 @@ class World:
             near = self._clearance.near(boxes)
             if len(near):
                 contacts = find_contacts(boxes[near], self.town.static_boxes)
-                self._stop_walkers(contacts._replace(first=near[contacts.first]))
+                self._stop_walkers(
+                    contacts._replace(first=near[contacts.first]), self.town.static_spans
+                )
             if len(self._props):
-                self._stop_walkers(find_contacts(boxes, self._props))
+                self._stop_walkers(find_contacts(boxes, self._props), self._prop_spans)
 
-    def _stop_walkers(self, contacts: Contacts) -> None:
+    def _stop_walkers(self, contacts: Contacts, spans: NDArray[np.float64]) -> None:
         walkers = self.walkers
+        contacts = at_one_height(contacts, walkers.spans, lambda: spans)
         for row, normal, depth in zip(
             contacts.first.tolist(), contacts.normal, contacts.depth.tolist(), strict=True
         ):
@@ -331,8 +382,8 @@ class World:
         fill_walkers(self.walkers.state, self.walkers.record)
         fill_lights(self.lights.state, self._light_record, self.lights.frozen)
         for row, actor in self._seeing:
-            x, y, z, yaw = self.place(actor)
-            self._statics[row]["location"], self._statics[row]["rotation"][1] = (x, y, z), yaw
+            pose = self.pose(actor)
+            self._statics[row]["location"], self._statics[row]["rotation"] = pose[:3], pose[3:]
 
     def records(self) -> list[NDArray[Any]]:
         """Returns the records of all live actors, for a snapshot."""
@@ -342,7 +393,7 @@ class World:
         record = np.zeros(len(self.light_ids), LIGHT_RECORD)
         record["id"], record["state"] = self.light_ids, ACTIVE
         for row, light in zip(record, self.town.lights, strict=True):
-            row["location"][:2] = light.x, light.y
+            row["location"] = light.x, light.y, light.z
             row["rotation"][1] = light.yaw_deg
             row["sign_id"] = light.id.encode()
         record["pole"] = self.lights.poles()
@@ -354,16 +405,18 @@ class World:
             if actor.id not in self.light_index and self.body(actor.id) is None
         ]  # fmt: skip
         self._statics = np.zeros(len(still), ACTOR_RECORD)
-        props = []
+        props, spans = [], []
         for row, actor in zip(self._statics, still, strict=True):
-            x, y, z, yaw = self.place(actor.id)
+            pose = self.pose(actor.id)
             row["id"], row["state"] = actor.id, ACTIVE
-            row["location"], row["rotation"] = (x, y, z), (actor.tilt[0], yaw, actor.tilt[1])
+            row["location"], row["rotation"] = pose[:3], pose[3:]
             if actor.id in self.sign_ids:
                 row["rest"] = self.sign_ids[actor.id].id.encode().ljust(54, b"\0")
             if actor.kind in PROPS and actor.extent[2] > FLAT_M:
-                props.append((x, y, *actor.extent[:2], np.radians(yaw)))
+                props.append((*pose[:2], *actor.extent[:2], np.radians(pose.yaw)))
+                spans.append((pose.z, pose.z + 2.0 * actor.extent[2]))
         self._props = np.array(props, np.float64).reshape(-1, 5)
+        self._prop_spans = np.array(spans, np.float64).reshape(-1, 2)
         self._seeing = [
             (row, actor.id) for row, actor in enumerate(still)
             if actor.parent and actor.kind.startswith("sensor.")

@@ -1,6 +1,5 @@
 """The optical flow camera: how each point moved over the image since the last one."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,54 +30,58 @@ class FlowCamera:
 
     def __init__(self, kind: str, settings: Mapping[str, float]) -> None:
         self._lens = lens_of(settings)
-        self._before: tuple[Pose, dict[int, Any]] | None = None
+        self._before: tuple[Pose, dict[int, tuple[Any, Any]]] | None = None
 
     def sense(self, look: Look, sensor: int, pose: Pose, interval_s: float) -> list[Payload]:
         """Returns what it sends of a frame."""
         now = look.triangles
         actors = now.actors.tolist()
         pose_before, places_before = self._before or (pose, {})
-        before = np.array(
-            [places_before.get(actor, now.places[row]) for row, actor in enumerate(actors)], PLACE
-        )
-        self._before = pose, dict(zip(actors, now.places, strict=True))
+        known = list(zip(now.places, now.axes, strict=True))
+        then = [places_before.get(actor, known[row]) for row, actor in enumerate(actors)]
+        places = np.array([place for place, _ in then], PLACE)
+        axes = np.array([turned for _, turned in then], np.float64).reshape(-1, 3, 3)
+        self._before = pose, dict(zip(actors, known, strict=True))
         image = look.image(pose, self._lens)
-        flow = flow_of(image, before, camera_rows(pose_before, self._lens))
+        flow = flow_of(image, places, axes, camera_rows(pose_before, self._lens))
         return [Payload("optical_flow", IMAGE_HEADER.pack(*self._lens) + flow.tobytes())]
 
 
-def flow_of(image: Image, places: NDArray[Any], camera: NDArray[np.float64]) -> NDArray[np.float32]:
+def flow_of(
+    image: Image, places: NDArray[Any], axes: NDArray[np.float64], camera: NDArray[np.float64]
+) -> NDArray[np.float32]:
     """Returns how far the point at each pixel has moved, shape (H, W, 2).
 
     Args:
         image: What is seen now.
         places: Rows of `PLACE`, where the actors of the image's triangles were before.
+        axes: How they were turned, shape (k, 3, 3).
         camera: Where the camera was, as `camera_rows` has it.
     """
     flow = np.empty((*image.triangle.shape, 2), np.float32)
     now = image.triangles
     _flow(image.triangle, image.inverse_depth, image.camera, camera, now.num_still, now.owner,
-          now.places, places, flow)  # fmt: skip
+          now.places, now.axes, places, axes, flow)  # fmt: skip
     return flow
 
 
-_PLACES = from_dtype(PLACE)[::1]
+_PLACES, _AXES = from_dtype(PLACE)[::1], float64[:, :, ::1]
 
 
 @compiled(
     void(
         int32[:, ::1], float32[:, ::1], float64[:, ::1], float64[:, ::1], int64, int64[::1],
-        _PLACES, _PLACES, float32[:, :, ::1],
+        _PLACES, _AXES, _PLACES, _AXES, float32[:, :, ::1],
     )
 )  # fmt: skip
 def _flow(
     triangle: Any, inverse_depth: Any, camera: Any, camera_before: Any, num_still: int, owner: Any,
-    places: Any, places_before: Any, flow: Any,
+    places: Any, axes: Any, places_before: Any, axes_before: Any, flow: Any,
 ) -> None:  # fmt: skip
     """Writes the flow at each pixel: 0 where the point was behind the camera."""
     height, width = triangle.shape
     focal, middle_x, middle_y = camera[4]
-    place, seen = np.empty(3), np.empty(3)
+    place, seen, local = np.empty(3), np.empty(3), np.empty(3)
     for v in range(height):
         for u in range(width):
             across, down = (u + 0.5 - middle_x) / focal, (v + 0.5 - middle_y) / focal
@@ -89,13 +92,15 @@ def _flow(
                 ray = camera[1, d] + across * camera[2, d] - down * camera[3, d]
                 place[d] = camera[0, d] + depth * ray
             if t >= num_still:
-                now, then = places[owner[t - num_still]], places_before[owner[t - num_still]]
-                turn = then.yaw - now.yaw
-                cos, sin = math.cos(turn), math.sin(turn)
-                x, y = place[0] - now.x, place[1] - now.y
-                place[0] = then.x + x * cos - y * sin
-                place[1] = then.y + x * sin + y * cos
-                place[2] += then.z - now.z
+                k = owner[t - num_still]
+                now, then = places[k], places_before[k]
+                x, y, z = place[0] - now.x, place[1] - now.y, place[2] - now.z
+                for d in range(3):
+                    local[d] = x * axes[k, d, 0] + y * axes[k, d, 1] + z * axes[k, d, 2]
+                place[0], place[1], place[2] = then.x, then.y, then.z
+                for row in range(3):
+                    for d in range(3):
+                        place[d] += local[row] * axes_before[k, row, d]
             if t < 0:
                 for d in range(3):  # The sky goes along.
                     place[d] += camera_before[0, d] - camera[0, d]

@@ -131,7 +131,7 @@ def add_traffic_light(
     """
     signal = town.lights[number]
     back = math.radians(signal.yaw_deg) + math.pi
-    _add_post(builder, signal.x, signal.y, back, number, actor)
+    _add_post(builder, (signal.x, signal.y, signal.z), back, number, actor)
     x, y = (
         sum(values) / len(signal.lines)
         for values in zip(*((line.x, line.y) for line in signal.lines), strict=True)
@@ -140,16 +140,18 @@ def add_traffic_light(
         far = far_side(drive, town, signal)
         if far is not None:
             facing = math.atan2(y - far[1], x - far[0])
-            _add_post(builder, *far, facing, number, actor)
+            foot = (far[0], far[1], town.ground.height(far[0], far[1], signal.z))
+            _add_post(builder, foot, facing, number, actor)
 
 
 def _add_post(
-    builder: MeshBuilder, x: float, y: float, back: float, number: int, actor: int
+    builder: MeshBuilder, foot: tuple[float, float, float], back: float, number: int, actor: int
 ) -> None:
     """Adds a post with a head that faces along `back`."""
+    x, y, z = foot
     post = (0.07, 0.07, POST_M / 2.0)
-    builder.box((x, y, POST_M / 2.0), post, back, Tag.POLE, STEEL, instance=actor)
-    head = (x, y, POST_M + HEAD_M)
+    builder.box((x, y, z + POST_M / 2.0), post, back, Tag.POLE, STEEL, instance=actor)
+    head = (x, y, z + POST_M + HEAD_M)
     builder.box(
         head, (0.14, 0.21, HEAD_M), back, Tag.TRAFFIC_LIGHT, HOUSING, instance=actor,
         is_open_below=False,
@@ -158,14 +160,14 @@ def _add_post(
         aside = (
             x + 0.24 * math.cos(back) - 0.20 * side * math.sin(back),
             y + 0.24 * math.sin(back) + 0.20 * side * math.cos(back),
-            POST_M + HEAD_M,
+            z + POST_M + HEAD_M,
         )
         builder.box(
             aside, (0.10, 0.01, HEAD_M), back, Tag.TRAFFIC_LIGHT, HOUSING, instance=actor,
             is_open_below=False,
         )  # fmt: skip
     for state in range(3):
-        lamp = (x, y, POST_M + HEAD_M + (1 - state) * LAMP_STEP_M)
+        lamp = (x, y, z + POST_M + HEAD_M + (1 - state) * LAMP_STEP_M)
         _add_disc(
             builder, lamp, back, 0.14 + RELIEF_M, LAMP_M, Tag.TRAFFIC_LIGHT, HOUSING,
             instance=actor, part=lamp_part(number, state), finish=Finish.GLOWING,
@@ -176,9 +178,9 @@ def add_stop_sign(builder: MeshBuilder, signal: TownSignal, actor: int) -> None:
     """Adds a post with a red octagon that faces the traffic that it holds."""
     back = math.radians(signal.yaw_deg) + math.pi
     post = (0.04, 0.04, SIGN_M / 2.0)
-    centre = (signal.x, signal.y, SIGN_M / 2.0)
+    centre = (signal.x, signal.y, signal.z + SIGN_M / 2.0)
     builder.box(centre, post, back, Tag.POLE, STEEL, instance=actor)
-    middle = (signal.x, signal.y, SIGN_M)
+    middle = (signal.x, signal.y, signal.z + SIGN_M)
     for out, radius, colour in ((0.05, 0.38, (0.9, 0.9, 0.9)), (0.06, 0.34, SIGN_RED)):
         _add_disc(builder, middle, back, out, radius, Tag.TRAFFIC_SIGN, colour, instance=actor)
     _add_panel(

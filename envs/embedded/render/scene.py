@@ -8,7 +8,7 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import float32, from_dtype, int64, void
+from numba import float32, float64, from_dtype, int64, void
 from numpy.typing import NDArray
 
 from dreamdrive.envs.embedded.blueprints import PROPS, WALKERS
@@ -30,7 +30,11 @@ from dreamdrive.envs.embedded.world import World
 BRAKE_GLOW = (1.0, 0.08, 0.05)
 DEFAULT_PAINT = (120, 120, 130)
 
-PLACE = np.dtype([("x", "f8"), ("y", "f8"), ("z", "f8"), ("yaw", "f8")], align=True)
+PLACE = np.dtype(
+    [("x", "f8"), ("y", "f8"), ("z", "f8"), ("pitch", "f8"), ("yaw", "f8"), ("roll", "f8")],
+    align=True,
+)
+"""Where something is, its angles in radians."""
 
 
 @dataclasses.dataclass
@@ -48,6 +52,7 @@ class Triangles:
         owner: Row in `places` of each triangle that moves, shape (n - num_still,).
         actors: Number of each actor that can move, shape (k,).
         places: Rows of `PLACE`, where each of them is, shape (k,).
+        axes: Their unit vectors ahead, to the right and up, as rows, shape (k, 3, 3).
     """
 
     points: NDArray[np.float32]
@@ -62,6 +67,7 @@ class Triangles:
     owner: NDArray[np.int64]
     actors: NDArray[np.int64]
     places: NDArray[Any]
+    axes: NDArray[np.float64]
 
 
 class Scene:
@@ -101,15 +107,16 @@ class Scene:
         for start, bodies in ((0, cars), (len(cars), walkers)):
             rows = place[start : start + len(bodies)]
             rows["x"], rows["y"], rows["yaw"] = bodies.pose.T
-            rows["z"] = bodies.z
+            rows["z"], rows["pitch"], rows["roll"] = bodies.z, bodies.pitch, bodies.roll
         for row, prop in zip(place[len(cars) + len(walkers) :], props, strict=True):
-            x, y, z, yaw_deg = prop.place
-            row["x"], row["y"], row["z"], row["yaw"] = x, y, z, math.radians(yaw_deg)
-        found.places = place
+            row["x"], row["y"], row["z"], *angles = world.pose(prop.id)
+            row["pitch"], row["yaw"], row["roll"] = (math.radians(angle) for angle in angles)
+        found.places, found.axes = place, np.empty((len(place), 3, 3))
+        _turn_all(place, found.axes)
         self._swing_limbs()
         groups = found.groups[found.num_still_groups :]
         _place_all(
-            self._local, self._local_normals, found.owner, place, found.points[found.num_still :],
+            self._local, self._local_normals, place, found.axes, found.points[found.num_still :],
             found.normal[found.num_still :], groups, found.num_still,
         )  # fmt: skip
         for light, state in enumerate(world.lights.colour.tolist()):
@@ -165,6 +172,7 @@ class Scene:
             len(self._still), np.concatenate([self._still_groups, groups]),
             len(self._still_groups), owner.astype(np.int64),
             np.array([actor for actor, _ in actors], np.int64), np.zeros(len(models), PLACE),
+            np.zeros((len(models), 3, 3)),
         )  # fmt: skip
 
 
@@ -178,41 +186,51 @@ def _paint(attributes: dict[str, str]) -> list[float]:
     return [min(max(value, 0), 255) / 255.0 for value in chosen]
 
 
+@compiled(void(from_dtype(PLACE)[::1], float64[:, :, ::1]))
+def _turn_all(places: Any, axes: Any) -> None:
+    """Writes the axes of places, shape (k, 3, 3), as a `Pose` has them."""
+    for k in range(len(places)):
+        place = places[k]
+        cp, sp = math.cos(place.pitch), math.sin(place.pitch)
+        cy, sy = math.cos(place.yaw), math.sin(place.yaw)
+        cr, sr = math.cos(place.roll), math.sin(place.roll)
+        axes[k, 0] = cp * cy, cp * sy, sp
+        axes[k, 1] = cy * sp * sr - sy * cr, sy * sp * sr + cy * cr, -cp * sr
+        axes[k, 2] = -cy * sp * cr - sy * sr, cy * sr - sy * sp * cr, cp * cr
+
+
 @compiled(
     void(
-        float32[:, :, ::1], float32[:, ::1], int64[::1], from_dtype(PLACE)[::1],
+        float32[:, :, ::1], float32[:, ::1], from_dtype(PLACE)[::1], float64[:, :, ::1],
         float32[:, :, ::1], float32[:, ::1], from_dtype(GROUP)[::1], int64,
     )
 )  # fmt: skip
 def _place_all(
-    local: Any, local_normals: Any, owner: Any, places: Any, points: Any, normals: Any,
+    local: Any, local_normals: Any, places: Any, axes: Any, points: Any, normals: Any,
     groups: Any, first: int,
 ) -> None:  # fmt: skip
     """Turns and moves models to their places, and fits the boxes of their groups.
 
     Args:
         local, local_normals: Corners and normals in the models' axes, shape (m, 3, 3) and (m, 3).
-        owner: Place of each triangle, shape (m,).
-        places: Rows of `PLACE`, shape (k,).
+        places, axes: Rows of `PLACE` and their axes, shape (k,) and (k, 3, 3).
         points, normals: Where the world's corners and normals go.
         groups: Rows of `GROUP` of the places, shape (k,).
         first: Number of the first of these triangles.
     """
     for k in range(len(places)):
         place, group = places[k], groups[k]
-        cos, sin = math.cos(place.yaw), math.sin(place.yaw)
+        at = (place.x, place.y, place.z)
         for d in range(3):
             group.low[d], group.high[d] = math.inf, -math.inf
         for i in range(group.start - first, group.end - first):
             for c in range(3):
-                x, y = local[i, c, 0], local[i, c, 1]
-                points[i, c, 0] = place.x + x * cos - y * sin
-                points[i, c, 1] = place.y + x * sin + y * cos
-                points[i, c, 2] = place.z + local[i, c, 2]
+                x, y, z = local[i, c, 0], local[i, c, 1], local[i, c, 2]
                 for d in range(3):
+                    ahead, right, up = axes[k, 0, d], axes[k, 1, d], axes[k, 2, d]
+                    points[i, c, d] = at[d] + x * ahead + y * right + z * up
                     group.low[d] = min(group.low[d], points[i, c, d])
                     group.high[d] = max(group.high[d], points[i, c, d])
-            x, y = local_normals[i, 0], local_normals[i, 1]
-            normals[i, 0] = x * cos - y * sin
-            normals[i, 1] = x * sin + y * cos
-            normals[i, 2] = local_normals[i, 2]
+            x, y, z = local_normals[i, 0], local_normals[i, 1], local_normals[i, 2]
+            for d in range(3):
+                normals[i, d] = x * axes[k, 0, d] + y * axes[k, 1, d] + z * axes[k, 2, d]
