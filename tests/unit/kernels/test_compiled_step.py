@@ -9,7 +9,7 @@ from torch._dynamo.testing import CompileCounter
 from torch.utils._pytree import tree_leaves
 
 from dreamdrive.kernels import dispatch
-from dreamdrive.worldmodel.dynamics import DynamicsConfig
+from dreamdrive.worldmodel.dynamics import DynamicsConfig, Frames
 from dreamdrive.worldmodel.model import WorldModel, WorldModelConfig
 from dreamdrive.worldmodel.state import RolloutState
 from dreamdrive.worldmodel.tokenizer import TokenizerConfig
@@ -124,6 +124,29 @@ def test_a_step_of_kernels_is_one_graph_too_and_gives_the_same(model, monkeypatc
         assert operation in names
     for mine, theirs in zip(found, plain, strict=True):
         torch.testing.assert_close(mine, theirs, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_training_through_kernels_has_the_same_loss_and_gradients(model, monkeypatch):
+    """The whole network forward and backward, as a GPU would run it, here interpreted."""
+    pytest.importorskip("triton")
+    network = model.dynamics.network.requires_grad_(True)
+    generator = torch.Generator().manual_seed(2)
+    shapes = ((2, 5, 2, 2, 2), (2, 5, 2), (2, 5, 2, 2, 2), (2, 5, 2), (2, 5, 2))
+    values = [torch.randn(shape, generator=generator) for shape in shapes]
+    frames = Frames(*values, torch.rand(2, 5, generator=generator))
+
+    def gradients() -> list[Tensor]:
+        predicted, _ = network(frames)
+        loss = sum(x.square().mean() for x in predicted)
+        parameters = [p for p in network.parameters() if p.requires_grad]
+        return [loss.detach(), *torch.autograd.grad(loss, parameters)]
+
+    plain = gradients()
+    on_gpu(monkeypatch)
+    for mine, theirs in zip(gradients(), plain, strict=True):
+        scale = float(theirs.abs().max()) + 1e-3
+        assert float((mine - theirs).abs().max()) < 1e-4 * scale
 
 
 def on_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

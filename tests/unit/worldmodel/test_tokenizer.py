@@ -27,6 +27,21 @@ def test_a_stream_equals_the_whole_clip(tokenizer: Tokenizer) -> None:
         torch.testing.assert_close(frame[:, 0], shown[:, t], atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("backend", ["torch", "triton"])
+def test_one_frame_by_a_kernel_equals_one_frame(backend: str) -> None:
+    if backend == "triton":
+        pytest.importorskip("triton")
+    torch.manual_seed(0)
+    layer = CausalTimeConv(6).requires_grad_(False)
+    cache = layer.init_cache(2, 3, 4, torch.zeros(1))
+    for _ in range(4):
+        x = torch.randn(2, 6, 3, 4)
+        out, after = layer.step(x, cache, backend=backend)
+        expected, cache = layer(x[:, None], cache)
+        torch.testing.assert_close(out, expected[:, 0], atol=1e-5, rtol=1e-5)
+        assert torch.equal(after, cache)
+
+
 def test_the_future_changes_nothing_and_the_past_does(tokenizer: Tokenizer) -> None:
     image = torch.rand(1, 6, 3, 16, 16, generator=torch.Generator().manual_seed(1))
     before = tokenizer.posterior(image)[0].mean
