@@ -56,6 +56,7 @@ def save_checkpoint(
     kind: str,
     config: Mapping[str, Any],
     tensors: Mapping[str, Mapping[str, "Tensor"]],
+    texts: Mapping[str, str] | None = None,
     **facts: Any,
 ) -> None:
     """Writes a checkpoint folder, replacing an older one at the same place in one rename.
@@ -65,6 +66,7 @@ def save_checkpoint(
         kind: What it holds, for example `"WorldModel"`.
         config: The configuration, as plain JSON types.
         tensors: One safetensors file for each entry: `{"model": state_dict}`.
+        texts: Further files, by name: `{"README.md": page}`.
         **facts: Further JSON facts, for example `step=1000`.
 
     Raises:
@@ -80,6 +82,8 @@ def save_checkpoint(
         temporary.mkdir(parents=True)
         header_path = temporary / "config.json"
         write_atomically(header_path, (json.dumps(header, indent=2) + "\n").encode())
+        for file, text in (texts or {}).items():
+            write_atomically(temporary / file, text.encode())
         for name, state in tensors.items():
             flat = {key: value.detach().cpu().contiguous() for key, value in state.items()}
             path = temporary / f"{name}.safetensors"

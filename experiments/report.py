@@ -20,8 +20,9 @@ from dreamdrive.files import write_atomically
 COMMANDS = {
     "EvaluateConfig": "evaluate", "CollectConfig": "collect", "TruthConfig": "truth",
     "TrainTokenizerConfig": "train tokenizer", "TrainWorldModelConfig": "train worldmodel",
-    "TrainAgentConfig": "train agent", "DreamConfig": "dream", "ImproveConfig": "improve",
-    "DemoConfig": "demo", "BenchConfig": "bench",
+    "TrainStudentConfig": "train student", "TrainAgentConfig": "train agent",
+    "DreamConfig": "dream", "ImproveConfig": "improve", "DemoConfig": "demo",
+    "BenchConfig": "bench",
 }  # fmt: skip
 MIB = 1024 * 1024
 

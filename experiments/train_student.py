@@ -10,7 +10,7 @@ from dreamdrive.config import to_dict
 from dreamdrive.envs.dream.contexts import Contexts
 from dreamdrive.errors import ConfigError
 from dreamdrive.experiments.run import RunLog, begin_run
-from dreamdrive.experiments.train_worldmodel import LatentTable, averaged
+from dreamdrive.experiments.train_worldmodel import LatentTable, averaged, facts_of
 from dreamdrive.experiments.training_state import TrainingState
 from dreamdrive.files import write_atomically
 from dreamdrive.worldmodel.distillation import (
@@ -102,8 +102,8 @@ def train_student(config: TrainStudentConfig) -> Path:
         config.out / "diversity.json", (json.dumps(measured, indent=2) + "\n").encode()
     )
     student.save_pretrained(
-        config.out / "model", step=state.step, frames=len(table), teacher=str(config.teacher),
-        diversity=measured,
+        config.out / "model", step=state.step, seconds=round(state.seconds),
+        teacher=config.teacher, diversity=measured, **facts_of(table, config.data),
     )  # fmt: skip
     Contexts.choose(table, seed=config.seed).save(config.out / "model")
     return config.out / "model"

@@ -129,5 +129,8 @@ def train_tokenizer(config: TrainTokenizerConfig) -> Path:
     state.save(config.out / "training", to_dict(config))
     tokenizer.load_state_dict(state.ema)
     fit_statistics(model, table)
-    model.save_pretrained(config.out / "model", step=state.step, frames=len(table))
+    model.save_pretrained(
+        config.out / "model", step=state.step, seconds=round(state.seconds), frames=len(table),
+        data=[str(config.data)], episodes=len(store),
+    )  # fmt: skip
     return config.out / "model"

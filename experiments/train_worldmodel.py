@@ -7,7 +7,7 @@ classical dynamics have one phase.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import torch
 import torch.nn.functional as F
@@ -194,10 +194,19 @@ def train_worldmodel(config: TrainWorldModelConfig) -> Path:
             if state.step % config.save_every == 0 or state.step == config.steps:
                 state.save(config.out / "training", to_dict(config))
     averaged(model, state).save_pretrained(
-        config.out / "model", step=state.step, frames=len(data.table)
-    )
+        config.out / "model", step=state.step, seconds=round(state.seconds),
+        **facts_of(table, config.data),
+    )  # fmt: skip
     Contexts.choose(data.table, seed=config.seed).save(config.out / "model")
     return config.out / "model"
+
+
+def facts_of(table: FrameTable, folders: Sequence[Path]) -> dict[str, Any]:
+    """Returns what a model's header says of its data."""
+    return {
+        "data": [str(folder) for folder in folders], "episodes": len(table.length_E),
+        "frames": len(table), "drivers": sorted({name for name in table.drivers if name}),
+    }  # fmt: skip
 
 
 def window_loss(

@@ -1,5 +1,7 @@
 """What a training run needs to go on after a kill: weights, averages, moments and randomness."""
 
+import math
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from dreamdrive.errors import DreamdriveError
 
 
 class DivergedError(DreamdriveError, RuntimeError):
-    """A loss is not finite; the run stopped before the optimiser step."""
+    """A loss or its gradient is not finite; the run stopped before the optimiser step."""
 
 
 class TrainingState:
@@ -36,6 +38,9 @@ class TrainingState:
         self.optimizer = torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.98))
         self.generator = torch.Generator().manual_seed(seed)
         self.ema = {name: value.detach().clone() for name, value in module.state_dict().items()}
+        self.seconds = 0.0
+        """What the steps took so far, those before a kill included."""
+        self._last_update = time.monotonic()
 
     def rate(self) -> float:
         """Returns the learning rate of the next step: linear warm-up, then a half cosine to 5 %."""
@@ -49,26 +54,32 @@ class TrainingState:
         """Takes one optimiser step on a loss and returns the norm of its gradient.
 
         Raises:
-            DivergedError: If the loss is not finite.
+            DivergedError: If the loss or its gradient is not finite; the weights are unchanged.
         """
-        if not torch.isfinite(loss):
-            raise DivergedError(
-                f"The loss is {loss.item()}", where=f"step {self.step}",
-                do="Lower the learning rate; the last saved checkpoint is intact.",
-            )  # fmt: skip
+        self._refuse_infinity("loss", float(loss.detach()))
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.module.parameters(), max_norm)
+        self._refuse_infinity("norm of the gradient", float(norm))
         self.optimizer.step()
         self.step += 1
+        now = time.monotonic()
+        self.seconds, self._last_update = self.seconds + now - self._last_update, now
         keep = min(self.average, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
             for name, value in self.module.state_dict().items():
                 if value.is_floating_point():
                     self.ema[name].lerp_(value, 1.0 - keep)
         return float(norm)
+
+    def _refuse_infinity(self, name: str, value: float) -> None:
+        if not math.isfinite(value):
+            raise DivergedError(
+                f"The {name} is {value}", where=f"step {self.step}",
+                do="Lower the learning rate; the last saved checkpoint is intact.",
+            )  # fmt: skip
 
     def save(self, folder: Path, config: Mapping[str, Any]) -> None:
         """Writes everything as a checkpoint folder."""
@@ -81,14 +92,15 @@ class TrainingState:
                 "module": self.module.state_dict(), "ema": self.ema, "moments": moments,
                 "random": {"state": self.generator.get_state()},
             },
-            step=self.step,
+            step=self.step, seconds=round(self.seconds, 1),
         )  # fmt: skip
 
     def restore(self, folder: Path) -> bool:
         """Goes on from a folder that `save` wrote; returns False where there is none."""
         if not (Path(folder) / "config.json").is_file():
             return False
-        self.step = load_header(folder, "TrainingState")["step"]
+        header = load_header(folder, "TrainingState")
+        self.step, self.seconds = header["step"], header.get("seconds", 0.0)
         self.module.load_state_dict(load_tensors(folder, "module"))
         self.ema = load_tensors(folder, "ema")
         stored: dict[int, dict[str, Tensor]] = {}

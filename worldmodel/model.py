@@ -17,6 +17,8 @@ from dreamdrive.worldmodel.dynamics import DynamicsConfig
 from dreamdrive.worldmodel.heads import OutcomeHeads
 from dreamdrive.worldmodel.interface import Interface
 from dreamdrive.worldmodel.mdnrnn import MDNRNNConfig, MDNRNNDynamics
+from dreamdrive.worldmodel.model_card import FILE as CARD
+from dreamdrive.worldmodel.model_card import model_card
 from dreamdrive.worldmodel.recurrent import RecurrentConfig, RecurrentDynamics
 from dreamdrive.worldmodel.rssm import RSSMConfig, RSSMDynamics
 from dreamdrive.worldmodel.state import LAG, Imagined, RolloutState
@@ -156,12 +158,12 @@ class WorldModel(nn.Module):
         return model.to(device).eval().requires_grad_(False)
 
     def save_pretrained(self, folder: str | Path, *, half: bool = False, **facts: Any) -> None:
-        """Writes the model as a checkpoint folder.
+        """Writes the model as a checkpoint folder, with a page that says what it is and is not.
 
         Args:
             folder: Where; an older checkpoint there is replaced in one rename.
             half: Store 16-bit floats, at half the size.
-            **facts: JSON facts for the header: data, time, scores.
+            **facts: JSON facts for the header and the page, see `model_card.TOLD` and `SCORED`.
 
         Raises:
             StorageError: If it could not be written.
@@ -170,7 +172,10 @@ class WorldModel(nn.Module):
         if half:
             state = {name: value.half() for name, value in state.items()}
         config = to_dict(self.config)
-        checkpoint.save_checkpoint(Path(folder), "WorldModel", config, {"model": state}, **facts)
+        page = model_card(self, facts, checkpoint.git_commit())
+        checkpoint.save_checkpoint(
+            Path(folder), "WorldModel", config, {"model": state}, {CARD: page}, **facts
+        )
 
     # --- frames and latents ----------------------------------------------------------------------
 

@@ -133,6 +133,24 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_change():
     assert state.step == 0
 
 
+def test_a_gradient_that_is_not_finite_stops_and_the_last_save_is_intact(tmp_path):
+    module = torch.nn.Linear(2, 2)
+    state = TrainingState(module, learning_rate=1e-3, steps=10, seed=0)
+    state.update(module(torch.ones(1, 2)).sum())
+    state.save(tmp_path / "training", {})
+    saved = {name: value.clone() for name, value in module.state_dict().items()}
+    # The root has a finite value and an infinite slope at 0.
+    with pytest.raises(DivergedError, match=r"gradient is (inf|nan)"):
+        state.update((module(torch.ones(1, 2)) * 0.0).abs().sqrt().sum())
+    again = torch.nn.Linear(2, 2)
+    resumed = TrainingState(again, learning_rate=1e-3, steps=10, seed=0)
+    assert resumed.restore(tmp_path / "training")
+    assert resumed.step == state.step == 1
+    for name, value in saved.items():
+        assert torch.equal(module.state_dict()[name], value)
+        assert torch.equal(again.state_dict()[name], value)
+
+
 def agent_config(out, world, episodes, **fields):
     settings = {
         "model": str(world), "data": (episodes,), "out": out, "updates": 4, "batch_size": 4,
