@@ -23,14 +23,18 @@ from dreamdrive.errors import ConfigError, DreamdriveError
 from dreamdrive.experiments.bench import machine
 from dreamdrive.experiments.kernel_results import write_results
 from dreamdrive.experiments.run import begin_run, console, installed_versions
-from dreamdrive.experiments.step_roofline import PRESETS, step_bound, step_work
+from dreamdrive.experiments.step_roofline import ACTION_SIZE, PRESETS, step_bound, step_work
 from dreamdrive.files import write_atomically
 from dreamdrive.kernels import aot
 from dreamdrive.kernels.cases import Case, cases
 from dreamdrive.kernels.peers import peers_of
-from dreamdrive.kernels.roofline import GPUS, Machine, bound_of, measure_this_machine
+from dreamdrive.kernels.roofline import GPUS, Machine, bound_of, fastest, measure_this_machine
+from dreamdrive.worldmodel.model import WorldModel
 
 PREDICTION = "prediction: a bound from data sheets, measured nowhere"
+CPU_BATCH = 64
+"""Dreams of which a step is timed on a processor, whose rate hardly changes with more."""
+
 LARGEST_ERROR = 2e-2
 """Of a kernel in 16-bit floats, as a share of the largest value of its reference."""
 
@@ -84,7 +88,7 @@ def bench_kernels(config: BenchKernelsConfig) -> Path | None:
     text = json.dumps(facts, indent=2)
     write_atomically(path, (text + "\n").encode())
     if config.results is not None:
-        write_results(config.results, facts)
+        write_results(config.results, facts | {"real_line": real_line(facts["real_step"])})
     if config.json:
         print(text)
         return None
@@ -106,6 +110,9 @@ def gather(config: BenchKernelsConfig) -> dict[str, Any]:
         "preset": config.preset, "batch": config.batch,
         "limits": {name: asdict(m) for name, m in (GPUS | {here.name: here}).items()},
         "kernels": [], "steps": steps(config, here),
+        "real_step": real_step(
+            config.batch if has_gpu else min(config.batch, CPU_BATCH), here, config.seconds
+        ),
     }  # fmt: skip
     sizes = PRESETS[config.preset].sizes(config.batch)
     for case in cases(sizes, torch.bfloat16):
@@ -146,24 +153,60 @@ def kernel_rows(case: Case, here: Machine) -> list[dict[str, Any]]:
 
 
 def steps(config: BenchKernelsConfig, here: Machine) -> list[dict[str, Any]]:
-    """Returns the bound of a whole step: on each GPU in 16 bits, here in 32."""
+    """Returns the bound of a whole step of each preset: on each GPU in 16 bits, here in 32."""
     rows = []
-    preset = PRESETS[config.preset]
-    for limits in (*GPUS.values(), here):
-        dtype = torch.float32 if limits is here else torch.bfloat16
-        for in_place in (True, False):
-            work = step_work(preset, config.batch, dtype, ring_in_place=in_place)
-            found = step_bound(limits, work, config.batch)
-            rows.append(
-                {
-                    "machine": limits.name, "ring_in_place": in_place,
-                    "dtype": str(dtype).removeprefix("torch."), "step_us": found.seconds * 1e6,
-                    "env_steps_per_s": found.steps_per_s, "launches": found.launches,
-                    "flops": found.num_flops, "bytes": found.num_bytes,
-                    "longest": list(found.shares)[:3], "is": PREDICTION,
-                }
-            )  # fmt: skip
+    for name, preset in PRESETS.items():
+        for limits in (*GPUS.values(), here):
+            dtype = torch.float32 if limits is here else torch.bfloat16
+            for in_place in (True, False):
+                work = step_work(preset, config.batch, dtype, ring_in_place=in_place)
+                found = step_bound(limits, work, config.batch)
+                rows.append(
+                    {
+                        "preset": name, "machine": limits.name, "ring_in_place": in_place,
+                        "dtype": str(dtype).removeprefix("torch."),
+                        "step_us": found.seconds * 1e6, "env_steps_per_s": found.steps_per_s,
+                        "launches": found.launches, "flops": found.num_flops,
+                        "bytes": found.num_bytes, "longest": list(found.shares)[:3],
+                        "is": PREDICTION,
+                    }
+                )  # fmt: skip
     return rows
+
+
+def real_step(batch: int, here: Machine, seconds: float) -> dict[str, Any]:
+    """Returns how long the shipped model's step takes, beside the bound for the same machine.
+
+    On a GPU it is one captured graph, and the bound is left out: its peaks are other GPUs'.
+
+    Args:
+        batch: Dreams that are stepped together.
+        here: This machine's limits.
+        seconds: How long to measure for.
+    """
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = WorldModel.from_pretrained(device=device)
+    state, action = model.init_state(batch), torch.zeros(batch, ACTION_SIZE, device=device)
+    noise = (torch.zeros_like(state.latent_BCHW), torch.zeros_like(state.vector_BK))
+
+    def step() -> object:
+        return model.imagine_step(state, action, noise=noise)
+
+    with torch.no_grad():
+        if device == "cuda":
+            from triton.testing import do_bench_cudagraph
+
+            took = do_bench_cudagraph(step) / 1e3
+        else:
+            took = fastest(step, seconds)
+    facts: dict[str, Any] = {
+        "device": device, "batch": batch, "dtype": "float32", "measured_us": took * 1e6,
+        "env_steps_per_s": batch / took,
+    }  # fmt: skip
+    if device == "cpu":
+        work = step_work(PRESETS["cpu"], batch, torch.float32, ring_in_place=False)
+        facts["bound_us"] = step_bound(here, work, batch).seconds * 1e6
+    return facts
 
 
 def measure(case: Case) -> dict[str, dict[str, float | str]]:
@@ -250,17 +293,42 @@ def tables(facts: dict[str, Any]) -> list[Table]:
             times or "no GPU",
         )  # fmt: skip
     step = Table(title="One step of the dream at least (prediction, not measured)")
-    for column in ("machine", "floats", "ring", "launches", "least µs", "env steps/s at most"):
+    for column in (
+        "preset",
+        "machine",
+        "floats",
+        "ring",
+        "launches",
+        "least µs",
+        "env steps/s at most",
+    ):
         step.add_column(column, justify="right")
     for row in facts["steps"]:
         step.add_row(
-            row["machine"], row["dtype"], "in place" if row["ring_in_place"] else "copied",
+            row["preset"], row["machine"], row["dtype"],
+            "in place" if row["ring_in_place"] else "copied",
             str(row["launches"]), f"{row['step_us']:,.0f}", f"{row['env_steps_per_s']:,.0f}",
         )  # fmt: skip
+    real = facts["real_step"]
+    step.caption = f"The shipped model, measured: {real_line(real)}"
     made = [shown, step]
     if "compiled" in facts:
         made.append(compiled_table(facts["compiled"]))
     return made
+
+
+def real_line(real: dict[str, Any]) -> str:
+    """Returns what a real step takes, in words."""
+    text = (
+        f"{real['measured_us']:,.0f} µs a step of B = {real['batch']} in {real['dtype']}, "
+        f"{real['env_steps_per_s']:,.0f} env steps/s"
+    )
+    if "bound_us" in real:
+        text += (
+            f"; the bound for it here is {real['bound_us']:,.0f} µs, "
+            f"{real['bound_us'] / real['measured_us']:.0%} of that"
+        )
+    return text
 
 
 def compiled_table(rows: list[dict[str, Any]]) -> Table:

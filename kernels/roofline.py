@@ -13,6 +13,7 @@ Reference:
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -124,12 +125,16 @@ def measure_this_machine(seconds: float = 0.5) -> Machine:
     )  # fmt: skip
 
 
-def _per_second(call: object, seconds: float) -> float:
-    assert callable(call)
+def _per_second(call: Callable[[], object], seconds: float) -> float:
+    return 1.0 / fastest(call, seconds)
+
+
+def fastest(call: Callable[[], object], seconds: float) -> float:
+    """Returns the least time that a call took, in seconds, of as many as there was time for."""
     call()
     best, deadline = float("inf"), time.perf_counter() + seconds
     while time.perf_counter() < deadline:
         began = time.perf_counter()
         call()
         best = min(best, time.perf_counter() - began)
-    return 1.0 / best
+    return best

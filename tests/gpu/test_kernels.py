@@ -78,5 +78,7 @@ def test_the_benchmark_measures(tmp_path, capsys):
     bench_kernels(
         BenchKernelsConfig(out=tmp_path, json=True, batch=64, operations=("swiglu", "adaln"))
     )
-    rows = json.loads(capsys.readouterr().out)["kernels"]
-    assert all(row["measured_us"]["triton"] > 0.0 for row in rows)
+    facts = json.loads(capsys.readouterr().out)
+    assert all(row["measured_us"]["triton"] > 0.0 for row in facts["kernels"])
+    assert facts["real_step"]["device"] == "cuda"
+    assert facts["real_step"]["env_steps_per_s"] > 0.0

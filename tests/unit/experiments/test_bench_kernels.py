@@ -7,7 +7,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from dreamdrive.errors import ConfigError, DreamdriveError
 from dreamdrive.experiments import bench_kernels as subject
-from dreamdrive.experiments.bench_kernels import BenchKernelsConfig, bench_kernels, hold, tables
+from dreamdrive.experiments.bench_kernels import (
+    BenchKernelsConfig,
+    bench_kernels,
+    hold,
+    real_line,
+    tables,
+)
 from dreamdrive.experiments.kernel_results import budget, page
 from dreamdrive.experiments.step_roofline import PRESETS, step_bound, step_work
 from dreamdrive.kernels.aot import Usage
@@ -50,6 +56,10 @@ def test_without_a_gpu_nothing_is_measured_and_every_bound_is_called_a_predictio
     assert all("prediction" in row["bound_is"] for row in facts["kernels"])
     assert all("prediction" in row["is"] for row in facts["steps"])
     assert [row["machine"] for row in facts["steps"]][:8:2] == list(GPUS)
+    assert {row["preset"] for row in facts["steps"]} == {"cpu", "nano"}
+    real = facts["real_step"]
+    assert real["env_steps_per_s"] == pytest.approx(16e6 / real["measured_us"])
+    assert f"{real['bound_us'] / real['measured_us']:.0%} of that" in real_line(real)
     assert set(tables(facts)[0].columns[-1].cells) == {"no GPU"}
 
 
@@ -66,8 +76,9 @@ def test_the_page_says_that_nothing_was_measured_and_the_budget_can_be_read(conf
     facts = subject.gather(config)
     facts["compiled"] = [subject.asdict(USAGE)]
     facts["versions"]["triton"] = "3.9.0"
-    text = page(facts)
-    assert "no time on this page was measured" in text
+    text = page(facts | {"real_line": "27 µs"})
+    assert "no time on this page was measured on one" in text
+    assert "measured on this CPU: 27 µs" in text
     assert "| swiglu: swiglu.forward_kernel | 32 reg, 0 B, 0.0 KiB, 4 w |" in text
     read = tomllib.loads(budget([USAGE], "3.9.0", "abc", "2026-11-26"))
     assert read["triton"] == "3.9.0"
@@ -83,7 +94,7 @@ def test_measured_times_are_shown_beside_the_bounds(config):
     cells = list(tables(facts)[0].columns[-1].cells)
     assert cells[0] == "triton 7.2, liger: not installed"
     facts["gpu"] = "An H100"
-    assert "Measured on An H100." in page(facts)
+    assert "Measured on An H100." in page(facts | {"real_line": ""})
 
 
 def test_a_kernel_that_is_wrong_is_not_timed():
