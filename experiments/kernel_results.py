@@ -7,6 +7,9 @@ from typing import Any
 from dreamdrive.files import write_atomically
 from dreamdrive.kernels.aot import Usage
 
+AIM = 100_000
+"""Env steps a second of the preset `cpu` that an H100 is to reach at B = 1,024."""
+
 USAGE_FIELDS = ("registers", "stack_bytes", "shared_bytes", "num_warps")
 
 
@@ -47,8 +50,9 @@ def page(facts: dict[str, Any]) -> str:
         "# Kernels",
         "",
         f"`{facts['command']} --compile --results docs/results`, preset `{facts['preset']}`, "
-        f"B = {facts['batch']}, {facts['machine']['processor']} ({here}), {facts['date'][:10]}, "
-        f"commit {facts['commit']}, torch {facts['versions'].get('torch')}, "
+        f"B = {facts['batch']}, {facts['machine']['processor']} ({here}, load "
+        f"{facts['machine']['load'][0]} on {facts['machine']['cores']} cores), "
+        f"{facts['date'][:10]}, commit {facts['commit']}, torch {facts['versions'].get('torch')}, "
         f"triton {facts['versions'].get('triton')}.",
         "",
         f"Measured on {facts['gpu']}."
@@ -92,7 +96,15 @@ def page(facts: dict[str, Any]) -> str:
             f"| {row['preset']} | {row['machine']} | {row['dtype']} | {ring} | {row['launches']} | "
             f"{row['step_us']:,.0f} | {row['env_steps_per_s']:,.0f} |"
         )
+    h100 = next(
+        row for row in facts["steps"]
+        if (row["preset"], row["machine"], row["ring_in_place"]) == ("cpu", "H100", False)
+    )  # fmt: skip
     lines += [
+        "",
+        f"The aim of {AIM:,} env steps/s on an H100 asks for "
+        f"{AIM / h100['env_steps_per_s']:.1%} of the bound with the ring copied. "
+        "`dreamdrive bench kernels` on one would test it.",
         "",
         f"The shipped model's step, measured on this {facts['real_step']['device'].upper()}: "
         f"{facts['real_line']}. On a GPU the same command times it there, as one graph.",
