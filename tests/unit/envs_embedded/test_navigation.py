@@ -15,7 +15,10 @@ from dreamdrive.envs.embedded.navigation.polygons import polygons_of
 from dreamdrive.envs.embedded.opendrive import parse_opendrive
 from dreamdrive.envs.embedded.render.appearance import read_appearance
 from dreamdrive.envs.embedded.render.streets import crossings_of
+from dreamdrive.envs.embedded.simulator import Simulator
 from dreamdrive.envs.embedded.towns import load_town
+from dreamdrive.envs.embedded.walker_calls import WalkerCalls
+from dreamdrive.envs.embedded.world import World
 
 TOWN01 = Path(__file__).resolve().parents[4] / "shared" / "data" / "Town01.xodr"
 SQUARE = np.array([(0.0, 0.0, 1.0), (0.0, 5.0, 1.0), (5.0, 5.0, 1.0), (5.0, 0.0, 1.0),
@@ -149,3 +152,50 @@ def test_a_map_of_carla_itself_has_a_mesh():
     _, polygons, _ = read(navigation_mesh(load_town(str(TOWN01))))
     assert set(polygons["area"].tolist()) == {Area.SIDEWALK, Area.CROSSWALK, Area.ROAD}
     assert 300 < len(polygons) < 3000
+
+
+def test_on_hills_the_mesh_lies_where_walkers_stand():
+    town = load_town("DreamHills")
+    points, polygons, _ = read(navigation_mesh(town))
+    assert np.ptp(points[:, 1]) > 3.0
+    gaps = []
+    for row in polygons[polygons["area"] == Area.SIDEWALK]:
+        x, z, y = points[row["corners"][: row["count"]]].mean(0).astype(float)
+        gaps.append(town.ground.height(x, y, z) - z)
+    assert len(gaps) > 300
+    assert np.abs(gaps).max() < 0.3
+    assert np.quantile(np.abs(gaps), 0.95) < 0.13
+
+
+def test_on_hills_walkers_stand_walk_and_jump_on_the_ground():
+    town = load_town("DreamHills")
+    world = World(town)
+    # Half way up, streets are steep.
+    middle = np.mean([place[2] for place in town.spawn_points])
+    x, y, z, yaw_deg = min(town.spawn_points, key=lambda place: abs(place[2] - middle))
+    heading = np.radians(yaw_deg)
+    walker = world.spawn("walker.pedestrian.0001", {}, x, y, z, yaw_deg)
+    walkers = world.walkers
+
+    def above():
+        (px, py, _), pz = walkers.pose[0].tolist(), float(walkers.z[0])
+        return pz - 0.93 - town.ground.height(px, py, pz - 0.93)
+
+    world.tick(0.05)
+    assert above() == pytest.approx(0.0, abs=1e-6)
+    walkers.direction[0], walkers.speed[0] = (np.cos(heading), np.sin(heading), 0.0), 2.0
+    first = float(walkers.z[0])
+    for _ in range(100):
+        world.tick(0.05)
+        assert above() == pytest.approx(0.0, abs=1e-6)
+    assert abs(walkers.z[0] - first) > 0.1
+    simulator = Simulator(town)
+    simulator.open(world)
+    ahead = [float(np.cos(heading)), float(np.sin(heading)), 0.0]
+    WalkerCalls(simulator).apply_control_to_walker(walker.id, [ahead, 2.0, True])
+    heights = []
+    for _ in range(40):
+        world.tick(0.05)
+        heights.append(above())
+    assert max(heights) == pytest.approx(0.9, abs=0.1)
+    assert heights[-1] == pytest.approx(0.0, abs=1e-6)
