@@ -1,7 +1,8 @@
 """Writes what of the `carla` module works on the embedded server, from verdicts kept in one file.
 
 `python -m dreamdrive.envs.carla.compatibility` lists the classes and members of the installed
-module, looks each up in `docs/compatibility.toml`, and writes `docs/compatibility.md`.
+module, looks each up in `docs/compatibility.toml`, and writes `docs/compatibility.md`, with the
+programs of others that `docs/foreign.toml` keeps.
 """
 
 import argparse
@@ -30,6 +31,13 @@ Every class of the `carla` 0.9.16 module with its methods and properties; an enu
 without members, counts as one. Written by `python -m dreamdrive.envs.carla.compatibility` from
 `compatibility.toml`; a test holds both to the installed module. Tests are in
 `tests/contract/embedded_server/`.
+"""
+
+PROGRAMS = """## Programs of others
+
+CARLA's own examples, tools and agents and its leaderboard, unmodified, given by path. *Works* means
+that a program ended as it should, without an error, and printed and wrote what it is for;
+*refused*, that the server told it what there is not. In {}: `{}`, {}.
 """
 
 
@@ -113,8 +121,13 @@ def read_rows(path: Path) -> list[Row]:
     return rows
 
 
-def document(rows: list[Row], members: list[Member]) -> str:
+def document(rows: list[Row], members: list[Member], programs: str = "") -> str:
     """Returns the page that lists the verdicts.
+
+    Args:
+        rows: The verdicts.
+        members: All members of the module.
+        programs: A section that stands before them.
 
     Raises:
         ConfigError: If a member has no verdict, or a verdict no member.
@@ -130,6 +143,8 @@ def document(rows: list[Row], members: list[Member]) -> str:
     for verdict in Verdict:
         count = sum(len(row.judged()) for row in rows if row.verdict is verdict)
         lines.append(f"| {verdict.value} | {count} |")
+    if programs:
+        lines += ["", programs.rstrip("\n")]
     for cls in dict.fromkeys(cls for cls, _ in members):
         lines += ["", f"## {cls}", "", "| members | verdict | limit or error | tests |"]
         lines.append("|---|---|---|---|")
@@ -142,13 +157,47 @@ def document(rows: list[Row], members: list[Member]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def programs_section(path: Path) -> str:
+    """Returns the table of programs of others that a file keeps, or nothing without the file.
+
+    Raises:
+        ConfigError: If it cannot be read, or lacks a part.
+    """
+    if not path.exists():
+        return ""
+    try:
+        kept = tomllib.loads(path.read_text())
+        rows = [
+            (
+                row["title"],
+                row["verdict"],
+                str(row.get("seconds", "")),
+                "; ".join(row["notes"]),
+                f"{row['date']}, {row['commit']}" if "commit" in row else "",
+            )
+            for row in kept["program"]
+        ]
+        measured = (kept["town"], kept["command"], kept["machine"])
+    except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+        raise ConfigError(f"The programs cannot be read: {error!r}", where=path) from error
+    lines = [PROGRAMS.format(*measured), "| program | outcome | s | notes | measured |"]
+    lines.append("|---|---|---|---|---|")
+    for cells in rows:
+        title, *rest = (cell.replace("|", "\\|") for cell in cells)
+        lines.append(f"| `{title}` | {' | '.join(rest)} |")
+    return "\n".join(lines) + "\n\n"
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Writes the page; returns the exit status."""
     options = argparse.ArgumentParser(prog="python -m dreamdrive.envs.carla.compatibility")
     options.add_argument("--docs", type=Path, default=Path("docs"), help="folder (%(default)s)")
     folder = options.parse_args(arguments).docs
     try:
-        page = document(read_rows(folder / "compatibility.toml"), inventory())
+        page = document(
+            read_rows(folder / "compatibility.toml"), inventory(),
+            programs_section(folder / "foreign.toml"),
+        )  # fmt: skip
     except ConfigError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 2

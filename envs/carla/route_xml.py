@@ -23,6 +23,8 @@ from dreamdrive.errors import RouteError
 from dreamdrive.files import write_atomically
 
 POSITION_EVERY_M = 20.0
+BESIDE_JUNCTION = 3
+"""How many points before and behind a junction a position stands."""
 NOT_WEATHER = ("route_percentage", "id")
 
 
@@ -65,7 +67,7 @@ class RouteEntry:
 def save_routes(path: Path, routes: Iterable[Route]) -> None:
     """Writes routes with their scenarios and weather, in the form of the leaderboard 2.x.
 
-    A position stands each 20 m and on both sides of each junction's edge.
+    A position stands each 20 m outside junctions, and before and behind each of them.
 
     Raises:
         StorageError: If it could not be written.
@@ -106,11 +108,18 @@ def _scenario_element(spec: ScenarioSpec) -> ElementTree.Element:
 
 
 def _positions(route: Route) -> list[int]:
-    """Returns the indices of the points that a route file keeps."""
+    """Returns the indices of the points that a route file keeps.
+
+    Lanes lie upon each other in a junction: CARLA's planner, which joins the positions, would leave
+    one there on another than that of the route, and come back to it by a detour round the block.
+    """
+    last = len(route.arc) - 1
     at = np.searchsorted(route.arc, np.arange(0.0, route.length_m, POSITION_EVERY_M))
     changes = np.flatnonzero(np.diff(route.in_junction.astype(np.int8)))
-    kept = {0, len(route.arc) - 1, *at.tolist(), *changes.tolist(), *(changes + 1).tolist()}
-    return sorted(i for i in kept if i < len(route.arc))
+    beside = (changes - BESIDE_JUNCTION, changes + 1 + BESIDE_JUNCTION)
+    near = np.convolve(route.in_junction, np.ones(2 * BESIDE_JUNCTION + 1), "same") > 0.0
+    kept = {i for i in np.concatenate([at, *beside]).tolist() if 0 < i < last and not near[i]}
+    return [0, *sorted(kept), last]
 
 
 def read_towns(path: Path) -> dict[str, str]:

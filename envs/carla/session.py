@@ -12,7 +12,8 @@ from dreamdrive.envs.carla.greeting import CLIENT_VERSION, server_version, wrong
 from dreamdrive.envs.carla.ports import any_free_port
 from dreamdrive.envs.carla.routes import town_name
 from dreamdrive.envs.carla.thread_guard import guard_threads
-from dreamdrive.envs.carla.tick_watchdog import TickWatchdog, switch_synchronous
+from dreamdrive.envs.carla.tick_watchdog import TickWatchdog
+from dreamdrive.envs.manager_port import switch_synchronous
 from dreamdrive.errors import ServerError
 
 CONNECT_DEADLINE_S = 3.0

@@ -14,15 +14,13 @@ end the tick is running or waits for a core.
 """
 
 import contextlib
-import socket
 import threading
 import time
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-import msgpack
-
 from dreamdrive.envs.carla.rest import Rest
+from dreamdrive.envs.manager_port import switch_off_and_on
 
 POLL_S = 0.05
 LOST_AFTER_S = 0.3
@@ -30,8 +28,6 @@ LOST_AFTER_S = 0.3
 
 GIVEN_UP_AFTER_S = 10.0
 """A tick that lasts so long after the server has answered is lost, whoever is awake."""
-
-RPC_DEADLINE_S = 2.0
 
 
 class TickWatchdog:
@@ -128,32 +124,3 @@ class TickWatchdog:
             with contextlib.suppress(OSError):
                 switch_off_and_on(port)
         self.num_freed += 1
-
-
-def switch_off_and_on(manager_port: int) -> None:
-    """Switches a Traffic Manager's synchronous mode off and on.
-
-    Raises:
-        OSError: If nothing answers there.
-    """
-    switch_synchronous(manager_port, False, True)
-
-
-def switch_synchronous(manager_port: int, *modes: bool) -> None:
-    """Switches a Traffic Manager's synchronous mode to each value in turn, through its RPC port.
-
-    Raises:
-        OSError: If nothing answers there.
-    """
-    calls = [[0, number, "set_synchronous_mode", [mode]] for number, mode in enumerate(modes)]
-    address = ("127.0.0.1", manager_port)
-    with socket.create_connection(address, timeout=RPC_DEADLINE_S) as connection:
-        connection.sendall(b"".join(msgpack.packb(call) for call in calls))
-        answers = msgpack.Unpacker()
-        num_answers = 0
-        while num_answers < len(calls):
-            data = connection.recv(4096)
-            if not data:
-                raise ConnectionError("the Traffic Manager closed the connection")
-            answers.feed(data)
-            num_answers += sum(1 for _ in answers)

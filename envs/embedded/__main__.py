@@ -11,6 +11,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from dreamdrive.envs.embedded.limits import Limits
+from dreamdrive.envs.embedded.lost_ticks import LOST_AFTER_S
 from dreamdrive.envs.embedded.server import Server
 from dreamdrive.envs.embedded.simulator import RECORDINGS, Simulator
 from dreamdrive.envs.embedded.towns import add_map, available_towns, load_town
@@ -51,6 +52,11 @@ def parser() -> argparse.ArgumentParser:
         "--only-answer", action="store_true", help="answer ticks without simulating (a yardstick)"
     )
     found.add_argument(
+        "--wake-after", type=float, default=LOST_AFTER_S, metavar="S",
+        help="wake a client's Traffic Manager that sleeps through a tick for so long, as CARLA's "
+        "own sometimes does for ever (%(default)s)",
+    )  # fmt: skip
+    found.add_argument(
         "--until-stdin-closes", action="store_true",
         help="end with the process that holds the other end of standard input",
     )  # fmt: skip
@@ -85,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )  # fmt: skip
         if options.sensors:
             simulator.eyes()
-        server = Server(simulator, options.host, options.port)
+        server = Server(simulator, options.host, options.port, options.wake_after)
     except DreamdriveError as error:
         print(error, file=sys.stderr)
         return 2

@@ -13,6 +13,7 @@ import msgpack
 from dreamdrive.envs.embedded import wire
 from dreamdrive.envs.embedded.complaints import Complaints
 from dreamdrive.envs.embedded.connections import Connection, RpcConnection, StreamConnection
+from dreamdrive.envs.embedded.lost_ticks import LOST_AFTER_S, LostTicks
 from dreamdrive.envs.embedded.procedures import Procedures
 from dreamdrive.envs.embedded.simulator import Simulator
 from dreamdrive.errors import ServerError
@@ -25,9 +26,13 @@ class Server:
         simulator: What answers.
         host: Address to listen on.
         port: Port of the calls; streams are on the next. 0 takes any two that are free.
+        wake_after_s: How long a Traffic Manager may sleep through a tick of its client.
     """
 
-    def __init__(self, simulator: Simulator, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(
+        self, simulator: Simulator, host: str = "127.0.0.1", port: int = 0,
+        wake_after_s: float = LOST_AFTER_S,
+    ) -> None:  # fmt: skip
         self.sim = simulator
         self.procedures = Procedures(simulator)
         self.limits = simulator.limits
@@ -38,6 +43,7 @@ class Server:
         self.port = self.rpc.getsockname()[1]
         simulator.stream_port = self.streaming.getsockname()[1]
         simulator.on_tick = self.broadcast
+        self.lost = LostTicks(simulator.traffic_managers, lost_after_s=wake_after_s)
         self.subscribers: dict[int, list[StreamConnection]] = {}
         self.num_connections = 0
         self.running = True
@@ -48,7 +54,7 @@ class Server:
         """Answers until `running` is false."""
         due = time.monotonic()
         while self.running:
-            wait = None
+            wait = self.lost.wait_s
             if not self.sim.synchronous:
                 wait = max(0.0, due - time.monotonic())
             for key, events in self.selector.select(wait):
@@ -69,6 +75,8 @@ class Server:
                 due = max(due, time.monotonic() - 0.5) + (self.sim.dt_s or 0.05)
             elif self.sim.synchronous:
                 due = time.monotonic()
+                for port in self.lost.free():
+                    self.complaints.say(f"Traffic Manager {port}", "slept through a tick: woken")
 
     def close(self) -> None:
         """Closes all sockets and the recording."""
@@ -118,6 +126,7 @@ class Server:
         managers = self.sim.traffic_managers
         for port in [p for p, entry in managers.items() if entry[2] == id(connection)]:
             del managers[port]
+        self.lost.forget(id(connection))
 
     def _watch(self, connection: Connection) -> None:
         if connection.sock.fileno() < 0:
@@ -158,6 +167,7 @@ class Server:
             raise ValueError("not a request")
         self.sim.caller = id(connection)
         error, result, cause = self.procedures.answer(method, arguments)
+        self.lost.hear(id(connection), connection.peer.rsplit(":", 1)[0], method)
         if cause and arguments and arguments[0] == [True]:
             self.complaints.say(connection.peer, f"{method}, whose answer nobody reads: {cause}")
         return wire.pack([1, number, error, result])

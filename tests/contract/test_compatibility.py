@@ -13,6 +13,7 @@ from dreamdrive.envs.carla.compatibility import (
     document,
     inventory,
     main,
+    programs_section,
     read_rows,
 )
 from dreamdrive.errors import ConfigError
@@ -41,7 +42,8 @@ def test_every_named_test_exists_and_what_works_names_one():
 
 
 def test_the_page_is_what_the_command_writes(tmp_path):
-    (tmp_path / "compatibility.toml").write_text((ROOT / "docs/compatibility.toml").read_text())
+    for name in ("compatibility.toml", "foreign.toml"):
+        (tmp_path / name).write_text((ROOT / "docs" / name).read_text())
     assert main(["--docs", str(tmp_path)]) == 0
     page = (tmp_path / "compatibility.md").read_text()
     assert page == (ROOT / "docs" / "compatibility.md").read_text()
@@ -71,6 +73,22 @@ def test_a_broken_file_is_said(tmp_path, text, words):
     path.write_text(text)
     with pytest.raises(ConfigError, match=words):
         read_rows(path)
+
+
+def test_programs_of_others_stand_on_the_page(tmp_path):
+    path = tmp_path / "foreign.toml"
+    assert programs_section(path) == ""
+    path.write_text(
+        'town = "A"\ncommand = "run"\nmachine = "m"\n'
+        '[[program]]\ntitle = "x.py -a"\nverdict = "fails"\nseconds = 3\nnotes = ["one", "t|wo"]\n'
+        'date = "2026-11-26"\ncommit = "abc"\n'
+    )
+    section = programs_section(path)
+    assert "`run`, m." in section
+    assert "| `x.py -a` | fails | 3 | one; t\\|wo | 2026-11-26, abc |" in section
+    path.write_text("town = 3")
+    with pytest.raises(ConfigError, match="program"):
+        programs_section(path)
 
 
 def test_the_page_counts_members():

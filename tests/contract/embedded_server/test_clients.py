@@ -10,7 +10,7 @@ import sys
 import msgpack
 import pytest
 
-from support.server import call, spawn, ticks
+from support.server import ask, call, server_process, spawn, ticks
 
 carla = pytest.importorskip("carla")
 
@@ -104,3 +104,29 @@ def test_broken_arguments_are_answered_and_forgotten(server, client, method, arg
 
 def test_an_unknown_call_is_named(server):
     assert "make_coffee" in call(server, "make_coffee")[2]
+
+
+def test_a_traffic_manager_that_sleeps_through_a_tick_is_woken():
+    with (
+        server_process("--port", "0", "--sync", "--wake-after", "0.5") as process,
+        socket.create_server(("127.0.0.1", 0)) as manager,
+    ):
+        server = int(process.stdout.readline().rsplit(":", 1)[1])
+        manager.settimeout(20.0)
+        port = manager.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", server), timeout=10.0) as peer:
+            ask(peer, "add_traffic_manager_running", ["10.0.0.1", port])
+            for _ in range(10):
+                ask(peer, "tick_cue")
+                ask(peer, "get_vehicle_light_states")
+            ask(peer, "tick_cue")
+            waking, _ = manager.accept()
+        with waking:
+            waking.settimeout(10.0)
+            calls = msgpack.Unpacker()
+            found = []
+            while len(found) < 2:
+                calls.feed(waking.recv(4096))
+                found += [(name, arguments) for _, _, name, arguments in calls]
+                waking.sendall(msgpack.packb([1, len(found) - 1, None, None]))
+    assert found == [("set_synchronous_mode", [False]), ("set_synchronous_mode", [True])]

@@ -24,6 +24,16 @@ def test_routes_survive_a_file(tmp_path, carla_map):
         assert gap.max() < 0.6
 
 
+def test_no_position_lies_in_a_junction_where_lanes_lie_upon_each_other(tmp_path, carla_map):
+    routes = fixed_routes(carla_map, 1, 6)
+    assert any(route.in_junction.any() for route in routes)
+    save_routes(tmp_path / "routes.xml", routes)
+    for entry in read_entries(tmp_path / "routes.xml"):
+        places = [carla.Location(x=x, y=-y, z=z) for x, y, z in entry.positions[1:-1]]
+        inner = [carla_map.get_waypoint(place) for place in places]
+        assert not any(waypoint.is_junction for waypoint in inner)
+
+
 def test_one_route_can_be_asked_for(tmp_path, carla_map):
     save_routes(tmp_path / "routes.xml", fixed_routes(carla_map, 1, 3))
     assert (tmp_path / "routes.xml").read_text().count("<scenarios") == 3  # Evaluators need them.

@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import msgpack
 import pytest
 
-from dreamdrive.envs.carla.tick_watchdog import TickWatchdog, switch_off_and_on
+from dreamdrive.envs.carla.tick_watchdog import TickWatchdog
+from dreamdrive.envs.manager_port import switch_off_and_on
 
 WAIT_S = 5.0
 
