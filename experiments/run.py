@@ -20,6 +20,9 @@ from dreamdrive.errors import ConfigError, StorageError
 from dreamdrive.files import write_atomically
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
     from torch.utils.tensorboard.writer import SummaryWriter
 
 console = Console(soft_wrap=True)
@@ -90,7 +93,7 @@ def duration(seconds: float) -> str:
 
 
 class RunLog:
-    """Progress, TensorBoard scalars and `metrics.jsonl` of one run; a context manager.
+    """Progress, TensorBoard and `metrics.jsonl` of one run; a context manager.
 
     A line of `metrics.jsonl` is `{"step": 10, "time_s": 3.2, "loss": 0.1}`; `time_s` counts from
     the start of this process's part of the run. TensorBoard gets the means of about a second. On a
@@ -172,6 +175,25 @@ class RunLog:
 
     __call__ = log
 
+    def picture(self, step: int, name: str, image_HWC: "NDArray[np.uint8]") -> None:
+        """Shows an RGB picture in TensorBoard.
+
+        Raises:
+            StorageError: If it could not be written.
+        """
+        with _writes(self.folder):
+            self._tensorboard(step).add_image(name, image_HWC, step, dataformats="HWC")
+
+    def histograms(self, step: int, values: "Mapping[str, Tensor]") -> None:
+        """Shows how the entries of tensors are distributed in TensorBoard.
+
+        Raises:
+            StorageError: If they could not be written.
+        """
+        with _writes(self.folder):
+            for name, tensor in values.items():
+                self._tensorboard(step).add_histogram(name, tensor.detach().float().cpu(), step)
+
     def rate(self) -> float:
         """Returns the steps a second of this process so far."""
         seconds = time.monotonic() - self._began
@@ -202,6 +224,15 @@ class RunLog:
             self._file = path.open("a")
         self._first = step - 1
 
+    def _tensorboard(self, first: int) -> "SummaryWriter":
+        if self._writer is None:
+            # Costs a second, which commands that log nothing need not pay.
+            from torch.utils.tensorboard.writer import SummaryWriter
+
+            with _writes(self.folder):
+                self._writer = SummaryWriter(str(self.folder), purge_step=first)
+        return self._writer
+
     def _flush(self) -> None:
         if self._file is None or not self._pending:
             return
@@ -213,14 +244,9 @@ class RunLog:
         self._pending.clear()
         with _writes(self.folder):
             self._file.flush()
-            if self._writer is None:
-                # Costs a second, which commands that log nothing need not pay.
-                from torch.utils.tensorboard.writer import SummaryWriter
-
-                self._writer = SummaryWriter(str(self.folder), purge_step=first)
             for name, column in sums.items():
-                self._writer.add_scalar(name, sum(column) / len(column), last)
-            self._writer.flush()
+                self._tensorboard(first).add_scalar(name, sum(column) / len(column), last)
+            self._tensorboard(first).flush()
         if self._progress is not None:
             self._progress.update(self._progress.task_ids[0], completed=last)
 

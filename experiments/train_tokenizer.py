@@ -12,6 +12,7 @@ from dreamdrive.driving.causes import TERMINATION_CAUSES
 from dreamdrive.driving.state import STATE_FIELDS
 from dreamdrive.errors import ConfigError
 from dreamdrive.experiments.run import RunLog, begin_run
+from dreamdrive.experiments.training_report import report_pictures, report_weights
 from dreamdrive.experiments.training_state import TrainingState
 from dreamdrive.worldmodel.episodes import EpisodeStore, FrameTable
 from dreamdrive.worldmodel.interface import TERMINATED, Interface
@@ -124,8 +125,12 @@ def train_tokenizer(config: TrainTokenizerConfig) -> Path:
             norm = state.update(loss)
             metrics = {name: float(value.detach()) for name, value in parts.items()}
             log(state.step, metrics | {"grad_norm": norm})
-            if state.step % config.save_every == 0 and state.step < config.steps:
+            is_last = state.step == config.steps
+            if state.step % config.save_every == 0 and not is_last:
                 state.save(config.out / "training", to_dict(config))
+            if state.step % config.save_every == 0 or is_last:
+                report_weights(log, state.step, tokenizer.named_children())
+                report_pictures(log, state.step, tokenizer, images(table, rows[:3]))
     state.save(config.out / "training", to_dict(config))
     tokenizer.load_state_dict(state.ema)
     fit_statistics(model, table)

@@ -18,6 +18,7 @@ from dreamdrive.envs.dream.contexts import Contexts
 from dreamdrive.errors import ConfigError
 from dreamdrive.experiments.run import RunLog, begin_run
 from dreamdrive.experiments.train_tokenizer import images
+from dreamdrive.experiments.training_report import Speed, report_dream, report_weights
 from dreamdrive.experiments.training_state import TrainingState
 from dreamdrive.worldmodel.dynamics import DynamicsConfig
 from dreamdrive.worldmodel.episodes import EpisodeStore, FrameTable
@@ -88,6 +89,10 @@ class TrainWorldModelConfig:
     """Sizes of new dynamics of the kind `mdnrnn`, those of World Models."""
     rssm: RSSMConfig = field(default_factory=RSSMConfig)
     """Sizes of new dynamics of the kind `rssm`, those of DreamerV3."""
+
+
+SHOWN_WINDOWS, SHOWN_FRAMES = 3, 12
+"""Windows whose dream TensorBoard shows, and frames of each."""
 
 
 class LatentTable:
@@ -185,14 +190,21 @@ def train_worldmodel(config: TrainWorldModelConfig) -> Path:
     if config.compile and isinstance(model.dynamics, TransformerDynamics):
         network = model.dynamics.network
         network.forward = torch.compile(network.forward, dynamic=False)  # type: ignore[method-assign]
+    shown, speed = _shown(data, config), Speed(model.device)
     with RunLog(config.out, "train worldmodel", config.steps) as log:
         while state.step < config.steps:
-            loss, parts = window_loss(model, data, config, state)
+            loss, metrics = window_loss(model, data, config, state)
             norm = state.update(loss)
-            metrics = {name: float(value) for name, value in parts.items()}
-            log(state.step, {"loss": float(loss.detach())} | metrics | {"grad_norm": norm})
-            if state.step % config.save_every == 0 or state.step == config.steps:
+            metrics = {"loss": float(loss.detach())} | metrics | {"grad_norm": norm}
+            speed.add(int(metrics["frames"]))
+            is_saved = state.step % config.save_every == 0 or state.step == config.steps
+            if is_saved:
+                metrics |= _speed(model, data, config, state, speed)
+            log(state.step, metrics)
+            if is_saved:
                 state.save(config.out / "training", to_dict(config))
+                report_weights(log, state.step, trained.named_children())
+                report_dream(log, state.step, model, *shown)
     averaged(model, state).save_pretrained(
         config.out / "model", step=state.step, seconds=round(state.seconds),
         **facts_of(table, config.data),
@@ -240,6 +252,8 @@ def window_loss(
     if config.loss.jepa:
         foresight, named, health = _jepa(model, batch, state)
         loss, parts, facts = loss + config.loss.jepa * foresight, parts | named, facts | health
+    B, T = batch.latent.shape[:2]
+    facts["frames"] = B * (T - 1)
     return loss, {name: float(value.detach()) for name, value in parts.items()} | facts
 
 
@@ -259,6 +273,30 @@ def _jepa(
     }
     frames = clean_frames(dynamics, batch)
     return jepa_loss(dynamics.network, jepa, average, frames, state.generator)
+
+
+def _shown(data: LatentTable, config: TrainWorldModelConfig) -> tuple[Batch, int]:
+    """Returns the windows that TensorBoard shows, and how many frames of them the model sees."""
+    longest = int(data.table.length_E.max())
+    length = min(config.context + SHOWN_FRAMES, longest)
+    rows = data.table.windows(SHOWN_WINDOWS, length, torch.Generator().manual_seed(0))
+    return data.batch(rows, with_images=True), min(config.context, length - 1)
+
+
+def _speed(
+    model: WorldModel, data: LatentTable, config: TrainWorldModelConfig, state: TrainingState,
+    speed: Speed,
+) -> dict[str, float]:  # fmt: skip
+    """Returns the speed since the last save; what is drawn to measure it is drawn again."""
+    drawn = state.generator.get_state()
+
+    def loss() -> tuple[Tensor, int]:
+        found, metrics = window_loss(model, data, config, state)
+        return found, int(metrics["frames"])
+
+    found = speed.measure(loss)
+    state.generator.set_state(drawn)
+    return found
 
 
 def _windows(
