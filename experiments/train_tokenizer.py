@@ -107,7 +107,7 @@ def train_tokenizer(config: TrainTokenizerConfig) -> Path:
     """
     store = EpisodeStore(config.data)
     model_config = model_of(store, config.tokenizer)
-    table = FrameTable.load(store, model_config.causes)
+    table = FrameTable.load(store, model_config.causes, may_lack_actions=True)
     begin_run(config.out, config, may_change=("steps", "save_every"))
     torch.manual_seed(config.seed)
     model = WorldModel(model_config)

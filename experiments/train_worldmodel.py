@@ -169,12 +169,17 @@ def train_worldmodel(config: TrainWorldModelConfig) -> Path:
         StorageError: If a checkpoint could not be written.
     """
     init = WorldModel.from_pretrained(config.init)
-    table = FrameTable.load(EpisodeStore(*config.data), init.config.causes)
+    sizes = init.config.transformer if config.fine_tune else config.transformer
+    kind = init.config.kind if config.fine_tune else config.kind
+    table = FrameTable.load(
+        EpisodeStore(*config.data), init.config.causes,
+        may_lack_actions=kind == "transformer" and sizes.has_null_action,
+    )  # fmt: skip
     begin_run(config.out, config, may_change=("steps", "save_every", "compile"))
     model = init
     if not config.fine_tune:
-        sizes = {name: to_dict(getattr(config, name)) for name in get_args(Kind)}
-        fields = to_dict(init.config) | {"kind": config.kind} | sizes
+        fields = to_dict(init.config) | {"kind": config.kind}
+        fields |= {name: to_dict(getattr(config, name)) for name in get_args(Kind)}
         model = new_dynamics(init, from_dict(WorldModelConfig, fields), config.seed)
     model.requires_grad_(True)
     model.tokenizer.requires_grad_(False)

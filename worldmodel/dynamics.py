@@ -43,6 +43,9 @@ class DynamicsConfig:
     has_step_size: bool = False
     """Whether the network is told the size of the sampler's step, so that one network can learn to
     take large steps and small ones; see `shortcut`."""
+    has_null_action: bool = False
+    """Whether an action may be missing, which NaN stands for: of unlabelled video, and dropped in
+    training so that a dream can be guided away from what happens under any action."""
 
     def __post_init__(self) -> None:
         """Checks the sizes."""
@@ -67,7 +70,8 @@ class Frames(NamedTuple):
         vector: Noisy vectors, shape (B, T, K).
         previous_latent: Clean latents of the frames before, shape (B, T, C, H, W).
         previous_vector: Clean vectors of the frames before, shape (B, T, K).
-        action: The actions between, shape (B, T, A).
+        action: The actions between, shape (B, T, A); NaN where unknown, if the network has a null
+            action.
         tau: Flow time of each frame, shape (B, T); 0 is noise.
         recalled: What was read from the memory for each frame, shape (B, T, E), if there is one.
         step: Size of the sampler's step from τ, shape (B, T), where the network is told it.
@@ -129,6 +133,8 @@ class Dynamics(nn.Module):
         self.to_vector = nn.Linear(D, vector_size)
         if config.has_step_size:
             self.embed_step = nn.Sequential(nn.Linear(32, D), nn.SiLU(), nn.Linear(D, D))
+        if config.has_null_action:
+            self.null_action = nn.Parameter(torch.zeros(D))
         angle = space_angles(self.grid, num_extra, D // config.num_heads)
         self.register_buffer("space_angle", angle, persistent=False)
         mask = torch.ones(self.num_tokens, self.num_tokens, dtype=torch.bool)
@@ -179,9 +185,7 @@ class Dynamics(nn.Module):
         if self.config.has_step_size != (frames.step is not None):
             raise ValueError("frames.step belongs to networks with has_step_size, and to them only")
         x = self._embed(frames)
-        condition = self.embed_tau(_fourier(frames.tau).to(x.dtype)) + self.embed_action(
-            frames.action
-        )
+        condition = self.embed_tau(_fourier(frames.tau).to(x.dtype)) + self._action(frames.action)
         if frames.step is not None:
             condition = condition + self.embed_step(_fourier(frames.step).to(x.dtype))
         modulation = self.modulation(condition)
@@ -199,6 +203,15 @@ class Dynamics(nn.Module):
         vector = frames.previous_vector + self.to_vector(x[:, :, -2]).float()
         return Predicted(latent, vector, x[:, :, -1]), written
 
+    def _action(self, action_BTA: Tensor) -> Tensor:
+        """Returns the embedding of actions, (B, T, D); that of the null action where one is NaN."""
+        if not self.config.has_null_action:
+            embedded: Tensor = self.embed_action(action_BTA)
+            return embedded
+        is_missing = action_BTA.isnan().any(-1, keepdim=True)
+        known = self.embed_action(torch.where(is_missing, 0.0, action_BTA))
+        return torch.where(is_missing, self.null_action.to(known.dtype), known)
+
     def _embed(self, frames: Frames) -> Tensor:
         pair = torch.cat([frames.latent, frames.previous_latent], 2)
         B, T, C, H, W = pair.shape
@@ -206,7 +219,7 @@ class Dynamics(nn.Module):
         patches = pair.reshape(B, T, C, H // p, p, W // p, p).permute(0, 1, 3, 5, 2, 4, 6)
         patches = self.embed_patch(patches.reshape(B, T, self.num_patches, -1))
         vector = self.embed_vector(torch.cat([frames.vector, frames.previous_vector], -1))
-        agent = self.agent_action(self.embed_action(frames.action))
+        agent = self.agent_action(self._action(frames.action))
         tokens = [patches, vector[:, :, None], agent[:, :, None]]
         if frames.recalled is not None:
             tokens.insert(1, self.embed_recalled(frames.recalled)[:, :, None])

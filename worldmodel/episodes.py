@@ -32,8 +32,8 @@ class Episode:
     Attributes:
         image: uint8, shape (T+1, H, W, 3).
         state: float32, shape (T+1, K).
-        action: float32, shape (T, A).
-        reward: float32, shape (T,).
+        action: float32, shape (T, A); all NaN in a video without actions.
+        reward: float32, shape (T,); it counts for nothing in a video without actions.
         terminated: bool, shape (T,).
         truncated: bool, shape (T,).
         cause: uint8, shape (T,): index into `meta["causes"]`, 0 while the episode goes on.
@@ -69,8 +69,15 @@ class Episode:
             if len(getattr(self, name)) != steps:
                 raise EpisodeError(f"{name!r} has {len(getattr(self, name))} rows, not {steps}")
         for name in ("state", "action", "reward", "cost"):
+            if name == "action" and not self.has_actions:
+                continue
             if not np.isfinite(getattr(self, name)).all():
                 raise EpisodeError(f"{name!r} holds a number that is not finite")
+
+    @property
+    def has_actions(self) -> bool:
+        """Whether it is known what was done; false for unlabelled video."""
+        return not bool(np.isnan(self.action).all())
 
     def __len__(self) -> int:
         """Returns the number of decisions T."""
@@ -232,17 +239,28 @@ class FrameTable:
     drivers: tuple[str, ...]
 
     @staticmethod
-    def load(store: EpisodeStore, causes: tuple[str, ...]) -> "FrameTable":
+    def load(
+        store: EpisodeStore, causes: tuple[str, ...], *, may_lack_actions: bool = False
+    ) -> "FrameTable":
         """Reads all episodes into memory.
 
         Args:
             store: The episodes.
             causes: Names of the termination causes to keep, numbered from 1.
+            may_lack_actions: Whether video without actions is of use; its actions are NaN.
+
+        Raises:
+            EpisodeError: If it is not, and there is some.
         """
         parts: dict[str, list[Tensor]] = {k: [] for k in ("image", "vector", "action", "r", "c")}
         lengths, drivers = [], []
         for index in range(len(store)):
             episode = store[index]
+            if not (may_lack_actions or episode.has_actions):
+                raise EpisodeError(
+                    "This is video without actions", where=store.paths[index],
+                    do="Leave it out, or train a world model with --transformer.has-null-action.",
+                )  # fmt: skip
             names = episode.meta["causes"]
             number = np.array([causes.index(n) + 1 if n in causes else 0 for n in names])
             cause = np.where(episode.terminated, number[episode.cause], 0)

@@ -44,7 +44,7 @@ class Batch(NamedTuple):
     Attributes:
         latent: Normalised latents, shape (B, T, C, H, W).
         vector: Normalised vectors, shape (B, T, K).
-        action: Shape (B, T, A).
+        action: Shape (B, T, A); NaN in video without actions, which a null action makes use of.
         reward: In units of the model's `reward_scale`, shape (B, T).
         cause: 0 for none, else 1 + the number of the cause, shape (B, T).
         image: RGB in [0, 1], shape (B, T, 3, H, W), or None.
@@ -89,6 +89,8 @@ class LossConfig:
     """Of steps that are learned from two of half their size."""
     shortcut_share: float = 0.25
     """Share of the windows that learn them, where the network is told the size of its steps."""
+    action_drop: float = 0.1
+    """Share of the actions that are hidden, where the network has a null action."""
     noise_free_share: float = 0.5
     """Share of frames at τ = 0, where the one-step sampler works; the rest are uniform in τ."""
     history_noise: float = 0.1
@@ -131,6 +133,9 @@ def flow_loss(
         )
     z = tuple(interpolate(normal(x), x, along(tau, x)) for x in target)
     action = batch.action[:, 1:]
+    if model.dynamics.network.config.has_null_action and config.action_drop:
+        dropped = uniform(B, T, 1) < config.action_drop
+        action = torch.where(dropped, torch.nan, action)
     frames = Frames(
         z[0], z[1], previous, previous_vector, action, tau,
         model.dynamics.recall(previous, previous_vector, action), step,
@@ -144,9 +149,7 @@ def flow_loss(
     }
     if num_shortcuts:
         parts["shortcut"] = _shortcut_loss(model.dynamics, frames, predicted, num_shortcuts)
-    parts["reward"], parts["cause"] = model.heads.loss(
-        predicted.agent, batch.reward[:, 1:], batch.cause[:, 1:], batch.oversampling
-    )
+    parts["reward"], parts["cause"] = _outcome_loss(model, predicted.agent, batch)
     return _total(parts, config), parts
 
 
@@ -227,9 +230,7 @@ def rollout_loss(
         "latent": _weighted(predicted - batch.latent[:, 1:], batch.weight),
         "vector": (torch.stack(vectors, 1) - batch.vector[:, 1:]).square().mean(),
     }
-    parts["reward"], parts["cause"] = model.heads.loss(
-        torch.stack(agents, 1), batch.reward[:, 1:], batch.cause[:, 1:], batch.oversampling
-    )
+    parts["reward"], parts["cause"] = _outcome_loss(model, torch.stack(agents, 1), batch)
     if config.consistency:
         parts["consistency"] = model.heads.divergence(
             torch.stack(agents, 1), model.heads, torch.stack(true_agents, 1)
@@ -260,10 +261,21 @@ def sequence_loss(
     parts, agent = model.dynamics.learn(
         batch.latent, batch.vector, batch.action, batch.weight, generator
     )
-    parts["reward"], parts["cause"] = model.heads.loss(
-        agent, batch.reward[:, 1:], batch.cause[:, 1:], batch.oversampling
-    )
+    parts["reward"], parts["cause"] = _outcome_loss(model, agent, batch)
     return _total(parts, config), parts
+
+
+def _outcome_loss(model: WorldModel, agent_BTD: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Returns the losses of reward and cause; video without actions has neither."""
+    reward, cause = batch.reward[:, 1:], batch.cause[:, 1:]
+    is_known = ~batch.action[:, 1:].isnan().any(-1)
+    if bool(is_known.all()):
+        return model.heads.loss(agent_BTD, reward, cause, batch.oversampling)
+    if not bool(is_known.any()):
+        return agent_BTD.new_zeros(()), agent_BTD.new_zeros(())
+    return model.heads.loss(
+        agent_BTD[is_known], reward[is_known], cause[is_known], batch.oversampling
+    )
 
 
 def _weighted(error_BTCHW: Tensor, weight_BTHW: Tensor | None) -> Tensor:

@@ -4,14 +4,14 @@ Reference:
     Lipman et al. 2023, arXiv:2210.02747; Liu et al. 2023, arXiv:2209.03003 (few steps).
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from dreamdrive.errors import ConfigError
 from dreamdrive.worldmodel.blocks import Ring
-from dreamdrive.worldmodel.dynamics import Dynamics, DynamicsConfig, Frames
+from dreamdrive.worldmodel.dynamics import Dynamics, DynamicsConfig, Frames, Predicted
 from dreamdrive.worldmodel.memory import ExternalMemory, MemoryState
 from dreamdrive.worldmodel.path import euler_step
 from dreamdrive.worldmodel.shortcut import NUM_STEPS, Field, Parts
@@ -57,6 +57,9 @@ class TransformerDynamics(nn.Module):
             )  # fmt: skip
         self.is_muted = False
         """Whether zeros are read from the external memory: the control that it is measured by."""
+        self.guidance = 1.0
+        """How far predictions under an action are moved away from those under none: x̂_∅ + g (x̂_a -
+        x̂_∅); 1 is off (classifier-free guidance, Ho & Salimans 2022, arXiv:2207.12598)."""
 
     def init_memory(self, batch_size: int, device: torch.device) -> Ring | Remembered:
         """Returns the memory before any frame."""
@@ -77,7 +80,7 @@ class TransformerDynamics(nn.Module):
         """
         if self.external is None:
             return None
-        found = self.external.recall(latent_BTCHW, vector_BTK, action_BTA)
+        found = self.external.recall(latent_BTCHW, vector_BTK, self._known(action_BTA))
         return torch.zeros_like(found) if self.is_muted else found
 
     def field(self, frames: Frames) -> Field:
@@ -123,7 +126,8 @@ class TransformerDynamics(nn.Module):
             num_steps: Euler steps.
 
         Raises:
-            ConfigError: If the network is told the size of its steps and never learned these.
+            ConfigError: If the network is told the size of its steps and never learned these, or
+                `guidance` is on for a network without a null action.
         """
         has_step_size = self.network.config.has_step_size
         if has_step_size and num_steps not in NUM_STEPS:
@@ -135,7 +139,7 @@ class TransformerDynamics(nn.Module):
         if isinstance(memory, Remembered):
             assert self.external is not None
             ring = memory.ring
-            found, external = self.external(memory.external, latent, vector, action)
+            found, external = self.external(memory.external, latent, vector, self._known(action))
             recalled = (torch.zeros_like(found) if self.is_muted else found)[:, None]
         z, u = noise
         size = None
@@ -148,9 +152,29 @@ class TransformerDynamics(nn.Module):
                 torch.full((len(z), 1), tau, device=z.device), recalled, size,
             )  # fmt: skip
             predicted, written = self.network(frames, ring)
+            if self.guidance != 1.0:
+                predicted = self._guided(predicted, frames, ring)
             if i + 1 < num_steps:
                 now = torch.tensor(tau, device=z.device)
                 z = euler_step(predicted.latent[:, 0], z, now, 1.0 / num_steps)
                 u = euler_step(predicted.vector[:, 0], u, now, 1.0 / num_steps)
         kept = written if external is None else Remembered(written, external)
         return Step(predicted.latent[:, 0], predicted.vector[:, 0], predicted.agent[:, 0], kept)
+
+    def _known(self, action: Tensor) -> Tensor:
+        """Returns actions with zeros for those that are missing, if any may be."""
+        has_null_action = self.network.config.has_null_action
+        return torch.where(action.isnan(), 0.0, action) if has_null_action else action
+
+    def _guided(self, predicted: Predicted, frames: Frames, ring: Any) -> Predicted:
+        if not self.network.config.has_null_action:
+            raise ConfigError(
+                "This model has no null action to be guided away from",
+                do="Leave guidance at 1, or train with --transformer.has-null-action.",
+            )
+        nothing = frames._replace(action=torch.full_like(frames.action, torch.nan))
+        without, _ = self.network(nothing, ring)
+        return predicted._replace(
+            latent=torch.lerp(without.latent, predicted.latent, self.guidance),
+            vector=torch.lerp(without.vector, predicted.vector, self.guidance),
+        )
