@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dreamdrive.envs.embedded.blueprints import VEHICLES, WALKER_EXTENT, WALKERS
+from dreamdrive.envs.embedded.gait import ARM_SWING_RAD, LEG_SWING_RAD, STEPS, STRIDE_M
 from dreamdrive.envs.embedded.physics_control import WHEEL_RADIUS_M
-from dreamdrive.envs.embedded.render.models import ARM_SWING_RAD, LEG_SWING_RAD, STEPS, STRIDE_M
 from dreamdrive.envs.embedded.render.view import Pose
 
 HERE = Pose(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
@@ -73,7 +73,8 @@ def vehicle_joints(kind: str, steer_deg: float) -> list[Joint]:
     model = VEHICLES[kind]
     found = [Joint("Vehicle_Base", "", HERE)]
     for name, along, across in WHEELS:
-        x, y = along * model.wheelbase / 2.0, across * (model.half_width - 0.1)
+        aside = 0.0 if model.wheels == 2 else model.half_width - 0.1
+        x, y = along * model.wheelbase / 2.0, across * aside
         yaw = steer_deg if along > 0 else 0.0
         place = Pose(x, y, WHEEL_RADIUS_M, 0.0, yaw, 0.0)
         found.append(Joint(f"Wheel_{name}", "Vehicle_Base", place))

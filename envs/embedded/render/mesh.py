@@ -28,9 +28,12 @@ class Tag(IntEnum):
     TERRAIN = 10
     SKY = 11
     PEDESTRIAN = 12
+    RIDER = 13
     CAR = 14
     TRUCK = 15
     BUS = 16
+    MOTORCYCLE = 18
+    BICYCLE = 19
     STATIC = 20
     DYNAMIC = 21
     ROAD_LINE = 24

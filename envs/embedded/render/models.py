@@ -1,22 +1,25 @@
 """Low-polygon models of vehicles, walkers and props, in their own axes."""
 
 import math
-from enum import IntEnum
 from functools import lru_cache
 
 import numpy as np
 
 from dreamdrive.envs.embedded.blueprints import PROPS, VEHICLES, WALKER_EXTENT, VehicleModel
+from dreamdrive.envs.embedded.gait import ARM_SWING_RAD, LEG_SWING_RAD, STANDING, STEPS
 from dreamdrive.envs.embedded.render.mesh import Colour, Finish, Mesh, MeshBuilder, Tag
+from dreamdrive.envs.embedded.render.two_wheelers import two_wheeler
+from dreamdrive.envs.embedded.render.vehicle_parts import (
+    GLASS,
+    HEADLAMP,
+    PAINT,
+    REARLAMP,
+    SKIN,
+    TRIM,
+    Part,
+    add_wheel,
+)
 
-PAINT: Colour = (0.5, 0.5, 0.5)
-"""Stands for the colour that an actor has."""
-GLASS: Colour = (0.10, 0.13, 0.16)
-RUBBER: Colour = (0.05, 0.05, 0.05)
-TRIM: Colour = (0.12, 0.12, 0.13)
-HEADLAMP: Colour = (0.92, 0.92, 0.85)
-REARLAMP: Colour = (0.42, 0.03, 0.03)
-SKIN: Colour = (0.78, 0.58, 0.46)
 PROP_COLOURS: dict[str, Colour] = {
     "static.prop.streetbarrier": (0.85, 0.35, 0.10),
     "static.prop.trafficcone01": (0.95, 0.38, 0.06),
@@ -36,18 +39,6 @@ CLOTHES: tuple[Colour, ...] = (
     (0.55, 0.30, 0.55), (0.85, 0.85, 0.85), (0.15, 0.15, 0.18), (0.80, 0.45, 0.20),
 )  # fmt: skip
 TROUSERS: tuple[Colour, ...] = ((0.15, 0.17, 0.25), (0.30, 0.26, 0.20), (0.10, 0.10, 0.10))
-STEPS, STRIDE_M = 8, 1.4
-"""Pictures of a walker's gait, and the way that they last."""
-STANDING = -1
-LEG_SWING_RAD, ARM_SWING_RAD = 0.45, 0.4
-
-
-class Part(IntEnum):
-    """Parts of a vehicle that change their colour."""
-
-    PAINT = 1
-    HEADLAMP = 2
-    REARLAMP = 3
 
 
 @lru_cache(maxsize=128)
@@ -57,7 +48,8 @@ def model_of(kind: str) -> Mesh:
     Vehicles and props stand on their origin, walkers have it half way up.
     """
     if kind in VEHICLES:
-        return _vehicle(VEHICLES[kind])
+        model = VEHICLES[kind]
+        return two_wheeler(model) if model.wheels == 2 else _vehicle(model)
     if kind in PROPS:
         builder = MeshBuilder()
         half = PROPS[kind]
@@ -85,7 +77,7 @@ def _vehicle(model: VehicleModel) -> Mesh:
     half_track = y - 0.11
     for along in (0.5, -0.5):
         for side in (-1.0, 1.0):
-            _add_wheel(builder, tag, (along * model.wheelbase, side * half_track), radius, side)
+            add_wheel(builder, tag, (along * model.wheelbase, side * half_track), radius, side)
     lamp, up = min(0.24, 0.25 * y), clear + 0.68 * (belt - clear)
     for side in (-1.0, 1.0):
         for end, colour, part in (
@@ -132,25 +124,6 @@ def _add_cabin(
         corners = [(pillar + 0.06, w0, z0), (pillar - 0.06, w0, z0),
                    (pillar - 0.06, w1, z1), (pillar + 0.06, w1, z1)]  # fmt: skip
         builder.polygon(corners if side > 0.0 else corners[::-1], tag, PAINT, part=Part.PAINT)
-
-
-def _add_wheel(
-    builder: MeshBuilder, tag: Tag, centre: tuple[float, float], radius: float, side: float
-) -> None:
-    """Adds an octagonal wheel; `side` is 1 on the right."""
-    angles = (np.arange(8) + 0.5) * np.pi / 4.0
-    hub_z = radius * np.cos(np.pi / 8.0)
-    x, z = centre[0] + radius * np.cos(angles), hub_z + radius * np.sin(angles)
-    out, inner = centre[1] + side * 0.12, centre[1] - side * 0.12
-    rim = np.stack([x, np.full(8, out), z], 1)
-    behind = np.stack([x, np.full(8, inner), z], 1)
-    builder.polygon(rim[::-1] if side > 0.0 else rim, tag, RUBBER)
-    hub = np.stack([centre[0] + 0.55 * (x - centre[0]), np.full(8, out + side * 0.005),
-                    hub_z + 0.55 * (z - hub_z)], 1)  # fmt: skip
-    builder.polygon(hub[::-1] if side > 0.0 else hub, tag, (0.55, 0.55, 0.57))
-    ring = np.append(np.arange(8), 0)
-    first, second = (behind, rim) if side > 0.0 else (rim, behind)
-    builder.strip(first[ring], second[ring], tag, RUBBER)
 
 
 @lru_cache(maxsize=256)

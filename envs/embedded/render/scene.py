@@ -13,18 +13,15 @@ from numpy.typing import NDArray
 
 from dreamdrive.envs.embedded.blueprints import PROPS, WALKERS
 from dreamdrive.envs.embedded.compiled import compiled
+from dreamdrive.envs.embedded.gait import STANDING, STEPS, STRIDE_M
 from dreamdrive.envs.embedded.render import furniture
 from dreamdrive.envs.embedded.render.mesh import Finish, MeshBuilder, joined
 from dreamdrive.envs.embedded.render.models import (
-    REARLAMP,
-    STANDING,
-    STEPS,
-    STRIDE_M,
-    Part,
     model_of,
     walker_in_step,
 )
 from dreamdrive.envs.embedded.render.still import GROUP, still_of
+from dreamdrive.envs.embedded.render.vehicle_parts import REARLAMP, Part
 from dreamdrive.envs.embedded.world import World
 
 BRAKE_GLOW = (1.0, 0.08, 0.05)

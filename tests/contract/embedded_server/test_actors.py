@@ -15,7 +15,7 @@ carla = pytest.importorskip("carla")
 
 def test_blueprints_have_their_attributes(world):
     library = world.get_blueprint_library()
-    assert len(library.filter("vehicle.*")) >= 20
+    assert len(library.filter("vehicle.*")) == 41
     assert len(library.filter("walker.pedestrian.*")) >= 10
     car = library.find(CAR)
     assert car.get_attribute("number_of_wheels").as_int() == 4

@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from dreamdrive.envs.embedded.render.models import STEPS, STRIDE_M, walker_in_step
+from dreamdrive.envs.embedded.gait import STEPS, STRIDE_M
+from dreamdrive.envs.embedded.render.models import walker_in_step
 from dreamdrive.envs.embedded.render.view import Pose
 from dreamdrive.envs.embedded.skeleton import (
     WALKER_JOINTS,
