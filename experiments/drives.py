@@ -32,6 +32,27 @@ class DriveEvent:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ScenarioResult:
+    """How one scenario of a drive ended.
+
+    Attributes:
+        name: Its name on the route.
+        type: The leaderboard's name of its type.
+        result: `solved`, `failed`, `unreached`, or `absent` where it could not be played.
+        cause: What failed it.
+        start_s: When it was triggered, seconds since the start; None if it was not.
+        end_s: When it was over.
+    """
+
+    name: str
+    type: str
+    result: str
+    cause: str = ""
+    start_s: float | None = None
+    end_s: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class DriveResult:
     """One policy on one route with one seed.
 
@@ -54,6 +75,7 @@ class DriveResult:
         mean_speed_mps: Over the whole drive.
         ms_per_decision: Wall time that the policy took to decide, mean.
         sim_errors: What killed the server in attempts that were given up.
+        scenarios: How each scenario of the route ended.
     """
 
     policy: str
@@ -74,6 +96,7 @@ class DriveResult:
     mean_speed_mps: float = 0.0
     ms_per_decision: float = 0.0
     sim_errors: tuple[str, ...] = ()
+    scenarios: tuple[ScenarioResult, ...] = ()
 
     @property
     def is_valid(self) -> bool:

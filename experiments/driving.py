@@ -19,7 +19,7 @@ from dreamdrive.experiments.policies import NamedPolicy, Privileged, make_policy
 from dreamdrive.experiments.recorder import Recorder, log_start
 from dreamdrive.experiments.route_choice import RouteChoice
 from dreamdrive.experiments.video import STRIDE, Film, compose
-from dreamdrive.seeding import derive_seed
+from dreamdrive.seeding import derive_seed, numpy_generator
 
 if TYPE_CHECKING:
     from dreamdrive.envs.carla.env import CarlaDriveEnv
@@ -43,6 +43,10 @@ class Conditions:
         deviation_m: Offset from the route that ends a drive.
         route_file: Digest of the file that the routes come from, and of how it is read; empty for
             those of the seed. An evaluation fills it in.
+        scenarios: Types of scenarios that are played, by the leaderboard's names; `all` for all. On
+            routes of a seed they are placed where there is room, on those of a file the others are
+            left out. None by default, but for a file, all that it has; `none` for none.
+        scenarios_per_route: How many are placed on a route of a seed at most.
     """
 
     route_seed: int = 1
@@ -54,6 +58,8 @@ class Conditions:
     blocked_s: float = 60.0
     deviation_m: float = 30.0
     route_file: str = ""
+    scenarios: tuple[str, ...] = ()
+    scenarios_per_route: int = 2
 
     @property
     def digest(self) -> str:
@@ -61,7 +67,9 @@ class Conditions:
 
         What is empty is left out, so that older results keep their names.
         """
-        told = {name: value for name, value in to_dict(self).items() if value != ""}
+        told = {name: value for name, value in to_dict(self).items() if value not in ("", [])}
+        if not self.scenarios:
+            del told["scenarios_per_route"]
         text = json.dumps(told, sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
 
@@ -208,7 +216,9 @@ class RouteDriver:
         blank, scene = blank_result(job, self.settings, []), env.privileged()
         writer = None
         if job.log is not None:
-            writer = stack.enter_context(LogWriter(job.log, log_start(blank, length_m, scene)))
+            has_scenarios = env.route is not None and bool(env.route.scenarios)
+            start = log_start(blank, length_m, scene, has_scenarios)
+            writer = stack.enter_context(LogWriter(job.log, start))
         return Recorder(blank, length_m, observation, scene, writer)
 
     def _environment(self, town: str) -> "CarlaDriveEnv":
@@ -234,7 +244,7 @@ class RouteDriver:
         choice = self.settings.choice
         if choice is not None:
             env.session.open_town(job.town)
-            return choice.load(env.session.map, job.route)
+            return self._played(env, choice.load(env.session.map, job.route))
         if job.town not in self._routes:
             env.session.open_town(job.town)
             conditions = self.settings.conditions
@@ -245,7 +255,22 @@ class RouteDriver:
             self._alive()
         route = self._routes[job.town][job.index]
         assert route.name == job.route
-        return route
+        return self._played(env, route)
+
+    def _played(self, env: "CarlaDriveEnv", route: "Route") -> "Route":
+        """Returns the route with the scenarios that the conditions ask for."""
+        from dreamdrive.envs.carla.scenarios.registry import SCENARIO_TYPES, placed
+
+        asked, conditions = self.settings.conditions.scenarios, self.settings.conditions
+        if not asked:
+            return route
+        kinds = SCENARIO_TYPES if asked == ("all",) else () if asked == ("none",) else asked
+        if self.settings.choice is not None:
+            kept = tuple(spec for spec in route.scenarios if spec.type in kinds)
+            return replace(route, scenarios=kept)
+        rng = numpy_generator(conditions.route_seed, "scenarios", route.name)
+        order = [kinds[i] for i in rng.permutation(len(kinds))]
+        return placed(env.session.map, route, order, rng, conditions.scenarios_per_route)
 
     def _show_life(self) -> None:
         if time.monotonic() - self._seen > ALIVE_EVERY_S:

@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from dreamdrive.envs.carla.scenarios.registry import check_types
 from dreamdrive.envs.carla.server_kinds import server_of
 from dreamdrive.envs.embedded.towns import TEST_TOWNS
 from dreamdrive.errors import ConfigError
@@ -24,7 +25,7 @@ from dreamdrive.experiments.run import RunLog, begin_run, console
 from dreamdrive.experiments.score_tables import tables_of
 from dreamdrive.experiments.scorers.registry import DEFAULT, find_scorers
 from dreamdrive.experiments.scores import SCORER, score
-from dreamdrive.experiments.summary import groups_of, summarise, table_of
+from dreamdrive.experiments.summary import groups_of, scenario_table, summarise, table_of
 from dreamdrive.files import write_atomically
 
 
@@ -45,6 +46,9 @@ class EvaluateConfig:
     """JSON file of the leaderboard 1.0 with the triggers of the scenarios on these routes."""
     subset: str = ""
     """Ids of the file's routes that are driven, as in 0-4,7; all without it."""
+    scenarios: tuple[str, ...] = ()
+    """Types of scenarios that are played, by the leaderboard's names, or all, or none. On a seed's
+    routes they are placed where there is room; of a file, all are played without this option."""
     skip_unknown_scenarios: bool = False
     """Leave out scenarios of a type that there is none of here, and say how many."""
     maps: tuple[Path, ...] = ()
@@ -90,6 +94,8 @@ class EvaluateConfig:
                     f"Two policies are called {name!r}", where="policies",
                     do="Give them names: NAME=SPEC.",
                 )  # fmt: skip
+        if self.scenarios not in (("all",), ("none",)):
+            check_types(self.scenarios, "scenarios")
         if len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
             raise ConfigError("Seeds must differ from each other and not be negative")
         if min(self.workers, self.retries, self.videos) < 0 or self.bootstrap_samples < 100:
@@ -108,8 +114,9 @@ class EvaluateConfig:
             RouteError: If the file cannot be read.
         """
         choice = self.choice
-        return self.conditions if choice is None else replace(
-            self.conditions, route_file=choice.digest
+        return replace(
+            self.conditions, scenarios=self.scenarios or self.conditions.scenarios,
+            route_file="" if choice is None else choice.digest,
         )  # fmt: skip
 
     @property
@@ -187,6 +194,8 @@ def evaluate(config: EvaluateConfig) -> Path:
     path = config.out / "summary.json"
     write_atomically(path, (json.dumps(summary, indent=1) + "\n").encode())
     console.print(table_of(summary))
+    if any(policy["scenarios"] for policy in summary["policies"].values()):
+        console.print(scenario_table(summary))
     scores = write_scores(config.out, _result_paths(config), scorers, config.bootstrap_samples)
     for scorer, table in zip(scorers, tables_of(scores), strict=True):
         if scorer.name != SCORER:

@@ -25,7 +25,8 @@ from dreamdrive.config import from_dict
 from dreamdrive.errors import ConfigError, EventLogError
 from dreamdrive.experiments.drives import DriveEvent, DriveResult
 
-SCHEMA = 1
+SCHEMA = 2
+READABLE = (1, SCHEMA)
 TICK_COLUMNS: tuple[str, ...] = (
     "time_s", "progress_m", "outside_m", "x", "y", "yaw_rad", "speed_mps", "yaw_rate_radps",
     "acceleration_ahead_mps2", "acceleration_left_mps2", "lateral_m", "speed_limit_mps",
@@ -46,6 +47,9 @@ SIGHT_M = 40.0
 UNWATCHED: tuple[str, ...] = ("min_speed", "scenario_timeout", "yield_emergency")
 """Infractions that nobody looks for on this project's own routes: they hold no scripted scenarios,
 and their traffic is not that of the leaderboard, to which its minimum speed refers."""
+
+WITH_SCENARIOS: tuple[str, ...] = ("min_speed",)
+"""The same on routes with scenarios."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -229,7 +233,7 @@ def parse_log(lines: Iterable[str], where: str = "event log") -> DriveLog:
 
 
 def _checked_start(content: dict[str, Any], place: str) -> dict[str, Any]:
-    if content["schema"] != SCHEMA:
+    if content["schema"] not in READABLE:
         raise EventLogError(
             f"The log has schema {content['schema']!r}, this version reads {SCHEMA}", where=place,
             do="Use the version of dreamdrive that wrote it, or a newer one.",

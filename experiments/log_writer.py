@@ -44,10 +44,9 @@ class LogWriter:
             self._file = self._part.open("w")
         except OSError as error:
             raise _not_written(self._part, error) from error
-        form = {
-            "columns": TICK_COLUMNS, "actor_columns": ACTOR_COLUMNS, "unwatched": UNWATCHED,
-        }  # fmt: skip
-        self._line({"kind": "start", "schema": SCHEMA, **start, **form})
+        form = {"columns": TICK_COLUMNS, "actor_columns": ACTOR_COLUMNS}
+        told = {"unwatched": UNWATCHED, **start}
+        self._line({"kind": "start", "schema": SCHEMA, **told, **form})
         self._flush()
 
     def tick(self, row: list[Any]) -> None:
@@ -121,6 +120,8 @@ def finish_log(path: Path, result: DriveResult) -> None:
         return
     outcome = to_dict(result)
     del outcome["events"]
+    if not outcome["scenarios"]:
+        del outcome["scenarios"]
     end = json.dumps({"kind": "end", "result": outcome}, separators=(",", ":")) + "\n"
     write_atomically(path, whole + end.encode())
     part.unlink(missing_ok=True)

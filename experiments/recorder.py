@@ -7,8 +7,8 @@ import numpy as np
 
 from dreamdrive.driving.actions import DECISION_DT_S
 from dreamdrive.driving.state import STATE_INDEX
-from dreamdrive.experiments.drives import SIM_ERROR, DriveEvent, DriveResult
-from dreamdrive.experiments.event_log import SIGHT_M, LogEvent
+from dreamdrive.experiments.drives import SIM_ERROR, DriveEvent, DriveResult, ScenarioResult
+from dreamdrive.experiments.event_log import SIGHT_M, UNWATCHED, WITH_SCENARIOS, LogEvent
 from dreamdrive.experiments.log_writer import LogWriter
 from dreamdrive.experiments.video import Caption
 
@@ -90,12 +90,16 @@ class Recorder:
             mean_speed_mps=round(self._speed_sum / self.decisions, 4),
             ms_per_decision=round(1000.0 * self.thought_s / self.decisions, 4),
             sim_errors=(str(self._info["sim_error"]),) if cause == SIM_ERROR else (),
+            scenarios=tuple(ScenarioResult(**told) for told in self._info["scenarios"]),
         )  # fmt: skip
 
 
-def log_start(blank: DriveResult, length_m: float, scene: "Scene") -> dict[str, Any]:
+def log_start(
+    blank: DriveResult, length_m: float, scene: "Scene", has_scenarios: bool
+) -> dict[str, Any]:
     """Returns what the first line of a log says, beside its schema and columns."""
     return {
+        "unwatched": WITH_SCENARIOS if has_scenarios else UNWATCHED,
         "policy": blank.policy, "town": blank.town, "route": blank.route, "seed": blank.seed,
         "length_m": round(length_m, 3), "tick_s": DECISION_DT_S,
         "ego_half_length_m": round(scene.ego.half_length_m, 3),

@@ -105,9 +105,36 @@ def _policy(found: Cells, runs: Sequence[list[DriveResult]], samples: int) -> di
         "num_sim_errors": sum(not drive.is_valid for run in runs for drive in run),
         "num_repeated": sum(bool(drive.sim_errors) for drive in drives),
         "km": round(sum(driven_km(drive) for drive in drives), 4),
+        "scenarios": _scenarios(drives),
         "causes": {cause: causes.count(cause) for cause in sorted(set(causes))},
         "measures": {m.name: asdict(estimate(found, m, samples=samples)) for m in MEASURES},
     }
+
+
+def _scenarios(drives: Sequence[DriveResult]) -> dict[str, dict[str, int]]:
+    """Returns how often each type of scenario ended how."""
+    found: dict[str, dict[str, int]] = {}
+    for told in (scenario for drive in drives for scenario in drive.scenarios):
+        counts = found.setdefault(told.type, {})
+        counts[told.result] = counts.get(told.result, 0) + 1
+    return {kind: found[kind] for kind in sorted(found)}
+
+
+def scenario_table(summary: dict[str, Any]) -> Table:
+    """Returns how many scenarios of each type each policy solved, of those that were played."""
+    policies = summary["policies"]
+    table = Table(title="Scenarios solved, of those that could be played")
+    table.add_column("type")
+    for name in policies:
+        table.add_column(name, justify="right")
+    for kind in sorted({kind for facts in policies.values() for kind in facts["scenarios"]}):
+        row = []
+        for facts in policies.values():
+            counts = facts["scenarios"].get(kind, {})
+            played = sum(counts.values()) - counts.get("absent", 0)
+            row.append(f"{counts.get('solved', 0)} / {played}")
+        table.add_row(kind, *row)
+    return table
 
 
 def _routes(by_policy: dict[str, Cells]) -> list[dict[str, Any]]:

@@ -116,24 +116,12 @@ class Corridor:
         gap = crossing_m - self._front_m
         if gap < -1.0:
             return None
-        enter_s = self._arrival_s(gap)
-        leave_s = self._arrival_s(gap + 2.0 * self._ego.half_length_m + 3.0)
+        enter_s = arrival_s(self._ego.speed_mps, gap)
+        leave_s = arrival_s(self._ego.speed_mps, gap + 2.0 * self._ego.half_length_m + 3.0)
         t = times[inside]
         if t.min() > leave_s + TIME_MARGIN_S or t.max() + TIME_MARGIN_S < enter_s:
             return None
         return gap
-
-    def _arrival_s(self, distance_m: float) -> float:
-        """Returns when the ego's front is there if it accelerates gently up to 8 m/s."""
-        speed, limit, gain = max(self._ego.speed_mps, 0.0), 8.0, 1.5
-        distance = max(0.0, distance_m)
-        if speed >= limit:
-            return distance / speed
-        ramp_s = (limit - speed) / gain
-        ramp_m = (speed + limit) / 2 * ramp_s
-        if distance >= ramp_m:
-            return ramp_s + (distance - ramp_m) / limit
-        return float((np.sqrt(speed**2 + 2 * gain * distance) - speed) / gain)
 
     def _project(self, points: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
         """Returns the nearest corridor point of each point and its distance to the line."""
@@ -144,6 +132,19 @@ class Corridor:
         side = np.abs(chosen[:, 1] * np.cos(yaw) - chosen[:, 0] * np.sin(yaw))
         along = np.abs(chosen[:, 0] * np.cos(yaw) + chosen[:, 1] * np.sin(yaw))
         return index, np.where(along > 1.0, np.hypot(side, along), side)
+
+
+def arrival_s(speed_mps: float, distance_m: float) -> float:
+    """Returns when a front is at a distance if it accelerates gently up to 8 m/s."""
+    speed, limit, gain = max(speed_mps, 0.0), 8.0, 1.5
+    distance = max(0.0, distance_m)
+    if speed >= limit:
+        return distance / speed
+    ramp_s = (limit - speed) / gain
+    ramp_m = (speed + limit) / 2 * ramp_s
+    if distance >= ramp_m:
+        return ramp_s + (distance - ramp_m) / limit
+    return float((np.sqrt(speed**2 + 2 * gain * distance) - speed) / gain)
 
 
 def _footprint(box: NDArray[np.float64]) -> NDArray[np.float64]:

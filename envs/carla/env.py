@@ -1,6 +1,7 @@
 """`CarlaDrive-v0`: routes in traffic on any CARLA 0.9.16 server, or on one of its own."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -18,6 +19,10 @@ from dreamdrive.envs.carla.expert import Expert
 from dreamdrive.envs.carla.observer import Observer
 from dreamdrive.envs.carla.reckoning import NO_COST, Reckoning
 from dreamdrive.envs.carla.routes import Route, random_route
+from dreamdrive.envs.carla.scenarios.director import Director
+from dreamdrive.envs.carla.scenarios.registry import known, placed, route_with
+from dreamdrive.envs.carla.scenarios.scenario import Detour, Priority
+from dreamdrive.envs.carla.scenarios.stage import Stage
 from dreamdrive.envs.carla.scene import Scene, SceneReader
 from dreamdrive.envs.carla.server_kinds import SupervisorConfig, server_of
 from dreamdrive.envs.carla.server_pool import ServerPool
@@ -27,7 +32,7 @@ from dreamdrive.envs.carla.town_map import TownMap
 from dreamdrive.envs.carla.traffic import Walkers, deadlock_breaker, set_weather, spawn_vehicles
 from dreamdrive.envs.carla.weather import RouteWeather
 from dreamdrive.envs.spaces import driving_action_space
-from dreamdrive.errors import ConfigError, ServerError, ServerVersionError
+from dreamdrive.errors import ConfigError, RouteError, ServerError, ServerVersionError
 from dreamdrive.seeding import numpy_generator
 
 EGO_BLUEPRINT = "vehicle.lincoln.mkz_2020"
@@ -73,7 +78,8 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
     ## Information
     `cause`, `cost` (`collision`, `rule`, `progress`, `comfort`; dimensionless, 0 is best),
     `progress_m`, `route_length_m`, `route`, `town`, `events` (the event log's new entries),
-    `outside_m` (distance driven outside the lanes), `sim_error` (what killed the server, or None).
+    `outside_m` (distance driven outside the lanes), `scenarios` (how those that are over ended),
+    `sim_error` (what killed the server, or None).
 
     ## Arguments
     Args:
@@ -99,7 +105,10 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
         render_mode: `rgb_array`, or None.
 
     ## Reset arguments
-    `options={"route": Route, "town": str}` fixes the route or the town; both are optional.
+    `options={"route": Route, "town": str, "scenario": str}` fixes the route, the town, and what
+    happens on the way, by the leaderboard's name of a type; all are optional. A scenario is placed
+    where the route has room for it, and without a route, one is looked for that has. A `Route` may
+    hold scenarios of its own.
 
     Raises:
         ConfigError: If an argument is impossible.
@@ -167,6 +176,7 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
         self._walkers: Walkers | None = None
         self._weather: RouteWeather | None = None
         self._deadlocks = DeadlockBreaker([], lambda *_: None)
+        self._director: Director | None = None
         self._expert = Expert()
         self._is_over = True
         try:
@@ -206,9 +216,11 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
         """
         super().reset(seed=seed)
         options = options or {}
-        unknown = sorted(set(options) - {"route", "town"})
+        unknown = sorted(set(options) - {"route", "town", "scenario"})
         if unknown:
-            raise ConfigError(f"Unknown reset option {unknown[0]!r}", do="Known: route, town.")
+            raise ConfigError(
+                f"Unknown reset option {unknown[0]!r}", do="Known: route, town, scenario."
+            )
         episode_seed = int(self.np_random.integers(2**31)) if seed is None else int(seed)
         for attempt in range(1, RESET_ATTEMPTS + 1):
             try:
@@ -231,7 +243,7 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
         town = options.get("town") or (route.town if route else self._town)
         self._connection.open_town(town)
         session = self.session
-        self.route = route or random_route(session.map, seed, length_m=self._route_length_m)
+        self.route = self._choose_route(route, options.get("scenario"), seed)
         rng = numpy_generator(seed, "start")
         self._ego = self._spawn_ego(self.route)
         # The only time that passes before the episode, and a number of ticks that nobody can know:
@@ -265,9 +277,35 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
         self.scene = self._reader.read(snapshot)
         contacts.take(wait=False)
         self.drive = Drive(self.route, self.town_map, contacts, self.rules, self.scene)
+        self._director = None
+        if self.route.scenarios:
+            stage = Stage(session, self.town_map, self.route, ids, self._reader.add)
+            self._director = Director(stage, seed, self.scene.frame)
         self._expert.reset()
         self._reckoning.begin(self.scene)
         return self._observer.photograph(snapshot.frame)
+
+    def _choose_route(self, route: Route | None, scenario: str | None, seed: int) -> Route:
+        """Returns the route of an episode with its scenarios.
+
+        Raises:
+            ConfigError: If there is no such scenario.
+            RouteError: If there is no route for it, or no room on the one given.
+        """
+        carla_map, length_m = self.session.map, self._route_length_m
+        if scenario is None:
+            route = route or random_route(carla_map, seed, length_m=length_m)
+            known(route.scenarios)
+            return route
+        if route is None:
+            return route_with(carla_map, seed, scenario, length_m=length_m)
+        found = placed(carla_map, route, [scenario], numpy_generator(seed, "places"))
+        if not found.scenarios:
+            raise RouteError(
+                f"The route has no room for a {scenario}", where=route.name,
+                do="Give another route, or none.",
+            )  # fmt: skip
+        return found
 
     def _spawn_ego(self, route: Route) -> Any:
         blueprint = self.session.world.get_blueprint_library().find(EGO_BLUEPRINT)
@@ -296,8 +334,14 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
         if self._is_over or self.drive is None or self.scene is None:
             raise gym.error.ResetNeeded("The episode is over: call reset() first.")
         steer, acceleration = (float(value) for value in checked_action(action))
+        director = self._director
         try:
-            scene = self._advance(steer, acceleration)
+            if director is not None:
+                director.direct(self.scene, self.drive.position.arc_m)
+                self.drive.tolerates_oncoming = director.tolerates_oncoming
+                scene = self._advance(*director.disturbed(steer, acceleration))
+            else:
+                scene = self._advance(steer, acceleration)
             picture = self._observer.photograph(scene.frame)
         except RuntimeError as error:
             return self._sim_error(error)
@@ -306,7 +350,14 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
         outcome = self.drive.advance(scene)
         reward, cost = self._reckoning.reckon(outcome, scene, steer, self.speed_limit_mps)
         self._is_over = outcome.terminated or outcome.truncated
-        info = self._info(outcome.events, outcome.cause, outcome.progress_m, cost, None)
+        events = outcome.events
+        if director is not None:
+            arc_m = outcome.position.arc_m
+            try:
+                events = (*events, *director.judge(scene, arc_m, events, outcome.cause))
+            except ServerError as error:
+                return self._sim_error(error)
+        info = self._info(events, outcome.cause, outcome.progress_m, cost, None)
         return self._observe(picture), reward, outcome.terminated, outcome.truncated, info
 
     def _advance(self, steer: float, acceleration: float) -> Scene:
@@ -366,6 +417,9 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
             "town": self.route.town,
             "events": [asdict(event) for event in events],
             "outside_m": self.drive.outside_m,
+            "scenarios": []
+            if self._director is None
+            else list(map(asdict, self._director.outcomes)),
             "sim_error": sim_error,
         }
 
@@ -392,6 +446,16 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
     def steer_limit_rad(self) -> float:
         """The angle of the front wheels at full steer."""
         return self._steer_limit_rad
+
+    @property
+    def detours(self) -> Sequence[Detour]:
+        """What an expert is told of scenarios that ask it to leave its lane."""
+        return () if self._director is None else self._director.detours
+
+    @property
+    def priorities(self) -> Sequence[Priority]:
+        """What an expert is told of scenarios in which others go first."""
+        return () if self._director is None else self._director.priorities
 
     def privileged(self) -> Scene:
         """Returns the ego and all others around it, for planners and experts.

@@ -82,6 +82,10 @@ class Drive:
         contacts: Where the collision sensor writes.
         rules: When it is over.
         scene: The scene at the start.
+
+    Attributes:
+        tolerates_oncoming: Whether the oncoming lane counts as inside now, as it does where a
+            scenario leaves no other way.
     """
 
     def __init__(
@@ -92,6 +96,7 @@ class Drive:
         self.position = self.tracker.update(scene.ego)
         self.num_decisions = 0
         self.outside_m = 0.0
+        self.tolerates_oncoming = False
         self._town = town
         self._contact_rule = ContactRule(contacts, DECISION_DT_S)
         self._lights = StopLineRule(town.light_lines.boxes)
@@ -178,6 +183,8 @@ class Drive:
             return False
         if self._town.lane_departure_m(ego.x, ego.y) > OFF_ROAD_M:
             return True
+        if self.tolerates_oncoming:
+            return False
         route_yaw = float(self.route.yaw[self.position.index])
         return self._town.is_against_traffic(ego.x, ego.y, route_yaw)
 

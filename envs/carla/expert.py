@@ -3,6 +3,7 @@
 It reads what no policy sees (every actor's pose and the lights), so it is the yardstick.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,8 +13,10 @@ from numpy.typing import NDArray
 from dreamdrive.envs.carla.client import wrap_angle
 from dreamdrive.envs.carla.conflicts import Corridor, Obstacle
 from dreamdrive.envs.carla.episode import Drive
+from dreamdrive.envs.carla.evasion import Evasion, yielding
 from dreamdrive.envs.carla.events import STANDING_MPS
-from dreamdrive.envs.carla.routes import Route
+from dreamdrive.envs.carla.routes import Route, arcs_of_lines
+from dreamdrive.envs.carla.scenarios.scenario import Detour, Priority
 from dreamdrive.envs.carla.scene import EgoPose, Scene
 from dreamdrive.envs.carla.town_map import RED, TownMap
 
@@ -36,6 +39,14 @@ class Surroundings(Protocol):
     @property
     def steer_limit_rad(self) -> float:
         """The angle of the front wheels at full steer."""
+
+    @property
+    def detours(self) -> Sequence[Detour]:
+        """What scenarios ask of it: where it has to leave its lane."""
+
+    @property
+    def priorities(self) -> Sequence[Priority]:
+        """What scenarios say of others who go first."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,7 +85,6 @@ ENGINE_BRAKE_MPS2 = 0.6
 EMERGENCY_MPS2 = 7.0
 HARDEST_STOP_MPS2 = 6.0
 LOOK_AHEAD_M = 50.0
-LINE_MATCH_M = 1.5
 HOLD_PEDAL = -0.4
 
 
@@ -95,11 +105,13 @@ class Expert:
         self._light_arcs: NDArray[np.float64] = np.zeros(0)
         self._sign_arcs: NDArray[np.float64] = np.zeros(0)
         self._stood: set[int] = set()
+        self._evasion: Evasion | None = None
 
     def act(self, env: Surroundings) -> NDArray[np.float32]:
         """Returns the action for the present scene, shape (2,)."""
-        scene, drive, route = self._look(env)
-        steer = self._steer(scene.ego, drive, route, env.steer_limit_rad)
+        scene, drive, _ = self._look(env)
+        path, _, _ = self._path(env)
+        steer = self._steer(scene.ego, drive, path, env.steer_limit_rad)
         pedal = self._pedal(scene.ego.speed_mps, self._acceleration(env))
         return np.array([steer, pedal], np.float32)
 
@@ -107,6 +119,7 @@ class Expert:
         """Returns the speed limit, lowered by curves, by what is ahead and by stop lines."""
         scene, drive, route = self._look(env)
         speed = self._free_speed(scene.ego, drive, route, env.speed_limit_mps)
+        speed = min(speed, self._path(env)[2])
         for obstacle in self._obstacles(env):
             room = max(0.0, obstacle.gap_m - obstacle.standstill_m)
             reachable = np.sqrt(obstacle.speed_mps**2 + 2.0 * self.config.brake_mps2 * room)
@@ -120,15 +133,29 @@ class Expert:
         if self._route is not env.route:
             self.reset()
             self._route = env.route
-            self._light_arcs = _arcs_of_lines(env.route, env.town_map.light_lines.boxes)
-            self._sign_arcs = _arcs_of_lines(env.route, env.town_map.sign_lines)
+            self._light_arcs = arcs_of_lines(env.route, env.town_map.light_lines.boxes)
+            self._sign_arcs = arcs_of_lines(env.route, env.town_map.sign_lines)
         return env.scene, env.drive, env.route
+
+    def _path(self, env: Surroundings) -> tuple[Route, list[Obstacle], float]:
+        """Returns the line to drive, where to wait before leaving the lane, and a speed limit.
+
+        The line is the route itself unless a scenario asks for something else.
+        """
+        scene, drive, route = self._look(env)
+        detours = env.detours if self.config.sees_others else ()
+        if not detours and self._evasion is None:
+            return route, [], float("inf")
+        if self._evasion is None:
+            self._evasion = Evasion()
+        return self._evasion.path(detours, scene, route, drive.position.arc_m)
 
     def _acceleration(self, env: Surroundings) -> float:
         """Returns the lowest acceleration that the free road and each obstacle allow."""
         scene, drive, route = self._look(env)
         config, speed = self.config, scene.ego.speed_mps
-        target = max(0.5, self._free_speed(scene.ego, drive, route, env.speed_limit_mps))
+        free_mps = self._free_speed(scene.ego, drive, route, env.speed_limit_mps)
+        target = max(0.5, min(free_mps, self._path(env)[2]))
         if speed <= target:
             wanted = config.accelerate_mps2 * (1.0 - (max(speed, 0.0) / target) ** 4)
         else:
@@ -156,13 +183,16 @@ class Expert:
 
     def _obstacles(self, env: Surroundings) -> list[Obstacle]:
         """Returns everything ahead that limits the speed, with the gap to the ego's front."""
-        scene, drive, route = self._look(env)
-        obstacles: list[Obstacle] = []
+        scene, drive, _ = self._look(env)
+        path, waits, _ = self._path(env)
+        obstacles: list[Obstacle] = list(waits)
         if self.config.sees_others and len(scene.ids):
-            corridor = Corridor(route, drive.position.arc_m, scene.ego)
+            corridor = Corridor(path, drive.position.arc_m, scene.ego)
             obstacles += corridor.obstacles(
                 scene, headway_s=self.config.headway_s, standstill_m=self.config.standstill_m
             )
+        if self.config.sees_others:
+            obstacles += yielding(env.priorities, scene, drive.position.arc_m)
         if self.config.obeys_lights:
             obstacles += self._lines(env, drive.position.arc_m + scene.ego.half_length_m)
         return obstacles
@@ -222,18 +252,3 @@ class Expert:
 def _smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Returns the moving average over five points."""
     return np.convolve(values, np.full(5, 0.2), mode="same")
-
-
-def _arcs_of_lines(route: Route, lines: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Returns where on the route each stop line is, NaN for lines of other lanes; shape (n,)."""
-    arcs = np.full(len(lines), np.nan)
-    for i, (x, y, yaw) in enumerate(lines[:, :3]):
-        gap = np.hypot(route.xy[:, 0] - x, route.xy[:, 1] - y)
-        gap[np.cos(route.yaw - yaw) < 0.7] = np.inf
-        nearest = int(gap.argmin())
-        if gap[nearest] < LINE_MATCH_M:
-            along = (x - route.xy[nearest, 0]) * np.cos(yaw) + (y - route.xy[nearest, 1]) * np.sin(
-                yaw
-            )
-            arcs[i] = route.arc[nearest] + along
-    return arcs

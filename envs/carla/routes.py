@@ -20,6 +20,7 @@ SPACING_M = 1.0
 COMMAND_AHEAD_M = 30.0
 TURN_RAD = math.radians(35.0)
 JOIN_M = 1.6
+LINE_MATCH_M = 1.5
 DETOUR_M = 60.0
 LANE_CHANGE_AHEAD_M = 10.0
 LANE_CHANGE_COST_M = 15.0
@@ -147,6 +148,21 @@ def _commands(
         ahead = (arc >= arc[first] - COMMAND_AHEAD_M) & (arc <= arc[end - 1])
         command[ahead] = COMMANDS.index(kind)
     return command
+
+
+def arcs_of_lines(route: Route, lines: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Returns where on the route each stop line is, NaN for lines of other lanes; shape (n,)."""
+    arcs = np.full(len(lines), np.nan)
+    for i, (x, y, yaw) in enumerate(lines[:, :3]):
+        gap = np.hypot(route.xy[:, 0] - x, route.xy[:, 1] - y)
+        gap[np.cos(route.yaw - yaw) < 0.7] = np.inf
+        nearest = int(gap.argmin())
+        if gap[nearest] < LINE_MATCH_M:
+            along = (x - route.xy[nearest, 0]) * np.cos(yaw) + (y - route.xy[nearest, 1]) * np.sin(
+                yaw
+            )
+            arcs[i] = route.arc[nearest] + along
+    return arcs
 
 
 def random_route(

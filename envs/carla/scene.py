@@ -84,6 +84,11 @@ class SceneReader:
             kind = WALKER if actor.type_id.startswith("walker.") else VEHICLE
             self._others.append((actor.id, kind, *self._size(actor)))
 
+    def add(self, actor: Any) -> None:
+        """Reads another actor too, which may be a thing: it counts as a vehicle."""
+        kind = WALKER if actor.type_id.startswith("walker.") else VEHICLE
+        self._others.append((actor.id, kind, *self._size(actor)))
+
     def _size(self, actor: Any) -> tuple[float, float]:
         if actor.type_id not in self._sizes:
             extent = actor.bounding_box.extent

@@ -171,6 +171,29 @@ class Session:
         self._owned.append(actor.id)
         return actor
 
+    def try_spawn(self, blueprint: Any, transform: Any) -> Any | None:
+        """Returns a new actor that this session owns, or None where there is no room for it.
+
+        Raises:
+            ServerError: If the server stops answering.
+        """
+        actor = self._call(self.world.try_spawn_actor, blueprint, transform)
+        if actor is not None:
+            self._owned.append(actor.id)
+        return actor
+
+    def destroy(self, actors: Sequence[int]) -> None:
+        """Destroys some of the actors that this session spawned; unknown ones are passed over.
+
+        Raises:
+            ServerError: If the server stops answering.
+        """
+        gone = [actor for actor in actors if actor in self._owned]
+        if gone:
+            self._owned = [actor for actor in self._owned if actor not in gone]
+            commands = [carla.command.DestroyActor(actor) for actor in gone]
+            self._call(self.client.apply_batch_sync, commands, False)
+
     def apply(self, commands: Sequence[Any]) -> list[int]:
         """Applies a batch and returns the ids of the actors that it spawned, which it owns."""
         if not commands:
@@ -182,7 +205,9 @@ class Session:
 
     def send(self, commands: Iterable[Any]) -> None:
         """Applies a batch of controls without waiting for the answer."""
-        self._call(self.client.apply_batch, list(commands))
+        batch = list(commands)
+        if batch:
+            self._call(self.client.apply_batch, batch)
 
     def destroy_all(self) -> None:
         """Destroys every actor that this session spawned, sensors first stopped."""

@@ -10,7 +10,7 @@ from dreamdrive.envs.carla.bev import STOP_LINE_THICKNESS_M, BirdsEyeView, Boxes
 from dreamdrive.envs.carla.client import carla, iso_pose
 from dreamdrive.envs.carla.raster import draw_town
 
-STOP_SIGN_TYPE = "206"
+STOP_SIGN_TYPE, LIGHT_TYPE = "206", "1000001"
 RED, GREEN = 0, 1
 
 

@@ -45,7 +45,7 @@ def spawn_vehicles(session: Session, route: Route, count: int, seed: int) -> lis
     rng, paints = numpy_generator(seed, "vehicles"), numpy_generator(seed, "paints")
     manager = session.traffic_manager
     manager.set_random_device_seed(derive_seed(seed, "traffic manager") % 2**31)
-    blueprints = _cars(session.world.get_blueprint_library())
+    blueprints = cars_of(session.world.get_blueprint_library())
     port = manager.get_port()
     places: dict[int, Place] = {}
     for place in Placement(session.map, route, rng).places(count):
@@ -84,7 +84,7 @@ def _raised(transform: Any) -> Any:
     return carla.Transform(carla.Location(at.x, at.y, at.z + SPAWN_HEIGHT_M), transform.rotation)
 
 
-def _cars(library: Any) -> list[Any]:
+def cars_of(library: Any) -> list[Any]:
     """Returns the blueprints of `MODELS` that a server has, in their order."""
     known = {blueprint.id: blueprint for blueprint in library.filter("vehicle.*")}
     return [known[name] for name in MODELS if name in known]
@@ -157,7 +157,7 @@ class Walkers:
         """Returns two ends of a walk, shape (2, 2), and a speed."""
         index = int(self._rng.integers(min(20, len(route.arc) - 1), len(route.arc)))
         point = carla_map.get_waypoint(carla.Location(route.xy[index, 0], -route.xy[index, 1]))
-        right, left = _edges(point)
+        right, left = road_edges(point)
         speed = float(self._rng.uniform(0.9, 1.8))
         if self._rng.random() < CROSSING_SHARE:
             ends = np.array([right, left])
@@ -195,7 +195,7 @@ class Walkers:
         self._session.send(commands)
 
 
-def _edges(point: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def road_edges(point: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Returns points beyond the right and the left edge of the road at a waypoint."""
     right, left = point, point
     while True:

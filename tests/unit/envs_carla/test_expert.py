@@ -33,6 +33,8 @@ class PlainWorld:
         )
         self.speed_limit_mps = LIMIT_MPS
         self.steer_limit_rad = STEER_LIMIT
+        self.detours = ()
+        self.priorities = ()
         self.look()
 
     def look(self, yaw_rate=0.0):
