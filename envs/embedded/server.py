@@ -18,6 +18,12 @@ from dreamdrive.envs.embedded.procedures import Procedures
 from dreamdrive.envs.embedded.simulator import Simulator
 from dreamdrive.errors import ServerError
 
+LOAD, HELD_S = "load_new_episode", 0.5
+"""How long a client with a Traffic Manager waits for the answer to this call. It then throws away
+what it knows of the world, and crashes if the manager's thread is in a step that still looks at it;
+the calls of that step are answered meanwhile.
+"""
+
 
 class Server:
     """A CARLA server on two ports.
@@ -46,6 +52,7 @@ class Server:
         self.lost = LostTicks(simulator.traffic_managers, lost_after_s=wake_after_s)
         self.subscribers: dict[int, list[StreamConnection]] = {}
         self.num_connections = 0
+        self._held: list[tuple[float, RpcConnection, bytes]] = []
         self.running = True
         for listener in (self.rpc, self.streaming):
             self.selector.register(listener, selectors.EVENT_READ)
@@ -70,6 +77,8 @@ class Server:
                     self._drop(key.data, error)
                     continue
                 self._watch(key.data)
+            if self._held:
+                self._send_held()
             if not self.sim.synchronous and time.monotonic() >= due:
                 self.sim.tick()
                 due = max(due, time.monotonic() - 0.5) + (self.sim.dt_s or 0.05)
@@ -145,9 +154,31 @@ class Server:
         elif isinstance(connection, RpcConnection):
             connection.unpacker.feed(data)
             for message in connection.unpacker:
-                connection.send(self._answer(message, connection))
+                answer = self._answer(message, connection)
+                if message[2] == LOAD and self._has_manager(connection):
+                    self._held.append((time.monotonic() + HELD_S, connection, answer))
+                else:
+                    connection.send(answer)
         elif isinstance(connection, StreamConnection) and connection.subscribe(data):
             self._subscribe(connection)
+
+    def _has_manager(self, connection: RpcConnection) -> bool:
+        managers = self.sim.traffic_managers.values()
+        return any(caller == id(connection) for _, _, caller in managers)
+
+    def _send_held(self) -> None:
+        """Sends the answers that have been held long enough."""
+        for held in [held for held in self._held if time.monotonic() >= held[0]]:
+            self._held.remove(held)
+            _, connection, answer = held
+            if connection.sock.fileno() < 0:
+                continue
+            try:
+                connection.send(answer)
+            except OSError as error:
+                self._drop(connection, error)
+                continue
+            self._watch(connection)
 
     def _subscribe(self, connection: StreamConnection) -> None:
         if sum(map(len, self.subscribers.values())) >= self.limits.max_subscriptions:

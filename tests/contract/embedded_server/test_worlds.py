@@ -5,6 +5,7 @@ import struct
 import subprocess
 import sys
 
+import msgpack
 import pytest
 
 from dreamdrive.envs.carla.ports import any_free_port
@@ -105,6 +106,21 @@ def test_a_new_episode_waits_until_the_client_that_asked_has_left_its_old_stream
         assert read_snapshot(stream)[0] == episode + 2
 
 
+@pytest.mark.parametrize("has_manager", [True, False])
+def test_a_clients_traffic_manager_ends_its_step_before_a_load_is_answered(server, has_manager):
+    with socket.create_connection(("127.0.0.1", server), timeout=10.0) as peer:
+        if has_manager:
+            ask(peer, "add_traffic_manager_running", ["127.0.0.1", 1])
+        calls = [("load_new_episode", ["Dream01", False, 0]), ("get_vehicle_light_states", [])]
+        for number, (name, arguments) in enumerate(calls):
+            peer.sendall(msgpack.packb([0, number, name, [[False], *arguments]]))
+        answers, order = msgpack.Unpacker(), []
+        while len(order) < 2:
+            answers.feed(peer.recv(4096))
+            order += [number for _, number, _, _ in answers]
+    assert order == ([1, 0] if has_manager else [0, 1])
+
+
 LOADS = """
 import sys
 import carla
@@ -112,7 +128,6 @@ client = carla.Client("127.0.0.1", int(sys.argv[1]), 2)
 client.set_timeout(20.0)
 manager = client.get_trafficmanager(int(sys.argv[2]))
 manager.set_synchronous_mode(True)
-client.get_world().tick()
 for town in ("Dream03", "Dream01"):
     world = client.load_world(town, False)
     world.tick()
