@@ -99,6 +99,13 @@ COMMANDS: dict[str, Command] = {
         "dream", "DreamConfig", "Writes a video of the dream beside reality.",
         ("dream --data data/test", "dream --model runs/worldmodel/model --data data/test"),
     ),
+    "routes": Command(
+        "routes", "RoutesConfig", "Writes routes in the leaderboard's XML, split by town.",
+        (
+            "routes --scenarios all --out routes",
+            "routes --train Town01.xodr --validation Town02.xodr --test Dream07",
+        ),
+    ),
     "evaluate": Command(
         "evaluate", "EvaluateConfig", "Drives policies closed loop on held-out routes.",
         (
