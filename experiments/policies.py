@@ -32,6 +32,8 @@ POSSIBLE = (
     "a name, and NAME#0=, NAME#1=, … are runs of one."
 )
 NAMED = re.compile(r"([A-Za-z0-9][A-Za-z0-9 ._+#-]*)=(.+)")
+PAGE = ".md"
+"""Ending of the pages beside a checkpoint."""
 UNFIT_FOR_FILES = re.compile(r"[^A-Za-z0-9._+-]+")
 
 
@@ -170,7 +172,10 @@ def make_policy(
 
 
 def fingerprint(spec: str, planner: Path | None = None) -> str:
-    """Returns a digest that changes when a policy's files do, so that stale results are noticed."""
+    """Returns a digest that changes when a policy's files do, so that stale results are noticed.
+
+    Pages for readers do not count: they change nothing that the policy does.
+    """
     spec = parse_policy(spec).spec
     kind, _, rest = spec.partition(":")
     digest = hashlib.blake2b(spec.encode(), digest_size=8)
@@ -188,7 +193,7 @@ def fingerprint(spec: str, planner: Path | None = None) -> str:
         sources = [find_checkpoint(name)]
     for source in sources:
         for file in [source, *sorted(source.rglob("*"))]:
-            if file.is_file():
+            if file.is_file() and file.suffix != PAGE:
                 digest.update(file.relative_to(source).as_posix().encode())
                 digest.update(file.read_bytes())
     return digest.hexdigest()

@@ -199,6 +199,43 @@ FAULTS = [
         "if found.frame == frame:", "if found.frame >= frame - 1:",
         "contract/test_carla_camera.py",
     ),
+    Fault(
+        "both halves of a step begin at one place", "worldmodel/shortcut.py",
+        "x + along(half, x) * v", "x + 0.0 * v", "unit/worldmodel/test_shortcut.py",
+    ),
+    Fault(
+        "a student learns the endpoints of other noises", "worldmodel/distillation.py",
+        "columns.append((*noise, step", "columns.append((noise[0].roll(1, 0), noise[1], step",
+        "unit/worldmodel/test_distillation.py::"
+        "test_pairs_are_what_the_sampler_gives_and_a_teacher_can_follow_itself",
+    ),
+    Fault(
+        "the teacher of foresight is the network itself", "worldmodel/jepa.py",
+        'functional_call(network, _under("network.", average), (clean,))', "network(clean)",
+        "unit/worldmodel/test_jepa.py::test_the_target_is_the_average_and_gets_no_gradient",
+    ),
+    Fault(
+        "the guard against collapse is left out", "worldmodel/jepa.py",
+        "error + jepa.config.guard * missing", "error",
+        "unit/worldmodel/test_jepa.py::test_it_collapses_without_the_guard_and_not_with_it",
+    ),
+    Fault(
+        "the consistency is the divergence the other way round", "worldmodel/heads.py",
+        "(log_q.exp() * (log_q - log_p))", "(log_p.exp() * (log_p - log_q))",
+        "unit/worldmodel/test_distillation.py::"
+        "test_the_divergence_of_heads_is_that_of_their_distributions",
+    ),
+    Fault(
+        "a gradient that is not finite reaches the weights", "experiments/training_state.py",
+        'self._refuse_infinity("norm of the gradient", float(norm))', "pass",
+        "unit/experiments/test_training.py::"
+        "test_a_gradient_that_is_not_finite_stops_and_the_last_save_is_intact",
+    ),
+    Fault(
+        "video without actions teaches rewards", "worldmodel/losses.py",
+        "agent_BTD[is_known], reward[is_known], cause[is_known]", "agent_BTD, reward, cause",
+        "unit/worldmodel/test_null_action.py",
+    ),
 ]  # fmt: skip
 
 

@@ -160,6 +160,8 @@ def test_a_fingerprint_follows_the_files(tmp_path):
     (folder / "weights").write_bytes(b"1")
     first = fingerprint(str(folder))
     assert fingerprint(f"name={folder}") == first
+    (folder / "README.md").write_text("What it is.")
+    assert fingerprint(str(folder)) == first
     (folder / "weights").write_bytes(b"2")
     assert fingerprint(str(folder)) != first
     assert fingerprint("standing") != fingerprint("straight")

@@ -104,8 +104,13 @@ def test_the_target_is_the_average_and_gets_no_gradient() -> None:
     _, parts, health = jepa_loss(network, jepa, other, frames, generator)
     assert float(parts["jepa"].detach()) == 0.0
     assert health["jepa_spread"] == 0.0
-    average = both.state_dict()
-    _, parts, _ = jepa_loss(network, jepa, average, frames, generator)
+    average = {name: value.clone() for name, value in both.state_dict().items()}
+    _, _, own = jepa_loss(network, jepa, average, frames, generator)
+    for name in average:
+        if name.startswith("network."):
+            average[name] *= 0.5
+    _, parts, health = jepa_loss(network, jepa, average, frames, generator)
+    assert abs(health["jepa_spread"] - own["jepa_spread"]) > 0.01
     parts["jepa"].backward()
     # The prediction ignores z here: only through the target could a gradient reach the network.
     assert all(p.grad is None or not p.grad.any() for p in network.parameters())
