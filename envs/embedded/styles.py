@@ -44,7 +44,7 @@ def rural(seed: int) -> Network:
 def hilly(seed: int) -> Network:
     """Returns a town on hills, its junctions level and its streets up to 8 % steep."""
     rng = numpy_generator(seed, "hilly")
-    network = plan_network(seed, TownPlan(spacing_m=116.0, jitter_m=12.0, bend=0.35))
+    network = plan_network(seed, TownPlan(spacing_m=116.0, jitter_m=12.0, bend=0.35, lights=1.0))
     phase = rng.uniform(0.0, 2.0 * np.pi, 2)
     raw = {
         node.index: math.sin(2.0 * math.pi * node.x / WAVE_M + phase[0])
