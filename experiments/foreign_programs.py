@@ -57,14 +57,15 @@ def _util(name: str, *arguments: str, **rest: object) -> Program:
     return Program(script=f"PythonAPI/util/{name}.py", arguments=arguments, **rest)  # type: ignore[arg-type]
 
 
-def _evaluator(agent: str, *prints: str) -> Program:
+def _evaluator(agent: str, *arguments: str) -> Program:
     return Program(
         origin="leaderboard", script="leaderboard/leaderboard_evaluator.py",
         arguments=(
             "--routes", "{routes}", "--agent", f"{{folder}}/leaderboard/autoagents/{agent}.py",
             "--checkpoint", "{out}/results.json", "--debug-checkpoint", "{out}/live.txt",
+            *arguments,
         ),
-        prints=prints, writes=("results.json",),
+        prints=(r"RouteCompletionTest.*?(\d[\d.]* %)",), writes=("results.json",),
     )  # fmt: skip
 
 
@@ -140,8 +141,8 @@ PROGRAMS = (
     _util("check_raycast_sensors_determinism", towns=("Town03",)),
     _util("check_lidar_bb", towns=("Town03",)),
     _util("vehicle_physics_tester", "--basics", towns=("Town05",)),
-    _evaluator("npc_agent", r"RouteCompletionTest.*?(\d[\d.]* %)"),
-    _evaluator("dummy_agent", r"RouteCompletionTest.*?(\d[\d.]* %)"),
+    _evaluator("npc_agent"),
+    _evaluator("dummy_agent", "--track", "MAP"),
 )  # fmt: skip
 
 LEFT_OUT = {

@@ -84,6 +84,9 @@ class ActorCalls:
     # --- switches --------------------------------------------------------------------------------
 
     def set_actor_simulate_physics(self, actor: int, enabled: bool) -> None:
+        if actor in self.sim.world.actors and self.sim.world.body(actor) is None:
+            flag(enabled, "enabled")  # Props and sensors stay where they are in any case.
+            return
         body, row = self.sim.body(actor)
         body.physics[row] = float(flag(enabled, "enabled") and actor not in self.sim.dead)
         if body.physics[row]:

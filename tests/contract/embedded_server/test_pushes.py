@@ -124,6 +124,17 @@ def test_without_physics_a_vehicle_stays(world, car):
     assert car.get_location().distance(before) > 0.1
 
 
+def test_the_physics_of_a_prop_may_be_switched_and_it_stays(world, car):
+    library, place = world.get_blueprint_library(), car.get_transform()
+    place.location += 8.0 * place.get_forward_vector()
+    cone = world.spawn_actor(library.find("static.prop.constructioncone"), place)
+    world.tick()
+    for enabled in (True, False):
+        cone.set_simulate_physics(enabled)
+        ticks(world, 5)
+        assert cone.get_location().distance(place.location) < 1e-3
+
+
 @pytest.mark.parametrize("enabled", [True, False])
 def test_gravity_may_be_switched_and_nothing_falls_or_flies(world, car, enabled):
     before = car.get_location().z
