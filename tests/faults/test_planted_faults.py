@@ -236,6 +236,51 @@ FAULTS = [
         "agent_BTD[is_known], reward[is_known], cause[is_known]", "agent_BTD, reward, cause",
         "unit/worldmodel/test_null_action.py",
     ),
+    Fault(
+        "a recording's changes are counted from the wrong tick",
+        "envs/embedded/recorder/columns.py",
+        "            self._before = words.copy()\n        return",
+        "            pass\n        return",
+        "unit/envs_embedded/test_recorder.py",
+    ),
+    Fault(
+        "a replay is a tick late", "envs/embedded/recorder/replayer.py",
+        "<= self._now_s + SAME_TIME_S:", "<= self._now_s - 0.04:",
+        "unit/envs_embedded/test_recorder.py",
+    ),
+    Fault(
+        "names lead out of the folder of recordings", "envs/embedded/recorder/folder.py",
+        "not found.is_relative_to(folder)", "False", "unit/envs_embedded/test_recorder.py",
+    ),
+    Fault(
+        "a recording has no end", "envs/embedded/recorder/recorder.py",
+        "self._writer.num_bytes >= self._max_bytes", "False",
+        "unit/envs_embedded/test_recorder.py",
+    ),
+    Fault(
+        "an inertial unit feels no centripetal acceleration", "envs/embedded/inertial.py",
+        "- change * y - rate * rate * x", "- change * y", "unit/envs_embedded/test_inertial.py",
+    ),
+    Fault(
+        "noise is the same in every tick", "envs/embedded/inertial.py",
+        "world.frame - known.born", "0", "unit/envs_embedded/test_inertial.py",
+    ),
+    Fault(
+        "only cameras move with their vehicle", "envs/embedded/world.py",
+        'actor.parent and actor.kind.startswith("sensor.")',
+        'actor.parent and actor.kind.startswith("sensor.camera.")',
+        "unit/envs_embedded/test_inertial.py",
+    ),
+    Fault(
+        "a LiDAR turns from where one began to listen", "envs/embedded/render/eyes.py",
+        "float(max(0, (world.frame - known.born - 1) // ticks))", "0.0",
+        "unit/envs_embedded/test_listening.py",
+    ),
+    Fault(
+        "a pose is shown whole", "envs/embedded/skeleton.py",
+        "_part_of_turn(second.axes() @ axes.T, share)",
+        "_part_of_turn(second.axes() @ axes.T, 1.0)", "unit/envs_embedded/test_skeleton.py",
+    ),
 ]  # fmt: skip
 
 
