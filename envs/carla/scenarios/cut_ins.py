@@ -42,7 +42,7 @@ class CutIn(Scenario):
         super().__init__(stage, spec, trigger_m, rng)
         self._comes_driving = spec.type == "HighwayCutIn"
         self._start_m = trigger_m + (ON_THE_MOVE_M if self._comes_driving else AHEAD_M)
-        self.end_m = self._start_m + 28.0
+        self.end_m = self._start_m + (36.0 if self._comes_driving else 28.0)
         self._side = spec.value("direction") or self._free_side()
         self._cruise_mps = float(rng.uniform(4.0, 5.5))
         self._is_out = False

@@ -8,7 +8,7 @@ from dreamdrive.driving.actions import DECISION_DT_S, PHYSICS_DT_S
 from dreamdrive.envs.carla.events import DrivingEvent
 from dreamdrive.envs.carla.scenarios.registry import find_scenario
 from dreamdrive.envs.carla.scenarios.scenario import Detour, Priority, Scenario
-from dreamdrive.envs.carla.scenarios.stage import Stage
+from dreamdrive.envs.carla.scenarios.stage import Stage, line_of
 from dreamdrive.envs.carla.scene import Scene
 from dreamdrive.envs.carla.triggers import trigger_arc
 from dreamdrive.seeding import numpy_generator
@@ -129,6 +129,10 @@ class Director:
             elif act.state in ("playing", "passed"):
                 scenario.release()
                 commands += scenario.play(scene, arc_m)
+        at_hand = [a.scenario.end_m for a in self._acts if a.state in ("set", "playing")]
+        if at_hand:
+            way = line_of(self._stage.layout, arc_m, max(*at_hand, arc_m) + 10.0)
+            self._stage.free_way(scene, way, DECISION_DT_S)
         self._stage.session.send(commands)
 
     def judge(

@@ -20,7 +20,7 @@ VEHICLE_HEIGHT_M, WALKER_HEIGHT_M = 0.3, 1.0
 SPARED_M = 12.0
 """Background vehicles this near to the ego are not taken away."""
 
-PATIENCE_S = 4.0
+PATIENCE_S, STANDING_MPS, LANE_M = 4.0, 0.3, 2.6
 
 
 class Stage:
@@ -130,6 +130,27 @@ class Stage:
             if np.hypot(*(line - box[:2]).T).min() < width_m:
                 gone.append(actor)
         self.remove(gone)
+
+    def free_way(self, scene: Scene, line: NDArray[np.float64], passed_s: float) -> None:
+        """Takes background vehicles away that have stood on a line for a while.
+
+        They queue behind what a scenario has put there, and would hold the ego for ever.
+
+        Args:
+            scene: The present scene.
+            line: Where the ego is going, ISO world axes, shape (n, 2).
+            passed_s: Time since the last call.
+        """
+        standing: dict[int, float] = {}
+        for i in np.flatnonzero(scene.kinds == VEHICLE):
+            actor = int(scene.ids[i])
+            is_standing = np.hypot(*scene.velocity[i]) < STANDING_MPS
+            if actor not in self.background or not is_standing:
+                continue
+            if np.hypot(*(line - scene.boxes[i, :2]).T).min() < LANE_M:
+                standing[actor] = self._waiting_s.get(actor, 0.0) + passed_s
+        self._waiting_s = standing
+        self.remove([actor for actor, since_s in standing.items() if since_s >= PATIENCE_S])
 
     def remove(self, actors: list[int]) -> None:
         """Destroys actors of the stage, or background vehicles.
