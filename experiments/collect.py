@@ -22,6 +22,7 @@ from dreamdrive.envs.carla.drivers import (
 from dreamdrive.envs.carla.env import CarlaDriveEnv
 from dreamdrive.envs.carla.server_kinds import server_of
 from dreamdrive.envs.embedded.towns import TRAIN_TOWNS
+from dreamdrive.experiments.folder_lock import only_one
 from dreamdrive.experiments.run import RunLog, begin_run
 from dreamdrive.experiments.workers import spread
 from dreamdrive.seeding import derive_seed, numpy_generator
@@ -216,7 +217,8 @@ def collect(config: CollectConfig) -> Path:
     """Collects episodes and returns their folder; episodes that stand there are not driven again.
 
     Raises:
-        ConfigError: If a driver is unknown or the server does not exist.
+        ConfigError: If a driver is unknown or the server does not exist, or another process works
+            in the folder.
         ServerError: If no server can be reached or started.
         StorageError: If an episode could not be written; those before it stand.
         WorkerError: If a worker died; the episodes that stand are kept.
@@ -225,6 +227,11 @@ def collect(config: CollectConfig) -> Path:
         make_driver(name)
     if config.port is None:
         server_of(config.server)
+    with only_one(config.out):
+        return _collect_missing(config)
+
+
+def _collect_missing(config: CollectConfig) -> Path:
     begin_run(config.out, config)
     plans = [plan_episode(config, number) for number in range(config.episodes)]
     missing = [p for p in plans if not (config.out / p.name / "episode.json").is_file()]

@@ -1,17 +1,19 @@
 """Processes that drive: each with a server of its own, and replaced when it dies or hangs."""
 
 import contextlib
+import ctypes
 import multiprocessing
 import multiprocessing.connection
 import os
 import signal
 import time
-import traceback
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
+from dreamdrive.envs.carla.process_group import memory_mib, signal_group
 from dreamdrive.errors import DreamdriveError
 from dreamdrive.experiments.drives import DriveResult
 from dreamdrive.experiments.driving import (
@@ -20,10 +22,15 @@ from dreamdrive.experiments.driving import (
     RouteDriver,
     blank_result,
 )
+from dreamdrive.experiments.log_writer import result_of_unfinished
+from dreamdrive.experiments.policy_turn import POLICY_LOST, POLICY_TIMEOUT, Turn
 
 POLL_S = 1.0
 LEAVE_S = 15.0
 """How long a worker may take to put its server away."""
+
+END_WITH_PARENT = 1
+"""`PR_SET_PDEATHSIG` of prctl(2)."""
 
 
 @dataclass
@@ -32,9 +39,28 @@ class _Worker:
 
     process: Any
     connection: Any
+    turn: Any
     job: DriveJob | None = None
     server_pid: int | None = None
     last_sign: float = field(default_factory=time.monotonic)
+
+    @property
+    def is_policys_turn(self) -> bool:
+        """Whether the policy has the turn, be it that it is being made."""
+        return bool(self.turn[0])
+
+    def thinks_for_s(self) -> float:
+        """Returns for how long the policy has been looking for an action."""
+        since = float(self.turn[0])
+        return time.monotonic() - since if since > 0.0 else 0.0
+
+
+@dataclass
+class _Losses:
+    """Attempts of one drive that came to nothing, by whose fault it was."""
+
+    of_server: list[str] = field(default_factory=list)
+    of_policy: list[str] = field(default_factory=list)
 
 
 class DrivePool:
@@ -45,9 +71,14 @@ class DrivePool:
     never the policy's failure. A process is not used again after a death, since threads of the
     CARLA client outlive the server that they belong to.
 
+    A policy that takes too long for an action has failed there and then. One in whose turn the
+    process ends, or that lets it grow too large, has a fresh process for each retry, since it may
+    have been hit by somebody else's fault; where it comes to that in every attempt, the drive
+    counts as far as it came.
+
     Args:
         settings: Where and how drives are made.
-        workers: Number of processes; 0 drives in this one.
+        workers: Number of processes; 0 drives in this one, in which a policy cannot be stopped.
         silence_s: Longest time without a sign of life.
     """
 
@@ -55,7 +86,7 @@ class DrivePool:
         self.settings, self.workers, self.silence_s = settings, workers, silence_s
         self._context = multiprocessing.get_context("spawn")
         self._crew: list[_Worker] = []
-        self._lost: dict[DriveJob, list[str]] = {}
+        self._lost: dict[DriveJob, _Losses] = {}
 
     def drive(self, jobs: Sequence[DriveJob]) -> Iterator[DriveResult]:
         """Yields results as they come.
@@ -81,10 +112,13 @@ class DrivePool:
 
     def _start(self) -> _Worker:
         ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=_work, args=(theirs, self.settings), daemon=True)
+        turn = self._context.RawArray(ctypes.c_double, 1)
+        process = self._context.Process(
+            target=_work, args=(theirs, self.settings, turn, os.getpid()), daemon=True
+        )
         process.start()
         theirs.close()
-        return _Worker(process, ours)
+        return _Worker(process, ours, turn)
 
     def _give(self, worker: _Worker, job: DriveJob) -> None:
         worker.job, worker.last_sign = job, time.monotonic()
@@ -96,41 +130,75 @@ class DrivePool:
         ready = multiprocessing.connection.wait([w.connection for w in busy], POLL_S)
         for worker in busy:
             if worker.connection in ready:
-                try:
-                    kind, content = worker.connection.recv()
-                except (EOFError, OSError):
-                    yield from self._replace(worker, ["its process ended"], waiting)
-                    continue
-                worker.last_sign = time.monotonic()
-                if kind == "server":
-                    worker.server_pid = content
-                elif kind == "error":
-                    raise content
-                elif kind == "result" and not content.is_valid:
-                    yield from self._replace(worker, list(content.sim_errors), waiting)
-                elif kind == "result":
-                    job, worker.job = worker.job, None
-                    assert job is not None
-                    lost = tuple(self._lost.pop(job, ()))
-                    yield replace(content, sim_errors=lost + content.sim_errors)
-            elif time.monotonic() - worker.last_sign > self.silence_s:
-                reason = f"no sign of life for {self.silence_s:g} s"
-                yield from self._replace(worker, [reason], waiting)
+                yield from self._hear(worker, waiting)
+            else:
+                yield from self._look_after(worker, waiting)
+
+    def _hear(self, worker: _Worker, waiting: "deque[DriveJob]") -> Iterator[DriveResult]:
+        """Takes what a worker says."""
+        try:
+            kind, content = worker.connection.recv()
+        except (EOFError, OSError):
+            worker.process.join(POLL_S)
+            reason = f"its process ended with exit code {worker.process.exitcode}"
+            yield from self._replace(worker, [reason], waiting, worker.is_policys_turn)
+            return
+        worker.last_sign = time.monotonic()
+        if kind == "server":
+            worker.server_pid = content
+        elif kind == "error":
+            raise content
+        elif not content.is_valid:
+            yield from self._replace(worker, list(content.sim_errors), waiting, False)
+        else:
+            job, worker.job = worker.job, None
+            assert job is not None
+            lost = tuple(self._lost.pop(job, _Losses()).of_server)
+            yield replace(content, sim_errors=lost + content.sim_errors)
+
+    def _look_after(self, worker: _Worker, waiting: "deque[DriveJob]") -> Iterator[DriveResult]:
+        """Ends a worker that says nothing and does what it must not."""
+        settings, held = self.settings, memory_mib(worker.process.pid)
+        is_policys = worker.is_policys_turn
+        silent_s = 0.0 if worker.thinks_for_s() else time.monotonic() - worker.last_sign
+        if 0.0 < settings.worker_memory_mib < held:
+            reason = f"its process held {held:,.0f} MiB, above {settings.worker_memory_mib:,.0f}"
+            yield from self._replace(worker, [reason], waiting, True)
+        elif worker.thinks_for_s() > settings.policy_deadline_s:
+            reason = f"no action within {settings.policy_deadline_s:g} s"
+            job = worker.job
+            assert job is not None
+            self._put_in_place_of(worker)
+            yield self._charged(job, POLICY_TIMEOUT, reason)
+        elif silent_s > self.silence_s:
+            reason = f"no sign of life for {self.silence_s:g} s"
+            yield from self._replace(worker, [reason], waiting, is_policys)
 
     def _replace(
-        self, worker: _Worker, reasons: list[str], waiting: "deque[DriveJob]"
+        self, worker: _Worker, reasons: list[str], waiting: "deque[DriveJob]", by_policy: bool
     ) -> Iterator[DriveResult]:
         """Puts a fresh process in a lost one's place; its drive is repeated or given up."""
         job = worker.job
         assert job is not None
-        _end(worker)
-        self._crew[self._crew.index(worker)] = self._start()
-        errors = self._lost.setdefault(job, [])
-        errors += reasons
-        if len(errors) > self.settings.retries:
-            yield blank_result(job, self.settings, self._lost.pop(job))
+        self._put_in_place_of(worker)
+        losses = self._lost.setdefault(job, _Losses())
+        (losses.of_policy if by_policy else losses.of_server).extend(reasons)
+        if len(losses.of_policy) > self.settings.retries:
+            yield self._charged(job, POLICY_LOST, losses.of_policy[-1])
+        elif len(losses.of_server) > self.settings.retries:
+            yield blank_result(job, self.settings, self._lost.pop(job).of_server)
         else:
             waiting.appendleft(job)
+
+    def _charged(self, job: DriveJob, cause: str, reason: str) -> DriveResult:
+        """Returns the result of a drive that the policy ended, as far as its log goes."""
+        lost = self._lost.pop(job, _Losses()).of_server
+        blank = replace(blank_result(job, self.settings, lost), cause=cause, policy_fault=reason)
+        return blank if job.log is None else result_of_unfinished(Path(job.log), blank)
+
+    def _put_in_place_of(self, worker: _Worker) -> None:
+        _end(worker)
+        self._crew[self._crew.index(worker)] = self._start()
 
     def _dismiss(self) -> None:
         crew, self._crew = self._crew, []
@@ -151,29 +219,32 @@ def _end(worker: _Worker) -> None:
     worker.process.kill()
     worker.process.join()
     if worker.server_pid is not None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(worker.server_pid, signal.SIGKILL)
+        signal_group(worker.server_pid, signal.SIGKILL)
 
 
-def _work(connection: Any, settings: DriverSettings) -> None:
+def _work(connection: Any, settings: DriverSettings, since: Any, parent: int) -> None:
     """Drives what comes through the pipe until it closes; the body of a process."""
+    _end_with(parent)
     known: list[int | None] = [None]
 
     def alive() -> None:
         known[0] = driver.server_pid
         connection.send(("server", known[0]))
 
-    driver = RouteDriver(replace(settings, retries=0), alive)
+    driver = RouteDriver(replace(settings, retries=0), alive, Turn(since))
     with contextlib.suppress(EOFError, OSError, KeyboardInterrupt), driver:
         while (job := connection.recv()) is not None:
             try:
                 result = driver.drive(job)
             except DreamdriveError as error:
                 connection.send(("error", error))
-            except (BrokenPipeError, EOFError):
-                raise
-            except Exception:
-                connection.send(("error", RuntimeError(traceback.format_exc())))
             else:
                 connection.send(("server", driver.server_pid))
                 connection.send(("result", result))
+
+
+def _end_with(parent: int) -> None:
+    """Has the system end this process with its parent: nobody else may write where that one did."""
+    ctypes.CDLL(None).prctl(END_WITH_PARENT, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)

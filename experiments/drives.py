@@ -68,7 +68,8 @@ class DriveResult:
         progress_m: How much of it was driven.
         outside_m: Distance driven outside the lanes.
         outside_route_m: Progress that was made outside the lanes.
-        cause: Why the drive ended; `sim_error` where the server died in every attempt.
+        cause: Why the drive ended; `sim_error` where the server died in every attempt, and one of
+            `policy_turn.POLICY_FAULTS` where the policy failed.
         events: Infractions in order.
         decisions: Number of actions taken.
         time_s: Simulated time.
@@ -76,6 +77,7 @@ class DriveResult:
         ms_per_decision: Wall time that the policy took to decide, mean.
         sim_errors: What killed the server in attempts that were given up.
         scenarios: How each scenario of the route ended.
+        policy_fault: What the policy did where it ended the drive by a fault of its own.
     """
 
     policy: str
@@ -97,6 +99,7 @@ class DriveResult:
     ms_per_decision: float = 0.0
     sim_errors: tuple[str, ...] = ()
     scenarios: tuple[ScenarioResult, ...] = ()
+    policy_fault: str = ""
 
     @property
     def is_valid(self) -> bool:

@@ -5,23 +5,26 @@ import hashlib
 import json
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dreamdrive.config import to_dict
-from dreamdrive.driving.actions import DECISION_DT_S
-from dreamdrive.errors import ServerError
+from dreamdrive.driving.actions import DECISION_DT_S, checked_action
+from dreamdrive.errors import DreamdriveError, ServerError
 from dreamdrive.experiments.drives import SIM_ERROR, DriveResult
 from dreamdrive.experiments.log_writer import LogWriter
 from dreamdrive.experiments.policies import NamedPolicy, Privileged, make_policy
+from dreamdrive.experiments.policy_turn import POLICY_ERROR, PolicyFaultError, Turn
 from dreamdrive.experiments.recorder import Recorder, log_start
 from dreamdrive.experiments.route_choice import RouteChoice
 from dreamdrive.experiments.video import STRIDE, Film, compose
 from dreamdrive.seeding import derive_seed, numpy_generator
 
 if TYPE_CHECKING:
+    from dreamdrive.agents.policy import Policy
     from dreamdrive.envs.carla.env import CarlaDriveEnv
     from dreamdrive.envs.carla.routes import Route
 
@@ -113,8 +116,11 @@ class DriverSettings:
         host: Where the server is.
         port: Its RPC port; None starts a server.
         server: Which one is started, as `CarlaDrive-v0` takes it.
+        server_memory_mib: Memory that it may hold; None for what its kind may.
         tick_deadline_s: A server that takes longer for a step counts as dead.
         retries: How often a drive is repeated after a death of the server.
+        policy_deadline_s: A policy that takes longer for one action has failed.
+        worker_memory_mib: Resident memory that a process which drives may hold.
         device: Where networks run.
         planner: JSON file of the planners' configuration.
         choice: The file of routes; None for those of the conditions' seed.
@@ -128,8 +134,11 @@ class DriverSettings:
     host: str = "127.0.0.1"
     port: int | None = None
     server: str = "embedded"
+    server_memory_mib: float | None = None
     tick_deadline_s: float = 10.0
     retries: int = 2
+    policy_deadline_s: float = 60.0
+    worker_memory_mib: float = 8192.0
     device: str = "cpu"
     planner: Path | None = None
 
@@ -140,10 +149,17 @@ class RouteDriver:
     Args:
         settings: Where and how.
         alive: Called every few seconds of a drive.
+        turn: Notes whose turn it is.
     """
 
-    def __init__(self, settings: DriverSettings, alive: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        settings: DriverSettings,
+        alive: Callable[[], None] | None = None,
+        turn: Turn | None = None,
+    ) -> None:
         self.settings = settings
+        self._turn = turn or Turn()
         self._alive = alive or (lambda: None)
         self._seen = time.monotonic()
         self._env: CarlaDriveEnv | None = None
@@ -159,9 +175,11 @@ class RouteDriver:
     def drive(self, job: DriveJob) -> DriveResult:
         """Returns the result of a drive; `sim_error` if the server died in every attempt.
 
+        What fails outside the policy's turn is the simulator's fault, whatever it is.
+
         Raises:
             ServerError: If a server that is not ours is gone.
-            DreamdriveError: If the policy or the route does not exist.
+            DreamdriveError: If the policy or the route does not exist, or nothing can be written.
         """
         errors: list[str] = []
         for _ in range(self.settings.retries + 1):
@@ -171,6 +189,12 @@ class RouteDriver:
                 if self.settings.port is not None and len(errors) == self.settings.retries:
                     raise
                 errors.append(str(error))
+                self.close()
+                continue
+            except DreamdriveError:
+                raise
+            except Exception:
+                errors.append(traceback.format_exc(limit=-3))
                 self.close()
                 continue
             if result.is_valid:
@@ -183,31 +207,54 @@ class RouteDriver:
         route = self._route(env, job)
         conditions = self.settings.conditions
         env.rules = replace(env.rules, max_steps=conditions.max_decisions(route.length_m))
-        policy = make_policy(
-            job.policy.spec, seed=derive_seed(0, job.route, job.seed), device=self.settings.device,
-            planner=self.settings.planner, loaded=self._loaded,
-        )  # fmt: skip
-        _use_one_thread()
-        if isinstance(policy, Privileged):
-            policy.attach(env)
         seed = derive_seed(conditions.route_seed, job.route, job.seed) % 2**31
         with contextlib.ExitStack() as stack:
             film = stack.enter_context(Film(job.video)) if job.video is not None else None
             observation, info = env.reset(seed=seed, options={"route": route})
-            policy.reset()
             log = self._recorder(stack, job, route.length_m, observation, env)
-            while not info["cause"]:
-                start = time.perf_counter()
-                action = policy.act(observation)
-                log.thought_s += time.perf_counter() - start
-                observation, _, _, _, info = env.step(action)
-                log.add(observation, info, env.privileged(), action)
-                if film is not None and (log.decisions % STRIDE == 0 or info["cause"]):
-                    film.add(compose(observation["image"], log.caption(action)))
-                self._show_life()
+            fault = ""
+            try:
+                policy = self._policy(job, env)
+                self._turn.thought_s = 0.0
+                while not info["cause"]:
+                    with self._turn.of_policy():
+                        action = checked_action(policy.act(observation))
+                    observation, _, _, _, info = env.step(action)
+                    log.add(observation, info, env.privileged(), action)
+                    if film is not None and (log.decisions % STRIDE == 0 or info["cause"]):
+                        film.add(compose(observation["image"], log.caption(action)))
+                    self._show_life()
+            except PolicyFaultError as error:
+                # One that looks at the environment fails where the server does.
+                env.session.check_answers()
+                fault = str(error)
             if film is not None and info["cause"] != SIM_ERROR:
                 film.keep()
-            return log.result()
+            return log.result(self._turn.thought_s, POLICY_ERROR if fault else "", fault)
+
+    def _policy(self, job: DriveJob, env: "CarlaDriveEnv") -> "Policy":
+        """Returns the policy, at the start of an episode.
+
+        Raises:
+            PolicyFaultError: If it does not come so far.
+            DreamdriveError: If there is none, or its files are broken.
+        """
+        try:
+            with self._turn.of_policy(is_made=False):
+                policy = make_policy(
+                    job.policy.spec, seed=derive_seed(0, job.route, job.seed),
+                    device=self.settings.device, planner=self.settings.planner, loaded=self._loaded,
+                )  # fmt: skip
+        except PolicyFaultError as error:
+            if isinstance(error.__cause__, DreamdriveError):
+                raise error.__cause__ from None
+            raise
+        _use_one_thread()
+        with self._turn.of_policy():
+            if isinstance(policy, Privileged):
+                policy.attach(env)
+            policy.reset()
+        return policy
 
     def _recorder(
         self, stack: contextlib.ExitStack, job: DriveJob, length_m: float,
@@ -233,7 +280,10 @@ class RouteDriver:
                 infractions_end_episode=False, deviation_m=conditions.deviation_m,
                 blocked_s=conditions.blocked_s, start_speed_mps=(0.0, 0.0),
                 tick_deadline_s=settings.tick_deadline_s,
-                server=server_of(settings.server, maps=settings.maps),
+                server=server_of(
+                    settings.server, maps=settings.maps,
+                    memory_limit_mib=settings.server_memory_mib,
+                ),
             )  # fmt: skip
             self._alive()
         return self._env

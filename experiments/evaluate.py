@@ -17,6 +17,7 @@ from dreamdrive.experiments.drives import (
     save_drive,
 )
 from dreamdrive.experiments.driving import Conditions, DriveJob, DriverSettings, route_name
+from dreamdrive.experiments.folder_lock import only_one
 from dreamdrive.experiments.log_writer import finish_log
 from dreamdrive.experiments.policies import NamedPolicy, fingerprint, parse_policy
 from dreamdrive.experiments.rescore import write_scores
@@ -25,7 +26,13 @@ from dreamdrive.experiments.run import RunLog, begin_run, console
 from dreamdrive.experiments.score_tables import tables_of
 from dreamdrive.experiments.scorers.registry import DEFAULT, find_scorers
 from dreamdrive.experiments.scores import SCORER, score
-from dreamdrive.experiments.summary import groups_of, scenario_table, summarise, table_of
+from dreamdrive.experiments.summary import (
+    groups_of,
+    scenario_table,
+    summarise,
+    table_of,
+    warnings_of,
+)
 from dreamdrive.files import write_atomically
 
 
@@ -67,8 +74,15 @@ class EvaluateConfig:
     server: str = "embedded"
     """Which servers are started: embedded, unreal (in the folder that CARLA_ROOT names), or the
     path of a CarlaUE4.sh or of its folder."""
+    server_memory_mib: float | None = None
+    """Memory that such a server may hold; by default 4,096, and 24,576 for CARLA's own."""
     retries: int = 2
     """How often a drive is repeated after its server died."""
+    policy_deadline_s: float = 60.0
+    """A policy that takes longer for one action has failed, and its drive counts as far as it
+    came; not with `workers 0`."""
+    worker_memory_mib: float = 8192.0
+    """Memory that a process which drives may hold, the policy's own; 0 is no limit."""
     tick_deadline_s: float = 10.0
     device: str = "cpu"
     planner: Path | None = None
@@ -98,6 +112,8 @@ class EvaluateConfig:
             check_types(self.scenarios, "scenarios")
         if len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
             raise ConfigError("Seeds must differ from each other and not be negative")
+        if min(self.tick_deadline_s, self.policy_deadline_s) <= 0.0 or self.worker_memory_mib < 0.0:
+            raise ConfigError("Deadlines must be positive, and memory cannot be negative")
         if min(self.workers, self.retries, self.videos) < 0 or self.bootstrap_samples < 100:
             raise ConfigError("Counts cannot be negative, and bootstrap_samples is at least 100")
 
@@ -153,7 +169,7 @@ def evaluate(config: EvaluateConfig) -> Path:
 
     Raises:
         ConfigError: If a policy, a scorer or the server does not exist, or `out` holds results
-            under other conditions.
+            under other conditions, or another process works there.
         CheckpointError: If the files of a policy are broken.
         ServerError: If the given server is gone.
         StorageError: If a result could not be written.
@@ -162,45 +178,48 @@ def evaluate(config: EvaluateConfig) -> Path:
         conditions=config.met, num_routes=config.routes_per_town, host=config.host,
         port=config.port, server=config.server, tick_deadline_s=config.tick_deadline_s,
         retries=config.retries, device=config.device, planner=config.planner,
-        choice=config.choice, maps=config.maps,
+        choice=config.choice, maps=config.maps, policy_deadline_s=config.policy_deadline_s,
+        worker_memory_mib=config.worker_memory_mib, server_memory_mib=config.server_memory_mib,
     )  # fmt: skip
     scorers = find_scorers(config.scorers)
     if config.port is None:
         server_of(config.server, maps=config.maps)
     _check_policies(config)
     _check_routes(config)
+    with only_one(config.out):
+        _drive_missing(config, settings)
+        summary = summarise(config, read_drives(config))
+        path = config.out / "summary.json"
+        write_atomically(path, (json.dumps(summary, indent=1) + "\n").encode())
+        console.print(table_of(summary))
+        if any(policy["scenarios"] for policy in summary["policies"].values()):
+            console.print(scenario_table(summary))
+        for warning in warnings_of(summary):
+            console.print(warning, style="yellow", markup=False, highlight=False)
+        scores = write_scores(config.out, _result_paths(config), scorers, config.bootstrap_samples)
+    for scorer, table in zip(scorers, tables_of(scores), strict=True):
+        if scorer.name != SCORER:
+            console.print(table)
+    return config.out
+
+
+def _drive_missing(config: EvaluateConfig, settings: DriverSettings) -> None:
+    """Drives what does not stand there yet, and writes each result as it comes."""
     jobs = plan(config)
-    standing, missing = {}, []
-    for job in jobs:
-        result = _standing(config, job)
-        if result is None:
-            missing.append(job)
-        else:
-            standing[job] = result
+    missing = [job for job in jobs if _standing(config, job) is None]
     begin_run(config.out, config)
     for leftover in (config.out / "videos").rglob(".*.tmp.mp4"):
         leftover.unlink(missing_ok=True)
     for leftover in (config.out / "drives").rglob(".*.jsonl.part"):
         leftover.unlink(missing_ok=True)
     with RunLog(config.out, "evaluate", len(jobs), "drive") as log:
-        done = len(standing)
+        done = len(jobs) - len(missing)
         workers = config.workers if config.port is None else min(1, config.workers)
         for result in DrivePool(settings, workers).drive(missing):
             finish_log(log_path(config.out, result.policy, result.route, result.seed), result)
             save_drive(config.out, result)
             done += 1
             log(done, {"score": score(result).driving_score, "completion": result.completion_pct})
-    summary = summarise(config, read_drives(config))
-    path = config.out / "summary.json"
-    write_atomically(path, (json.dumps(summary, indent=1) + "\n").encode())
-    console.print(table_of(summary))
-    if any(policy["scenarios"] for policy in summary["policies"].values()):
-        console.print(scenario_table(summary))
-    scores = write_scores(config.out, _result_paths(config), scorers, config.bootstrap_samples)
-    for scorer, table in zip(scorers, tables_of(scores), strict=True):
-        if scorer.name != SCORER:
-            console.print(table)
-    return config.out
 
 
 def plan(config: EvaluateConfig) -> list[DriveJob]:
@@ -275,4 +294,5 @@ def _standing(config: EvaluateConfig, job: DriveJob) -> DriveResult | None:
             "Results under other conditions stand here", where=config.out,
             do="Choose another --out, or the same traffic, routes and limits.",
         )  # fmt: skip
-    return None if job.video is not None and not job.video.is_file() else result
+    is_filmed = job.video is None or job.video.is_file() or result.policy_fault
+    return result if is_filmed else None

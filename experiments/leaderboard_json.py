@@ -8,6 +8,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from dreamdrive.experiments.event_log import LogEvent
+from dreamdrive.experiments.policy_turn import POLICY_FAULTS
 from dreamdrive.experiments.scored_drives import ScoredDrive
 from dreamdrive.experiments.scores import driven_km
 
@@ -45,6 +46,7 @@ ENDS: dict[str, str] = {
     "route_deviation": "Failed - Agent deviated from the route",
     "blocked": "Failed - Agent got blocked",
     "time_limit": "Failed - Agent timed out",
+    **dict.fromkeys(POLICY_FAULTS, "Failed - Agent crashed"),
 }
 
 

@@ -1,6 +1,9 @@
 """Writes the event log of a drive while it is driven, and finishes it with the drive's result."""
 
+import contextlib
 import json
+import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +16,9 @@ from dreamdrive.experiments.event_log import (
     TICK_COLUMNS,
     UNWATCHED,
     LogEvent,
+    parse_log,
 )
 from dreamdrive.files import write_atomically
-
-ROWS_PER_LINE = 100
-"""Ticks that are kept in memory: a process that is killed loses at most these."""
 
 
 def unfinished(path: Path) -> Path:
@@ -27,6 +28,8 @@ def unfinished(path: Path) -> Path:
 
 class LogWriter:
     """The log of a drive that is going on; a context manager.
+
+    Each line is handed to the system at once, so that a process that is killed loses none.
 
     Args:
         path: Where the finished log will stand.
@@ -38,16 +41,14 @@ class LogWriter:
 
     def __init__(self, path: Path, start: dict[str, Any]) -> None:
         self._part = unfinished(path)
-        self._rows: list[list[Any]] = []
         try:
             self._part.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._part.open("w")
+            self._file = self._part.open("w", buffering=1)
         except OSError as error:
             raise _not_written(self._part, error) from error
         form = {"columns": TICK_COLUMNS, "actor_columns": ACTOR_COLUMNS}
         told = {"unwatched": UNWATCHED, **start}
         self._line({"kind": "start", "schema": SCHEMA, **told, **form})
-        self._flush()
 
     def tick(self, row: list[Any]) -> None:
         """Takes the values of `TICK_COLUMNS` and the list of actors around.
@@ -55,9 +56,7 @@ class LogWriter:
         Raises:
             StorageError: If it could not be written.
         """
-        self._rows.append(row)
-        if len(self._rows) >= ROWS_PER_LINE:
-            self._flush()
+        self._line({"kind": "ticks", "rows": [row]})
 
     def event(self, event: LogEvent) -> None:
         """Takes an infraction.
@@ -68,14 +67,8 @@ class LogWriter:
         self._line({"kind": "event", **to_dict(event)})
 
     def close(self) -> None:
-        """Writes what is left.
-
-        Raises:
-            StorageError: If it could not be written.
-        """
-        try:
-            self._flush()
-        finally:
+        """Closes the file; what stands in it stays."""
+        with contextlib.suppress(OSError):
             self._file.close()
 
     def __enter__(self) -> "LogWriter":
@@ -83,17 +76,8 @@ class LogWriter:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Writes what is left."""
+        """Closes the file."""
         self.close()
-
-    def _flush(self) -> None:
-        if self._rows:
-            self._line({"kind": "ticks", "rows": self._rows})
-            self._rows = []
-        try:
-            self._file.flush()
-        except OSError as error:
-            raise _not_written(self._part, error) from error
 
     def _line(self, content: dict[str, Any]) -> None:
         try:
@@ -112,8 +96,7 @@ def finish_log(path: Path, result: DriveResult) -> None:
         StorageError: If it could not be written.
     """
     part = unfinished(path)
-    begun = part.read_bytes() if part.is_file() else b""
-    whole = begun[: begun.rfind(b"\n") + 1]
+    whole = _whole_lines(part)
     if not whole:
         path.unlink(missing_ok=True)
         part.unlink(missing_ok=True)
@@ -125,6 +108,34 @@ def finish_log(path: Path, result: DriveResult) -> None:
     end = json.dumps({"kind": "end", "result": outcome}, separators=(",", ":")) + "\n"
     write_atomically(path, whole + end.encode())
     part.unlink(missing_ok=True)
+
+
+def result_of_unfinished(path: Path, blank: DriveResult) -> DriveResult:
+    """Returns what a drive had come to when the process that drove it was ended.
+
+    Args:
+        path: Where its finished log would stand.
+        blank: The result with all that was known before the drive, and why it ended.
+    """
+    lines = _whole_lines(unfinished(path)).decode().splitlines()
+    if not lines:
+        return blank
+    begun = replace(blank, length_m=float(json.loads(lines[0])["length_m"]))
+    end = json.dumps({"kind": "end", "result": to_dict(begun)})
+    log = parse_log([*lines, end], str(path))
+    if log.ticks is None or not len(log.ticks):
+        return begun
+    found = log.until(math.inf, blank.cause).result
+    return replace(
+        found, outside_route_m=round(found.outside_route_m, 3),
+        mean_speed_mps=round(found.mean_speed_mps, 4),
+    )  # fmt: skip
+
+
+def _whole_lines(part: Path) -> bytes:
+    """Returns an unfinished log without a line that was cut short."""
+    begun = part.read_bytes() if part.is_file() else b""
+    return begun[: begun.rfind(b"\n") + 1]
 
 
 def _not_written(path: Path, error: OSError) -> StorageError:

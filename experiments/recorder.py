@@ -36,11 +36,11 @@ class Recorder:
         writer: LogWriter | None,
     ) -> None:
         self.blank, self.length_m, self.writer = blank, length_m, writer
-        self.decisions, self.thought_s = 0, 0.0
+        self.decisions = 0
         self._speed_sum = self._outside_m = self._outside_route_m = 0.0
         self._speed = float(observation["state"][STATE_INDEX["speed"]])
         self._events: list[DriveEvent] = []
-        self._info: dict[str, Any] = {}
+        self._info: dict[str, Any] = {"cause": "", "progress_m": 0.0, "scenarios": ()}
         if writer is not None:
             writer.tick(_row(0.0, observation, scene, 0.0, 0.0, None))
 
@@ -78,19 +78,26 @@ class Recorder:
             cause=self._info["cause"],
         )  # fmt: skip
 
-    def result(self) -> DriveResult:
-        """Returns what the drive came to."""
-        cause = self._info["cause"]
+    def result(self, thought_s: float, cause: str = "", fault: str = "") -> DriveResult:
+        """Returns what the drive came to.
+
+        Args:
+            thought_s: Wall time that the policy took for all decisions.
+            cause: Why it ended, where the environment does not say.
+            fault: What the policy did to end it.
+        """
+        cause, decisions = cause or self._info["cause"], max(1, self.decisions)
         return replace(
             self.blank,
             length_m=round(self.length_m, 3), progress_m=round(self._info["progress_m"], 3),
             outside_m=round(self._outside_m, 3), outside_route_m=round(self._outside_route_m, 3),
             cause=cause, events=tuple(self._events), decisions=self.decisions,
             time_s=round(self.decisions * DECISION_DT_S, 3),
-            mean_speed_mps=round(self._speed_sum / self.decisions, 4),
-            ms_per_decision=round(1000.0 * self.thought_s / self.decisions, 4),
+            mean_speed_mps=round(self._speed_sum / decisions, 4),
+            ms_per_decision=round(1000.0 * thought_s / decisions, 4),
             sim_errors=(str(self._info["sim_error"]),) if cause == SIM_ERROR else (),
             scenarios=tuple(ScenarioResult(**told) for told in self._info["scenarios"]),
+            policy_fault=fault,
         )  # fmt: skip
 
 

@@ -103,6 +103,7 @@ def _policy(found: Cells, runs: Sequence[list[DriveResult]], samples: int) -> di
         "num_runs": len(runs),
         "num_drives": len(drives),
         "num_sim_errors": sum(not drive.is_valid for run in runs for drive in run),
+        "num_policy_faults": sum(bool(drive.policy_fault) for drive in drives),
         "num_repeated": sum(bool(drive.sim_errors) for drive in drives),
         "km": round(sum(driven_km(drive) for drive in drives), 4),
         "scenarios": _scenarios(drives),
@@ -172,14 +173,30 @@ def table_of(summary: dict[str, Any]) -> Table:
     for name in names:
         measure = MEASURE[name]
         table.add_column(f"{measure.label}\n{measure.unit}", justify="right", min_width=14)
+    table.add_column("policy\nfaults", justify="right")
     table.add_column("sim\nerrors", justify="right")
     for policy, facts in summary["policies"].items():
         row = [
             show(Interval(**facts["measures"][name]), MEASURE[name].digits).replace(" [", "\n[")
             for name in names
         ]
-        table.add_row(policy, *row, str(facts["num_sim_errors"]))
+        table.add_row(policy, *row, str(facts["num_policy_faults"]), str(facts["num_sim_errors"]))
     return table
+
+
+def warnings_of(summary: dict[str, Any]) -> list[str]:
+    """Returns what a reader must know of the means: drives that are missing in them."""
+    lost = {
+        policy: facts["num_sim_errors"]
+        for policy, facts in summary["policies"].items()
+        if facts["num_sim_errors"] and "run_of" not in facts
+    }
+    if not lost:
+        return []
+    counts = ", ".join(f"{policy} {count}" for policy, count in lost.items())
+    return [
+        f"Lost to the simulator and in no mean: {counts} drives. The same command makes them again."
+    ]
 
 
 def show(interval: Interval, digits: int) -> str:

@@ -86,7 +86,13 @@ class SupervisorConfig:
         )  # fmt: skip
 
 
-def server_of(name: str, *, draws: bool = False, maps: Sequence[Path] = ()) -> SupervisorConfig:
+def server_of(
+    name: str,
+    *,
+    draws: bool = False,
+    maps: Sequence[Path] = (),
+    memory_limit_mib: float | None = None,
+) -> SupervisorConfig:
     """Returns how the server of a name is started.
 
     Args:
@@ -94,18 +100,21 @@ def server_of(name: str, *, draws: bool = False, maps: Sequence[Path] = ()) -> S
             of `CarlaUE4.sh` or of the folder that it stands in.
         draws: Whether it must be able to draw from its first tick on.
         maps: OpenDRIVE files that an embedded server offers as towns.
+        memory_limit_mib: Resident memory above which it is ended; None for what its kind may hold.
 
     Raises:
         ConfigError: If there is no such server, or it has its own towns.
     """
     if name == "embedded":
         found = SupervisorConfig.with_sensors() if draws else SupervisorConfig()
-        return found.with_maps(maps)
-    if maps:
+        found = found.with_maps(maps)
+    elif maps:
         raise ConfigError(
             "CARLA's own server has its own towns", where=maps[0], do="Leave the maps out."
         )
-    return SupervisorConfig.unreal(find_unreal(name))
+    else:
+        found = SupervisorConfig.unreal(find_unreal(name))
+    return found if memory_limit_mib is None else replace(found, memory_limit_mib=memory_limit_mib)
 
 
 def find_unreal(name: str) -> Path:

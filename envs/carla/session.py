@@ -113,6 +113,14 @@ class Session:
             )  # fmt: skip
         return available[town]
 
+    def check_answers(self) -> None:
+        """Asks the server for its version.
+
+        Raises:
+            ServerError: If it does not answer within the tick deadline.
+        """
+        _check_version(self.config)
+
     def _available(self) -> list[str]:
         return list(self.client.get_available_maps())
 

@@ -32,7 +32,7 @@ def config(out, **fields):
     return EvaluateConfig(
         **{
             "towns": ("Dream07",), "routes_per_town": 1, "conditions": SHORT, "videos": 0,
-            "workers": 1, "tick_deadline_s": 2.0, "out": out,
+            "workers": 1, "tick_deadline_s": 20.0, "out": out,
         }
         | fields
     )  # fmt: skip
@@ -172,18 +172,10 @@ def test_a_process_that_ends_takes_its_server_along(tmp_path, monkeypatch):
     made = config(tmp_path, policies=("x=support.odd_policies:Mortal",), retries=0)
     evaluate(made)
     (result,) = results(made).values()
-    assert result.cause == "sim_error"
-    assert "ended" in result.sim_errors[0]
+    assert (result.cause, result.decisions, result.sim_errors) == ("policy_lost", 0, ())
+    assert "exit code 3" in result.policy_fault
     assert len(ended) == 1
     assert is_gone(ended[0])
-
-
-@pytest.mark.parametrize("workers", [0, 1])
-def test_a_policys_own_error_is_raised_as_such(tmp_path, workers):
-    made = config(tmp_path, policies=("standing", "x=support.odd_policies:Broken"), workers=workers)
-    with pytest.raises((ZeroDivisionError, RuntimeError), match="the policy's own fault"):
-        evaluate(made)
-    assert results(made)["standing/Dream07-1-000-0"].cause == "blocked"
 
 
 def test_a_given_server_that_is_gone_is_said(tmp_path):

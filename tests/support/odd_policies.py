@@ -1,7 +1,9 @@
 """Policies that a test names as module:factory."""
 
 import os
+import resource
 import signal
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -67,8 +69,77 @@ class Mortal(Gentle):
         os._exit(3)
 
 
-class Broken(Gentle):
-    """Raises an error of its own."""
+class Late(Gentle):
+    """Does something odd at its eleventh decision."""
+
+    def reset(self):
+        self._decisions = 0
 
     def act(self, observation):
+        self._decisions += 1
+        return self.odd() if self._decisions == 11 else GENTLE.copy()
+
+
+class Broken(Late):
+    """Raises an error of its own."""
+
+    def odd(self):
         raise ZeroDivisionError("the policy's own fault")
+
+
+class Blind(Late):
+    """Returns no number."""
+
+    def odd(self):
+        return np.array([np.nan, 0.0], np.float32)
+
+
+class Endless(Late):
+    """Never comes back."""
+
+    def odd(self):
+        threading.Event().wait()
+
+
+class Leaky(Late):
+    """Holds more memory than it may, and is slow enough to be seen."""
+
+    def odd(self):
+        self._kept = bytes([1]) * (500 << 20)
+        threading.Event().wait()
+
+
+class Exiting(Late):
+    """Leaves as if it were alone."""
+
+    def odd(self):
+        raise SystemExit(0)
+
+
+class Stillborn(Gentle):
+    """Does not even begin."""
+
+    def reset(self):
+        raise KeyError("weights")
+
+
+class Unlucky(Late):
+    """Somebody ends its process in its first drive, in the middle of its turn."""
+
+    def odd(self):
+        done = Path(os.environ["KILLS"]) / "unlucky"
+        if not done.exists():
+            done.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return GENTLE.copy()
+
+
+class DiskFiller(Late):
+    """No file of its process can grow from the middle of its first drive on."""
+
+    def odd(self):
+        done = Path(os.environ["KILLS"]) / "full"
+        if not done.exists():
+            done.touch()
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
+        return GENTLE.copy()

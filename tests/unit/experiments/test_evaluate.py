@@ -9,7 +9,7 @@ from dreamdrive.experiments.drives import drive_path, load_drive, save_drive
 from dreamdrive.experiments.driving import Conditions
 from dreamdrive.experiments.evaluate import EvaluateConfig, evaluate, plan
 from dreamdrive.experiments.policies import fingerprint
-from dreamdrive.experiments.summary import groups_of, show, summarise
+from dreamdrive.experiments.summary import groups_of, show, summarise, warnings_of
 from support.drives import CONDITIONS, drive
 
 POLICIES = ("standing", "straight", "a#0=random", "a#1=random")
@@ -181,6 +181,10 @@ def test_server_deaths_are_counted_and_not_scored(tmp_path):
         after["measures"]["completion_pct"]["value"] > before["measures"]["completion_pct"]["low"]
     )
     assert "sim_error" not in after["causes"]
+    (warning,) = warnings_of(summarise(made, drives))
+    assert "in no mean: standing 1 drives" in warning
+    drives["standing"][0] = result_of(plan(made)[0])
+    assert warnings_of(summarise(made, drives)) == []
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from dreamdrive.errors import EventLogError, StorageError
 from dreamdrive.experiments.event_log import SCHEMA, log_of_result, parse_log, read_log
-from dreamdrive.experiments.log_writer import ROWS_PER_LINE, LogWriter, finish_log, unfinished
+from dreamdrive.experiments.log_writer import LogWriter, finish_log, unfinished
 from support.drives import drive
 from support.logs import event, lines_of, log, ticks
 
@@ -47,14 +47,14 @@ def test_what_is_written_while_driving_is_finished_with_the_result(tmp_path):
     path, result = tmp_path / "p" / "r-0.jsonl", drive(causes=["red_light"])
     row = [*range(15), [list(ACTOR)]]
     with LogWriter(path, START) as writer:
-        for _ in range(ROWS_PER_LINE + 5):
+        for _ in range(5):
             writer.tick(row)
         writer.event(event("red_light", 0.0))
         assert not path.exists()
     finish_log(path, result)
     found = read_log(path)
     assert found.result == result
-    assert len(found.ticks) == ROWS_PER_LINE + 5
+    assert len(found.ticks) == 5
     assert found.ticks.column("pedal")[0] == 14.0
     assert not unfinished(path).exists()
 
