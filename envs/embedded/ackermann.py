@@ -4,7 +4,6 @@ import math
 from dataclasses import dataclass, field
 
 from dreamdrive.envs.embedded.bodies import Vehicles
-from dreamdrive.envs.embedded.dynamics import MAX_BRAKE_MPS2, MAX_DRIVE_MPS2
 
 DEFAULT_SETTINGS = (0.15, 0.0, 0.25, 0.01, 0.0, 0.01)
 """CARLA's gains: proportional, integral, derivative of speed, then of acceleration."""
@@ -76,5 +75,5 @@ class Ackermann:
             pull = min(max(pull, target.pull_mps2 - most), target.pull_mps2 + most)
         target.pull_mps2 = pull
         cars.reverse[row] = float(sign < 0.0)
-        cars.throttle[row] = min(max(pull / MAX_DRIVE_MPS2, 0.0), 1.0)
-        cars.brake[row] = min(max(-pull / MAX_BRAKE_MPS2, 0.0), 1.0)
+        cars.throttle[row] = min(max(pull / max(cars.pull[row], 1e-6), 0.0), 1.0)
+        cars.brake[row] = min(max(-pull / max(cars.brakes[row], 1e-6), 0.0), 1.0)

@@ -9,6 +9,9 @@ from dreamdrive.envs.embedded.blueprints import WALKER_EXTENT, WALKER_MASS_KG, V
 from dreamdrive.envs.embedded.wire import VEHICLE_RECORD, WALKER_RECORD
 
 ACTIVE = 1
+GRIP_MPS2, MAX_DRIVE_MPS2, MAX_BRAKE_MPS2 = 7.8, 4.5, 8.0
+DRAG_PER_M = 0.0004
+"""Air drag per speed squared, half of air density times C_d A over m, of a car of 1,700 kg."""
 
 _COMMON: list[tuple[Any, ...]] = [
     ("pose", "f8", 3), ("velocity", "f8", 2), ("acceleration", "f8", 2), ("yaw_rate", "f8"),
@@ -21,6 +24,7 @@ VEHICLE_STATE = np.dtype(
         *_COMMON, ("throttle", "f8"), ("steer", "f8"), ("brake", "f8"), ("hand_brake", "f8"),
         ("reverse", "f8"), ("manual", "f8"), ("gear", "f8"), ("wheelbase", "f8"),
         ("max_steer", "f8"), ("power", "f8"), ("speed_limit", "f8"), ("spin", "f8"),
+        ("grip", "f8"), ("pull", "f8"), ("brakes", "f8"), ("drag", "f8"),
     ],
     align=True,
 )  # fmt: skip
@@ -126,7 +130,11 @@ class Bodies:
 
 
 class Vehicles(Bodies):
-    """Vehicles: controls, the speed limit where they are, `spin` for a turn beside the steering."""
+    """Vehicles: controls, the speed limit where they are, `spin` for a turn beside the steering.
+
+    `grip`, `pull` and `brakes` are the largest accelerations sideways, by the engine and by the
+    brakes, in m/s²; `drag` is that by the air over speed squared, in 1/m.
+    """
 
     STATE: ClassVar = VEHICLE_STATE
     RECORD: ClassVar = VEHICLE_RECORD
@@ -143,6 +151,10 @@ class Vehicles(Bodies):
     power: NDArray[np.float64]
     speed_limit: NDArray[np.float64]
     spin: NDArray[np.float64]
+    grip: NDArray[np.float64]
+    pull: NDArray[np.float64]
+    brakes: NDArray[np.float64]
+    drag: NDArray[np.float64]
 
     def spawn(self, actor: int, model: VehicleModel, pose: list[float], z: float) -> None:
         """Adds a vehicle that stands still."""
@@ -150,6 +162,7 @@ class Vehicles(Bodies):
             actor, pose=pose, z=z, half=(model.half_length, model.half_width), mass=model.mass_kg,
             physics=1.0, wheelbase=model.wheelbase, max_steer=np.radians(model.max_steer_deg),
             power=model.power_w, speed_limit=30.0 / 3.6, top=2.0 * model.half_height,
+            grip=GRIP_MPS2, pull=MAX_DRIVE_MPS2, brakes=MAX_BRAKE_MPS2, drag=DRAG_PER_M,
         )  # fmt: skip
 
 

@@ -21,14 +21,9 @@ from dreamdrive.envs.embedded.bodies import VEHICLE_STATE
 from dreamdrive.envs.embedded.compiled import compiled
 
 GRAVITY_MPS2 = 9.81
-GRIP_MPS2 = 7.8
-MAX_DRIVE_MPS2 = 4.5
-MAX_BRAKE_MPS2 = 8.0
 HAND_BRAKE_MPS2 = 5.0
 ROLLING_MPS2 = 0.15
 ENGINE_BRAKE_MPS2 = 0.6
-DRAG_PER_M = 0.0004
-"""Air drag per speed squared, half of air density times C_d A over m, of a car of 1,700 kg."""
 SLIDE_MPS2 = 7.0
 """Deceleration of a sideways slide, as after a collision."""
 SPIN_RADPS2 = 4.0
@@ -63,12 +58,12 @@ def _acceleration(car: Any, speed: float, dt_s: float) -> float:
         return (car.constant[0] - speed) / dt_s
     if car.fall > 0.0:
         return 0.0
-    pull = min(MAX_DRIVE_MPS2, car.power / (car.mass * max(abs(speed), 1.0)))
+    pull = min(car.pull, car.power / (car.mass * max(abs(speed), 1.0)))
     drive = -car.throttle * pull if car.reverse > 0.0 else car.throttle * pull
     if car.weightless <= 0.0:
         drive -= GRAVITY_MPS2 * math.sin(car.pitch)
-    slow = car.brake * MAX_BRAKE_MPS2 + car.hand_brake * HAND_BRAKE_MPS2 + ROLLING_MPS2
-    slow += DRAG_PER_M * speed * speed
+    slow = car.brake * car.brakes + car.hand_brake * HAND_BRAKE_MPS2 + ROLLING_MPS2
+    slow += car.drag * speed * speed
     if car.throttle <= 0.0:
         slow += ENGINE_BRAKE_MPS2
     return (_shrunk(speed + drive * dt_s, slow * dt_s) - speed) / dt_s
@@ -86,7 +81,7 @@ def _drive_one(car: Any, dt_s: float) -> None:
     middle = u + 0.5 * acceleration * dt_s
     magnitude = abs(middle)
     angle = car.steer * car.max_steer * _steering_share(magnitude)
-    limit = GRIP_MPS2 / max(magnitude, 0.5)
+    limit = car.grip / max(magnitude, 0.5)
     rate = min(max(middle * math.tan(angle) / car.wheelbase, -limit), limit)
     if car.spin != 0.0:
         rate += car.spin

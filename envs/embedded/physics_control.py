@@ -1,6 +1,13 @@
 """What a vehicle says of its physics, as VehiclePhysicsControl and VehicleTelemetryData.
 
-Of a control that is applied, mass and the largest steering angle act; the rest is kept.
+Of a control that is applied, mass, the largest steering angle, the torque curve, the gears, the
+final ratio, drag, the wheels' friction, radius and brake torque act, each by how it compares with
+what the vehicle tells when it has been told nothing; the rest is kept.
+
+    pull = 4.5 m/s² · (torque · gear · final ratio / radius, over its default) · m0 / m
+    power = P0 · (largest torque · engine speed, over its default)
+    grip = 7.8 m/s² · f,  brakes = 8 m/s² · min(brake torque over its default · m0 / m, f),
+    drag = 0.0004 / m · (drag coefficient over its default) · m0 / m,  f = friction over its default
 """
 
 import math
@@ -9,7 +16,14 @@ from typing import Any
 import numpy as np
 
 from dreamdrive.envs.embedded.arguments import CallError, flag, items, number, numbers
-from dreamdrive.envs.embedded.bodies import Vehicles
+from dreamdrive.envs.embedded.blueprints import VehicleModel
+from dreamdrive.envs.embedded.bodies import (
+    DRAG_PER_M,
+    GRIP_MPS2,
+    MAX_BRAKE_MPS2,
+    MAX_DRIVE_MPS2,
+    Vehicles,
+)
 
 TIRE_FRICTION, WHEEL_RADIUS_M = 3.5, 0.35
 DRAG_N_PER_MPS2 = 0.68
@@ -64,6 +78,38 @@ def check_physics(control: Any) -> None:
         numbers(position, "wheel position", 3)
         number(values[2], "max_steer_angle", 0.0, 89.0)
     flag(control[16], "use_sweep_wheel_collision")
+
+
+def act(cars: Vehicles, row: int, model: VehicleModel, control: list[Any]) -> None:
+    """Lets a vehicle drive as a checked VehiclePhysicsControl has it."""
+    plain = default_physics(cars, row)
+    cars.mass[row] = mass = max(1.0, float(control[11]))
+    cars.max_steer[row] = math.radians(max(float(wheel[2]) for wheel in control[15]))
+    lighter = model.mass_kg / mass
+    torque, work, ratio, drag, friction, radius, brake = (
+        _share(now, then) for now, then in zip(_strengths(control), _strengths(plain), strict=True)
+    )
+    cars.pull[row] = MAX_DRIVE_MPS2 * torque * ratio / max(radius, 1e-3) * lighter
+    cars.power[row] = model.power_w * work
+    cars.grip[row] = GRIP_MPS2 * friction
+    cars.brakes[row] = MAX_BRAKE_MPS2 * min(brake * lighter, friction)
+    cars.drag[row] = DRAG_PER_M * drag * lighter
+
+
+def _share(now: float, then: float) -> float:
+    return max(now, 0.0) / then
+
+
+def _strengths(control: list[Any]) -> tuple[float, ...]:
+    """Returns torque, torque times speed, gear ratio, drag, and friction, radius, brake torque."""
+    curve, wheels = control[0], control[15]
+    gears = [float(gear[0]) for gear in control[10]] or [1.0]
+    return (
+        max((float(torque) for _, torque in curve), default=0.0),
+        max((float(torque) * float(rpm) for rpm, torque in curve), default=0.0),
+        max(gears) * float(control[9]), float(control[12]),
+        *(sum(float(wheel[i]) for wheel in wheels) / len(wheels) for i in (0, 3, 4)),
+    )  # fmt: skip
 
 
 def telemetry(cars: Vehicles, row: int) -> list[Any]:

@@ -9,11 +9,12 @@ from typing import Any
 from dreamdrive.envs.embedded import wire
 from dreamdrive.envs.embedded.ackermann import DEFAULT_SETTINGS, Target
 from dreamdrive.envs.embedded.arguments import CallError, flag, integer, items, number, numbers
-from dreamdrive.envs.embedded.physics_control import check_physics, default_physics, telemetry
+from dreamdrive.envs.embedded.blueprints import VEHICLES
+from dreamdrive.envs.embedded.physics_control import act, check_physics, default_physics, telemetry
 from dreamdrive.envs.embedded.simulator import Simulator
 
-MASS, WHEELS, MAX_STEER = 11, 15, 2
-"""Where mass and wheels stand in a VehiclePhysicsControl, and the angle in that of a wheel."""
+WHEELS = 15
+"""Where the wheels stand in a VehiclePhysicsControl."""
 
 
 class VehicleCalls:
@@ -79,9 +80,7 @@ class VehicleCalls:
     def apply_physics_control(self, actor: int, control: list[Any]) -> None:
         row, cars = self.sim.vehicle(actor), self.sim.world.vehicles
         check_physics(control)
-        cars.mass[row] = max(1.0, float(control[MASS]))
-        steer = max(float(wheel[MAX_STEER]) for wheel in control[WHEELS])
-        cars.max_steer[row] = math.radians(steer)
+        act(cars, row, VEHICLES[self.sim.world.actors[actor].kind], control)
         self.sim.physics_controls[actor] = control
 
     def get_telemetry_data(self, actor: int) -> Any:

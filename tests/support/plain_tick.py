@@ -5,6 +5,7 @@ Bodies are rows of `VEHICLE_STATE` and `WALKER_STATE`, which are changed in plac
 
 import numpy as np
 
+from dreamdrive.envs.embedded import bodies as values
 from dreamdrive.envs.embedded import dynamics, walking
 from dreamdrive.envs.embedded.collision import RESTITUTION
 
@@ -52,11 +53,11 @@ def drive(cars, dt_s):
     yaw, (vx, vy) = cars["pose"][:, 2].copy(), cars["velocity"].T
     u, w = vx * np.cos(yaw) + vy * np.sin(yaw), vy * np.cos(yaw) - vx * np.sin(yaw)
     pull = np.minimum(
-        dynamics.MAX_DRIVE_MPS2, cars["power"] / (cars["mass"] * np.maximum(np.abs(u), 1.0))
+        values.MAX_DRIVE_MPS2, cars["power"] / (cars["mass"] * np.maximum(np.abs(u), 1.0))
     )
     push = cars["throttle"] * pull * np.where(cars["reverse"] > 0.0, -1.0, 1.0)
-    slow = cars["brake"] * dynamics.MAX_BRAKE_MPS2 + dynamics.ROLLING_MPS2
-    slow += cars["hand_brake"] * dynamics.HAND_BRAKE_MPS2 + dynamics.DRAG_PER_M * u * u
+    slow = cars["brake"] * values.MAX_BRAKE_MPS2 + dynamics.ROLLING_MPS2
+    slow += cars["hand_brake"] * dynamics.HAND_BRAKE_MPS2 + values.DRAG_PER_M * u * u
     slow += np.where(cars["throttle"] <= 0.0, dynamics.ENGINE_BRAKE_MPS2, 0.0)
     free = (shrunk(u + push * dt_s, slow * dt_s) - u) / dt_s
     is_constant = cars["constant"][:, 2] > 0.0
@@ -64,7 +65,7 @@ def drive(cars, dt_s):
     middle = u + 0.5 * acceleration * dt_s
     angle = cars["steer"] * cars["max_steer"]
     angle = angle * np.interp(np.abs(middle), *dynamics.STEERING_CURVE)
-    limit = dynamics.GRIP_MPS2 / np.maximum(np.abs(middle), 0.5)
+    limit = values.GRIP_MPS2 / np.maximum(np.abs(middle), 0.5)
     rate = np.clip(middle * np.tan(angle) / cars["wheelbase"], -limit, limit)
     sideways = 0.5 * rate * cars["wheelbase"] * (np.abs(middle) > 0.1)
     across = sideways + shrunk(w - sideways, dynamics.SLIDE_MPS2 * dt_s)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from dreamdrive.envs.embedded import dynamics, walking
+from dreamdrive.envs.embedded import bodies, dynamics, walking
 from dreamdrive.envs.embedded.bodies import VEHICLE_STATE, WALKER_STATE
 
 DT_S = 0.01
@@ -14,6 +14,8 @@ def fleet(count=1, **values):
     cars = np.zeros(count, VEHICLE_STATE)
     cars["physics"], cars["wheelbase"], cars["max_steer"] = 1.0, WHEELBASE_M, 1.2
     cars["mass"], cars["power"] = MASS_KG, POWER_W
+    cars["grip"], cars["pull"] = bodies.GRIP_MPS2, bodies.MAX_DRIVE_MPS2
+    cars["brakes"], cars["drag"] = bodies.MAX_BRAKE_MPS2, bodies.DRAG_PER_M
     for name, value in values.items():
         cars[name] = value
     return cars
@@ -65,14 +67,14 @@ def test_steering_to_the_right_turns_clockwise_from_above():
 def test_at_speed_the_grip_of_the_tyres_limits_the_turn():
     speed = 20.0
     _, rate = at_constant_speed(0.5, speed, 1.0)
-    assert rate * speed == pytest.approx(dynamics.GRIP_MPS2, rel=1e-6)
+    assert rate * speed == pytest.approx(bodies.GRIP_MPS2, rel=1e-6)
 
 
 @pytest.mark.parametrize("speed", [5.0, 15.0])
 def test_full_brake_stops_in_the_distance_of_constant_deceleration(speed):
     poses, velocities = drive(5.0, velocity=(speed, 0.0), brake=1.0)
-    constant = dynamics.MAX_BRAKE_MPS2 + dynamics.ROLLING_MPS2 + dynamics.ENGINE_BRAKE_MPS2
-    k = dynamics.DRAG_PER_M
+    constant = bodies.MAX_BRAKE_MPS2 + dynamics.ROLLING_MPS2 + dynamics.ENGINE_BRAKE_MPS2
+    k = bodies.DRAG_PER_M
     expected = np.log(1.0 + k * speed**2 / constant) / (2.0 * k)
     assert poses[-1, 0] == pytest.approx(expected, abs=0.02)
     assert velocities[-1, 0] == 0.0
@@ -85,7 +87,7 @@ def test_brakes_never_turn_a_vehicle_round():
 
 def test_throttle_from_standstill_is_limited_by_the_tyres():
     _, velocities = drive(1.0, throttle=1.0)
-    gained = dynamics.MAX_DRIVE_MPS2 - dynamics.ROLLING_MPS2
+    gained = bodies.MAX_DRIVE_MPS2 - dynamics.ROLLING_MPS2
     assert velocities[-1, 0] == pytest.approx(gained, rel=0.01)
     _, backwards = drive(1.0, throttle=1.0, reverse=1.0)
     assert backwards[-1, 0] == pytest.approx(-velocities[-1, 0])
@@ -94,13 +96,13 @@ def test_throttle_from_standstill_is_limited_by_the_tyres():
 def test_top_speed_is_where_power_meets_drag():
     _, velocities = drive(60.0, velocity=(45.0, 0.0), throttle=1.0)
     top = velocities[-1, 0]
-    losses = dynamics.ROLLING_MPS2 + dynamics.DRAG_PER_M * top**2
+    losses = dynamics.ROLLING_MPS2 + bodies.DRAG_PER_M * top**2
     assert top * losses == pytest.approx(POWER_W / MASS_KG, rel=0.01)
 
 
 def test_coasting_slows_by_rolling_engine_and_air():
     _, velocities = drive(0.01, velocity=(20.0, 0.0))
-    loss = dynamics.ROLLING_MPS2 + dynamics.ENGINE_BRAKE_MPS2 + dynamics.DRAG_PER_M * 400.0
+    loss = dynamics.ROLLING_MPS2 + dynamics.ENGINE_BRAKE_MPS2 + bodies.DRAG_PER_M * 400.0
     assert 20.0 - velocities[-1, 0] == pytest.approx(loss * DT_S)
 
 

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from dreamdrive.envs.embedded import dynamics
+from dreamdrive.envs.embedded import bodies, dynamics
 from dreamdrive.envs.embedded.ground import GRAVITY_MPS2, STICK_M
 from dreamdrive.envs.embedded.render.models import model_of
 from dreamdrive.envs.embedded.render.scene import Scene
@@ -119,7 +119,7 @@ def test_gravity_acts_along_the_slope(yaw_deg, sign):
     world.tick(DT_S)
     gained = (speed(world, car) - before) / DT_S
     angle = math.atan(SLOPE)
-    slowed = dynamics.ROLLING_MPS2 + dynamics.ENGINE_BRAKE_MPS2 + dynamics.DRAG_PER_M * before**2
+    slowed = dynamics.ROLLING_MPS2 + dynamics.ENGINE_BRAKE_MPS2 + bodies.DRAG_PER_M * before**2
     assert gained == pytest.approx(sign * GRAVITY_MPS2 * math.sin(angle) - slowed, rel=1e-3)
 
 
@@ -135,7 +135,7 @@ def test_what_rolls_over_a_hill_keeps_its_energy():
         world.tick(DT_S)
         after = speed(world, car)
         middle = (before + after) / 2.0
-        lost += (dynamics.ROLLING_MPS2 + dynamics.DRAG_PER_M * before**2) * middle * DT_S
+        lost += (dynamics.ROLLING_MPS2 + bodies.DRAG_PER_M * before**2) * middle * DT_S
         sums.append(after**2 / 2.0 + GRAVITY_MPS2 * world.pose(car).z + lost)
     assert 180.0 < world.pose(car).x < 280.0
     assert max(sums) - min(sums) < 0.01 * sums[0]
