@@ -9,6 +9,7 @@ from dreamdrive.experiments.report_plots import completion_and_collisions
 from dreamdrive.experiments.scores import MEASURE, RATES, Interval
 from dreamdrive.experiments.summary import NOTHING, PAIRED
 
+NUM_WORST = 10
 SHOWN_ALWAYS = ("collision", "red_light", "off_road")
 RULES = (
     "The driving score of a route is its completion in percent times a penalty, "
@@ -48,6 +49,8 @@ def evaluation_section(path: Path, summary: Mapping[str, Any], folder: Path, med
         "<h3>Paired differences on the same routes and seeds</h3>",
         pairs(summary),
         _films(path.parent / "videos", summary, media),
+        "<h3>The worst drives</h3>",
+        worst(summary),
         "<h3>Every route</h3>",
         routes(summary),
     ]
@@ -181,6 +184,21 @@ def routes(summary: Mapping[str, Any]) -> str:
         rows.append(("", cells))
     note = "Driving score; below it the completion, and what was done wrong."
     return f'<p class="note">{note}</p>{table(head, rows)}'
+
+
+def worst(summary: Mapping[str, Any]) -> str:
+    """Returns the drives with the lowest driving scores, the worst first, and what they did."""
+    drives = [
+        (drive["driving_score"], drive["completion_pct"], name, row["route"], row["seed"], drive)
+        for row in summary["routes"]
+        for name, drive in row["policies"].items()
+    ]
+    drives.sort(key=lambda found: found[:5])
+    rows: list[tuple[str, list[Cell | str]]] = [
+        ("", [name, route, str(seed), _drive(drive)])
+        for _, _, name, route, seed, drive in drives[:NUM_WORST]
+    ]
+    return table(["Policy", "Route", "Seed", "Driving score"], rows, left=2)
 
 
 def _drive(drive: Mapping[str, Any]) -> Cell:
