@@ -9,7 +9,7 @@ from typing import Any
 from dreamdrive.envs.embedded import wire
 from dreamdrive.envs.embedded.arguments import CallError, items, number, text, transform
 from dreamdrive.envs.embedded.blueprints import VEHICLES, WALKERS
-from dreamdrive.envs.embedded.render.view import Pose
+from dreamdrive.envs.embedded.render.view import Pose, attached
 from dreamdrive.envs.embedded.sensors import sensor_transform
 from dreamdrive.envs.embedded.simulator import Simulator
 from dreamdrive.envs.embedded.skeleton import (
@@ -19,7 +19,6 @@ from dreamdrive.envs.embedded.skeleton import (
     animated,
     chained,
     components,
-    composed,
     posed,
     vehicle_joints,
 )
@@ -64,7 +63,7 @@ class BoneCalls:
         return wire.ok(list(components(self._kind(actor))))
 
     def get_actor_component_world_transform(self, actor: int, name: str) -> Any:
-        return wire.ok(_wired(composed(self._pose(actor), self._component(actor, name))))
+        return wire.ok(_wired(attached(self._pose(actor), self._component(actor, name))))
 
     def get_actor_component_relative_transform(self, actor: int, name: str) -> Any:
         return wire.ok(_wired(self._component(actor, name)))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from dreamdrive.envs.embedded.blueprints import VEHICLES, WALKER_EXTENT, WALKERS
 from dreamdrive.envs.embedded.gait import ARM_SWING_RAD, LEG_SWING_RAD, STEPS, STRIDE_M
 from dreamdrive.envs.embedded.physics_control import WHEEL_RADIUS_M
-from dreamdrive.envs.embedded.render.view import Pose
+from dreamdrive.envs.embedded.render.view import Pose, angles_of, attached
 
 HERE = Pose(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
@@ -123,18 +123,11 @@ def posed(
     ]
 
 
-def composed(parent: Pose, own: Pose) -> Pose:
-    """Returns a pose in the axes in which its parent's is given."""
-    axes = parent.axes()
-    x, y, z = (float(value) for value in np.array(parent[:3]) + np.array(own[:3]) @ axes)
-    return Pose(x, y, z, *angles_of(own.axes() @ axes))
-
-
 def chained(joints: Sequence[Joint], origin: Pose) -> list[Pose]:
     """Returns the places of joints, each after the one that it hangs on, from that of the actor."""
     found: dict[str, Pose] = {"": origin}
     for joint in joints:
-        found[joint.name] = composed(found[joint.parent], joint.place)
+        found[joint.name] = attached(found[joint.parent], joint.place)
     return [found[joint.name] for joint in joints]
 
 
@@ -165,11 +158,3 @@ def _part_of_turn(turn: NDArray[np.float64], share: float) -> NDArray[np.float64
     cross = np.array([[0.0, -axis[2], axis[1]], [axis[2], 0.0, -axis[0]], [-axis[1], axis[0], 0.0]])
     part = share * angle
     return np.eye(3) + math.sin(part) * cross + (1.0 - math.cos(part)) * cross @ cross
-
-
-def angles_of(axes: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Returns pitch, yaw and roll in degrees of unit vectors ahead, to the right and up."""
-    ahead, right, up = axes
-    pitch = math.asin(min(max(float(ahead[2]), -1.0), 1.0))
-    yaw, roll = math.atan2(ahead[1], ahead[0]), math.atan2(-right[2], up[2])
-    return math.degrees(pitch), math.degrees(yaw), math.degrees(roll)

@@ -43,24 +43,22 @@ def on_spring_arm(pose: Pose) -> Pose:
     level = math.hypot(pose.x, pose.y)
     pitch, yaw = math.atan2(-pose.z, level), math.atan2(-pose.y, -pose.x) if level else 0.0
     arm = Pose(0.0, 0.0, 0.0, math.degrees(pitch), math.degrees(yaw), 0.0)
-    return Pose(pose.x, pose.y, pose.z, *_angles(pose.axes() @ arm.axes()))
+    return Pose(pose.x, pose.y, pose.z, *angles_of(pose.axes() @ arm.axes()))
 
 
 def attached(parent: Pose, pose: Pose) -> Pose:
     """Returns where something is in the world that has a pose relative to its parent."""
     axes = parent.axes()
     x, y, z = (float(value) for value in np.array(parent[:3]) + np.array(pose[:3]) @ axes)
-    return Pose(x, y, z, *_angles(pose.axes() @ axes))
+    return Pose(x, y, z, *angles_of(pose.axes() @ axes))
 
 
-def _angles(axes: NDArray[np.float64]) -> tuple[float, ...]:
+def angles_of(axes: NDArray[np.float64]) -> tuple[float, float, float]:
     """Returns pitch, yaw and roll in degrees of unit vectors ahead, to the right and up."""
     ahead, right, up = axes
-    angles = (
-        math.asin(min(max(ahead[2], -1.0), 1.0)), math.atan2(ahead[1], ahead[0]),
-        math.atan2(-right[2], up[2]),
-    )  # fmt: skip
-    return tuple(math.degrees(angle) for angle in angles)
+    pitch = math.asin(min(max(float(ahead[2]), -1.0), 1.0))
+    yaw, roll = math.atan2(ahead[1], ahead[0]), math.atan2(-right[2], up[2])
+    return math.degrees(pitch), math.degrees(yaw), math.degrees(roll)
 
 
 class Lens(NamedTuple):

@@ -7,14 +7,12 @@ import pytest
 
 from dreamdrive.envs.embedded.gait import STEPS, STRIDE_M
 from dreamdrive.envs.embedded.render.models import walker_in_step
-from dreamdrive.envs.embedded.render.view import Pose
+from dreamdrive.envs.embedded.render.view import Pose, angles_of, attached
 from dreamdrive.envs.embedded.skeleton import (
     WALKER_JOINTS,
-    angles_of,
     animated,
     blended,
     chained,
-    composed,
     posed,
 )
 
@@ -50,7 +48,7 @@ def test_half_a_turn_is_blended_too():
 
 def test_poses_add_up_along_the_joints():
     parent, own = Pose(1.0, 2.0, 3.0, 0.0, 90.0, 0.0), Pose(1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-    assert composed(parent, own)[:3] == pytest.approx((1.0, 3.0, 3.0))
+    assert attached(parent, own)[:3] == pytest.approx((1.0, 3.0, 3.0))
     joints = posed(WALKER_JOINTS, {"crl_leg__L": (0.0, 0.0, -0.40, 90.0, 0.0, 0.0)}, 1.0)
     places = dict(
         zip((j.name for j in joints), chained(joints, Pose(0, 0, 0, 0, 0, 0)), strict=True)
