@@ -66,7 +66,8 @@ def straight(env, _):
 
 def prove(env, kind, seed):
     """Holds one type to its promise on one route; returns what failed the blind driver."""
-    route = route_with(env.session.map, seed, kind, length_m=LENGTH_M)
+    length_m = LENGTH_M if kind in QUICK else (150.0, 400.0)
+    route = route_with(env.session.map, seed, kind, length_m=length_m)
     outcome, events, _ = drive(env, route, driver("expert"))
     assert (outcome["type"], outcome["result"], events) == (kind, "solved", [])
     assert outcome["start_s"] < outcome["end_s"]
