@@ -11,6 +11,7 @@ from typing import Any
 import msgpack
 
 from dreamdrive.envs.embedded import wire
+from dreamdrive.envs.embedded.awaited import AwaitedStreams
 from dreamdrive.envs.embedded.complaints import Complaints
 from dreamdrive.envs.embedded.connections import Connection, RpcConnection, StreamConnection
 from dreamdrive.envs.embedded.lost_ticks import LOST_AFTER_S, LostTicks
@@ -18,6 +19,9 @@ from dreamdrive.envs.embedded.procedures import Procedures
 from dreamdrive.envs.embedded.simulator import Simulator
 from dreamdrive.errors import ServerError
 
+TICK, TOKEN = "tick_cue", "get_sensor_token"
+PAUSED_S = 0.01
+"""How often it is looked whether a client that was put off may go on."""
 LOAD, HELD_S = "load_new_episode", 0.5
 """How long a client with a Traffic Manager waits for the answer to this call. It then throws away
 what it knows of the world, and crashes if the manager's thread is in a step that still looks at it;
@@ -53,6 +57,8 @@ class Server:
         self.subscribers: dict[int, list[StreamConnection]] = {}
         self.num_connections = 0
         self._held: list[tuple[float, RpcConnection, bytes]] = []
+        self.awaited = AwaitedStreams()
+        self._paused: dict[RpcConnection, list[Any]] = {}
         self.running = True
         for listener in (self.rpc, self.streaming):
             self.selector.register(listener, selectors.EVENT_READ)
@@ -64,6 +70,8 @@ class Server:
             wait = self.lost.wait_s
             if not self.sim.synchronous:
                 wait = max(0.0, due - time.monotonic())
+            if self._paused:
+                wait = PAUSED_S if wait is None else min(wait, PAUSED_S)
             for key, events in self.selector.select(wait):
                 if key.fileobj in (self.rpc, self.streaming):
                     self._accept(key.fileobj)
@@ -79,6 +87,8 @@ class Server:
                 self._watch(key.data)
             if self._held:
                 self._send_held()
+            if self._paused:
+                self._resume()
             if not self.sim.synchronous and time.monotonic() >= due:
                 self.sim.tick()
                 due = max(due, time.monotonic() - 0.5) + (self.sim.dt_s or 0.05)
@@ -136,6 +146,9 @@ class Server:
         for port in [p for p, entry in managers.items() if entry[2] == id(connection)]:
             del managers[port]
         self.lost.forget(id(connection))
+        self.awaited.forget(id(connection))
+        if isinstance(connection, RpcConnection):
+            self._paused.pop(connection, None)
 
     def _watch(self, connection: Connection) -> None:
         if connection.sock.fileno() < 0:
@@ -154,13 +167,36 @@ class Server:
         elif isinstance(connection, RpcConnection):
             connection.unpacker.feed(data)
             for message in connection.unpacker:
-                answer = self._answer(message, connection)
-                if message[2] == LOAD and self._has_manager(connection):
-                    self._held.append((time.monotonic() + HELD_S, connection, answer))
-                else:
-                    connection.send(answer)
+                self._take(message, connection)
         elif isinstance(connection, StreamConnection) and connection.subscribe(data):
             self._subscribe(connection)
+
+    def _take(self, message: Any, connection: RpcConnection) -> None:
+        """Answers a call, unless it or one before it has to wait for the client itself."""
+        if connection in self._paused:
+            self._paused[connection].append(message)
+            return
+        if TICK in message and self.awaited.are_for(id(connection)):
+            self._paused[connection] = [message]
+            return
+        answer = self._answer(message, connection)
+        if message[2] == LOAD and self._has_manager(connection):
+            self._held.append((time.monotonic() + HELD_S, connection, answer))
+        else:
+            connection.send(answer)
+
+    def _resume(self) -> None:
+        """Answers the calls of clients that have come to all streams that they asked for."""
+        for connection in list(self._paused):
+            if self.awaited.are_for(id(connection)):
+                continue
+            try:
+                for message in self._paused.pop(connection):
+                    self._take(message, connection)
+            except (OSError, ValueError, TypeError) as error:
+                self._drop(connection, error)
+                continue
+            self._watch(connection)
 
     def _has_manager(self, connection: RpcConnection) -> bool:
         managers = self.sim.traffic_managers.values()
@@ -187,6 +223,7 @@ class Server:
             raise ValueError(f"no room for stream {stream}: {limit} subscriptions are open")
         stream = connection.stream or 0
         self.subscribers.setdefault(stream, []).append(connection)
+        self.awaited.come(stream)
         if stream == wire.SNAPSHOT_STREAM:
             connection.send(wire.framed(self.sim.snapshot()))
 
@@ -198,6 +235,8 @@ class Server:
             raise ValueError("not a request")
         self.sim.caller = id(connection)
         error, result, cause = self.procedures.answer(method, arguments)
+        if method == TOKEN and not cause and isinstance(arguments[1], int):
+            self.awaited.ask(id(connection), arguments[1])
         self.lost.hear(id(connection), connection.peer.rsplit(":", 1)[0], method)
         if cause and arguments and arguments[0] == [True]:
             self.complaints.say(connection.peer, f"{method}, whose answer nobody reads: {cause}")
