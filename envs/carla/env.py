@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dreamdrive.driving.actions import DECISION_DT_S, PHYSICS_DT_S, checked_action
-from dreamdrive.envs.carla.client import carla, to_carla_transform
+from dreamdrive.envs.carla.client import carla
 from dreamdrive.envs.carla.connection import Connection
 from dreamdrive.envs.carla.deadlock import DeadlockBreaker
 from dreamdrive.envs.carla.episode import Drive, EpisodeRules
@@ -18,25 +18,23 @@ from dreamdrive.envs.carla.events import ContactLog
 from dreamdrive.envs.carla.expert import Expert
 from dreamdrive.envs.carla.observer import Observer
 from dreamdrive.envs.carla.reckoning import NO_COST, Reckoning
-from dreamdrive.envs.carla.routes import Route, random_route
+from dreamdrive.envs.carla.routes import Route
 from dreamdrive.envs.carla.scenarios.director import Director
-from dreamdrive.envs.carla.scenarios.registry import known, placed, route_with
 from dreamdrive.envs.carla.scenarios.scenario import Detour, Priority
 from dreamdrive.envs.carla.scenarios.stage import Stage
 from dreamdrive.envs.carla.scene import Scene, SceneReader
 from dreamdrive.envs.carla.server_kinds import SupervisorConfig, server_of
 from dreamdrive.envs.carla.server_pool import ServerPool
 from dreamdrive.envs.carla.session import Session, SessionConfig
+from dreamdrive.envs.carla.start import chosen_route, push_off, spawn_ego
 from dreamdrive.envs.carla.supervisor import ServerSupervisor
 from dreamdrive.envs.carla.town_map import TownMap
 from dreamdrive.envs.carla.traffic import Walkers, deadlock_breaker, set_weather, spawn_vehicles
 from dreamdrive.envs.carla.weather import RouteWeather
 from dreamdrive.envs.spaces import driving_action_space
-from dreamdrive.errors import ConfigError, RouteError, ServerError, ServerVersionError
+from dreamdrive.errors import ConfigError, ServerError, ServerVersionError
 from dreamdrive.seeding import numpy_generator
 
-EGO_BLUEPRINT = "vehicle.lincoln.mkz_2020"
-EGO_HEIGHT_M = 0.3
 TICKS_PER_DECISION = round(DECISION_DT_S / PHYSICS_DT_S)
 RENDER_SCALE = 8
 KMH_PER_MPS = 3.6
@@ -243,9 +241,10 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
         town = options.get("town") or (route.town if route else self._town)
         self._connection.open_town(town)
         session = self.session
-        self.route = self._choose_route(route, options.get("scenario"), seed)
+        scenario = options.get("scenario")
+        self.route = chosen_route(session.map, route, scenario, seed, self._route_length_m)
         rng = numpy_generator(seed, "start")
-        self._ego = self._spawn_ego(self.route)
+        self._ego = spawn_ego(session, self.route)
         # The only time that passes before the episode, and a number of ticks that nobody can know:
         # the ego stands, nothing else is there, and the lights begin anew.
         self._observer.begin(session, self._ego)
@@ -253,7 +252,7 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
         set_weather(session, seed)
         self._weather = RouteWeather(self.route)
         self._weather.step(session.world, 0.0)
-        self._push_off(self.route, float(rng.uniform(*self._start_speed_mps)))
+        push_off(self._ego, self.route, float(rng.uniform(*self._start_speed_mps)))
         contacts = ContactLog()
         sensor = session.spawn(
             session.world.get_blueprint_library().find("sensor.other.collision"),
@@ -284,43 +283,6 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
         self._expert.reset()
         self._reckoning.begin(self.scene)
         return self._observer.photograph(snapshot.frame)
-
-    def _choose_route(self, route: Route | None, scenario: str | None, seed: int) -> Route:
-        """Returns the route of an episode with its scenarios.
-
-        Raises:
-            ConfigError: If there is no such scenario.
-            RouteError: If there is no route for it, or no room on the one given.
-        """
-        carla_map, length_m = self.session.map, self._route_length_m
-        if scenario is None:
-            route = route or random_route(carla_map, seed, length_m=length_m)
-            known(route.scenarios)
-            return route
-        if route is None:
-            return route_with(carla_map, seed, scenario, length_m=length_m)
-        found = placed(carla_map, route, [scenario], numpy_generator(seed, "places"))
-        if not found.scenarios:
-            raise RouteError(
-                f"The route has no room for a {scenario}", where=route.name,
-                do="Give another route, or none.",
-            )  # fmt: skip
-        return found
-
-    def _spawn_ego(self, route: Route) -> Any:
-        blueprint = self.session.world.get_blueprint_library().find(EGO_BLUEPRINT)
-        blueprint.set_attribute("role_name", "hero")
-        x, y = route.xy[0]
-        yaw = float(route.yaw[0])
-        place = to_carla_transform(x, y, yaw, float(route.z[0]) + EGO_HEIGHT_M)
-        return self.session.spawn(blueprint, place)
-
-    def _push_off(self, route: Route, speed_mps: float) -> None:
-        if speed_mps > 0.0:
-            yaw = float(route.yaw[0])
-            self._ego.set_target_velocity(
-                carla.Vector3D(speed_mps * np.cos(yaw), -speed_mps * np.sin(yaw), 0.0)
-            )
 
     def step(
         self, action: NDArray[np.float32]
