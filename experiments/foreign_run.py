@@ -105,6 +105,11 @@ def serving(town: str, maps: list[Path], folder: Path) -> Iterator["subprocess.P
             process.wait()
 
 
+def _heed_interrupts() -> None:
+    """Lets a program be interrupted although what started this one ignores that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def run(program: Program, place: Place, server: "subprocess.Popen[str]") -> Outcome:
     """Runs a program to its end, or to Ctrl-C, and returns what came of it."""
     log, faults = place.out / "output.txt", []
@@ -112,7 +117,7 @@ def run(program: Program, place: Place, server: "subprocess.Popen[str]") -> Outc
     with log.open("w") as file:
         process = subprocess.Popen(
             place.command(program), cwd=place.out, env=place.environment(), stdout=file,
-            stderr=subprocess.STDOUT, start_new_session=True,
+            stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=_heed_interrupts,
         )  # fmt: skip
     try:
         process.wait(program.interrupted_s or LONG_S)

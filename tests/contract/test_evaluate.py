@@ -137,8 +137,9 @@ def kills(tmp_path, monkeypatch):
 
 def test_a_killed_server_is_replaced_and_the_policy_not_blamed(whole, tmp_path, kills):
     made = config(
-        tmp_path / "out", policies=("expert=support.odd_policies:server_killer",), seeds=(0,)
-    )
+        tmp_path / "out", policies=("expert=support.odd_policies:server_killer",), seeds=(0,),
+        tick_deadline_s=5.0,
+    )  # fmt: skip
     evaluate(made)
     (result,) = results(made).values()
     assert len(result.sim_errors) == 1
@@ -149,8 +150,9 @@ def test_a_killed_server_is_replaced_and_the_policy_not_blamed(whole, tmp_path, 
 
 def test_a_drive_that_no_server_lives_through_is_not_scored(tmp_path, kills):
     made = config(
-        tmp_path / "out", policies=("x=support.odd_policies:serial_killer", "standing"), retries=1
-    )
+        tmp_path / "out", policies=("x=support.odd_policies:serial_killer", "standing"), retries=1,
+        tick_deadline_s=5.0,
+    )  # fmt: skip
     evaluate(made)
     lost = results(made)["x/Dream07-1-000-0"]
     assert (lost.cause, len(lost.sim_errors)) == ("sim_error", 2)
