@@ -1,8 +1,10 @@
 """Draws one sheet of what the embedded server's sensors show of a street.
 
-Run as `python -m dreamdrive.experiments.camera_sheet docs/cameras.webp`.
+Run as `python -m dreamdrive.experiments.camera_sheet docs/cameras.webp`; `--town` takes another
+town or a file, `--spawn-point` another street of it.
 """
 
+import argparse
 import contextlib
 import sys
 from collections.abc import Sequence
@@ -20,6 +22,8 @@ from dreamdrive.envs.carla.session import Session, SessionConfig
 from dreamdrive.envs.carla.supervisor import ServerSupervisor
 
 TOWN, SPAWN_POINT, NUM_TICKS = "Dream03", 40, 40
+SPEED_MPS = 8.0
+"""Of the car where motion is shown."""
 AHEAD_M = (9.0, 17.0, 26.0, 34.0)
 WIDTH, HEIGHT, GAP, LABEL = 320, 180, 6, 18
 COLUMNS, QUALITY = 3, 80
@@ -43,22 +47,25 @@ Picture = NDArray[np.uint8]
 
 def main(arguments: Sequence[str]) -> int:
     """Writes the sheet to the path given; returns the exit status."""
-    if len(arguments) != 1:
-        print(__doc__, file=sys.stderr)
-        return 2
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--town", default=TOWN, help="as for dreamdrive serve")
+    parser.add_argument("--spawn-point", type=int, default=SPAWN_POINT)
+    options = parser.parse_args(arguments)
     with contextlib.ExitStack() as stack:
-        server = stack.enter_context(ServerSupervisor(TOWN, SupervisorConfig.with_sensors()))
+        config = SupervisorConfig.with_sensors()
+        server = stack.enter_context(ServerSupervisor(options.town, config))
         session = Session(SessionConfig(port=server.ensure_ready()))
         stack.callback(session.close)
-        shown = photographed(session)
-    sheet_of(shown).save(Path(arguments[0]), quality=QUALITY)
+        shown = photographed(session, options.spawn_point)
+    sheet_of(shown).save(options.out, quality=QUALITY)
     return 0
 
 
-def photographed(session: Session) -> list[tuple[str, Picture]]:
+def photographed(session: Session, spawn_point: int = SPAWN_POINT) -> list[tuple[str, Picture]]:
     """Returns names and pictures of one street, each of shape (HEIGHT, WIDTH, 3)."""
     library, world = session.world.get_blueprint_library(), session.world
-    start = session.map.get_spawn_points()[SPAWN_POINT]
+    start = session.map.get_spawn_points()[spawn_point]
     car = session.spawn(library.find("vehicle.lincoln.mkz_2020"), start)
     _fill_street(session, start)
     place = carla.Transform(carla.Location(x=1.5, z=2.4))
@@ -80,6 +87,13 @@ def photographed(session: Session) -> list[tuple[str, Picture]]:
         picture = pixels(image)
         found.append((label, _coloured(picture) if label.startswith("instances") else picture))
     found.append(("LiDAR from above, by height", _from_above(lidar.take(frame))))
+    flow, events = (_camera(session, kind, place, car) for kind in ("optical_flow", "dvs"))
+    car.set_target_velocity(SPEED_MPS * car.get_transform().get_forward_vector())
+    session.tick()
+    frame = session.tick().frame
+    found.append(("optical flow at 8 m/s", pixels(flow.take(frame).get_color_coded_flow())))
+    colours = [(pixel.r, pixel.g, pixel.b) for pixel in events.take(frame).to_image()]
+    found.append(("events at 8 m/s", np.array(colours, np.uint8).reshape(HEIGHT, WIDTH, 3)))
     return found
 
 
