@@ -55,7 +55,8 @@ def spread(
             try:
                 is_last, result = results.get(timeout=WAIT_S)
             except queue.Empty:
-                if any(worker.exitcode not in (None, 0) for worker in workers):
+                codes = [worker.exitcode for worker in workers]
+                if any(code not in (None, 0) for code in codes) or None not in codes:
                     raise WorkerError(
                         "A worker ended without a word",
                         do="Run the same command again: what is finished is kept. If it was "
