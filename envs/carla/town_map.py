@@ -1,5 +1,6 @@
 """What a town's map says, read once: the ground from above, stop lines of lights and of signs."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from dreamdrive.envs.carla.raster import draw_town
 
 STOP_SIGN_TYPE, LIGHT_TYPE = "206", "1000001"
 RED, GREEN = 0, 1
+SAME_LINE_M = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,16 +95,26 @@ def _light_lines(lights: list[Any]) -> StopLines:
 
 
 def _sign_lines(carla_map: Any) -> Boxes:
-    """Returns a line across each lane that a stop sign of the map is valid for."""
+    """Returns a line across each lane that a stop sign of the map is valid for.
+
+    Which lanes those are, the client says, whether the map does or not. A sign's orientation says
+    nothing more: the maps of CARLA turn it against the traffic that a sign holds, other maps with
+    it. Where several lanes of a junction begin at one place, each with a reference to the sign,
+    there is one line.
+    """
     boxes: list[list[float]] = []
     for mark in carla_map.get_all_landmarks_of_type(STOP_SIGN_TYPE):
-        for first, last in mark.get_lane_validities() or [(-50, 50)]:
+        for first, last in mark.get_lane_validities():
             for lane in range(min(first, last), max(first, last) + 1):
-                is_facing = (mark.orientation != carla.LandmarkOrientation.Positive) or lane < 0
-                is_facing &= (mark.orientation != carla.LandmarkOrientation.Negative) or lane > 0
                 waypoint = carla_map.get_waypoint_xodr(mark.road_id, lane, mark.s)
-                if waypoint is None or not is_facing:
-                    continue
-                if waypoint.lane_type == carla.LaneType.Driving:
-                    boxes.append(_line(waypoint))
+                if waypoint is not None and waypoint.lane_type == carla.LaneType.Driving:
+                    line = _line(waypoint)
+                    if not any(_is_same(line, other) for other in boxes):
+                        boxes.append(line)
     return np.array(boxes) if boxes else no_boxes()
+
+
+def _is_same(line: list[float], other: list[float]) -> bool:
+    """Returns whether two lines are at one place, across one direction."""
+    apart = math.hypot(line[0] - other[0], line[1] - other[1])
+    return apart < SAME_LINE_M and math.cos(line[2] - other[2]) > 0.9
