@@ -263,9 +263,8 @@ class RouteDriver:
         blank, scene = blank_result(job, self.settings, []), env.privileged()
         writer = None
         if job.log is not None:
-            has_scenarios = env.route is not None and bool(env.route.scenarios)
-            start = log_start(blank, length_m, scene, has_scenarios)
-            writer = stack.enter_context(LogWriter(job.log, start))
+            assert env.route is not None
+            writer = stack.enter_context(LogWriter(job.log, log_start(blank, env.route, scene)))
         return Recorder(blank, length_m, observation, scene, writer)
 
     def _environment(self, town: str) -> "CarlaDriveEnv":

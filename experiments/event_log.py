@@ -2,8 +2,8 @@
 
 The lines are, by their `kind`:
 
-* `start`: schema, route, seed, length of the route, time between ticks, names of the columns, and
-  `unwatched`, the infractions that nobody looked for;
+* `start`: schema, route, seed, length of the route, its points, time between ticks, names of the
+  columns, and `unwatched`, the infractions that nobody looked for;
 * `ticks`: `rows`, each the values of `TICK_COLUMNS` and a list of the actors around, which are the
   values of `ACTOR_COLUMNS` each; how many rows share a line means nothing;
 * `event`: an infraction; events may stand anywhere between start and end;
@@ -118,12 +118,15 @@ class DriveLog:
         events: The same events with all that the log says of them.
         ticks: The way, tick by tick; None where only a result was kept.
         unwatched: Infractions that nobody looked for: that none is told says nothing of them.
+        route: Points of the route, shape (P, 2); no score depends on them, and logs of older
+            versions have none.
     """
 
     result: DriveResult
     events: tuple[LogEvent, ...]
     ticks: Ticks | None = None
     unwatched: tuple[str, ...] = UNWATCHED
+    route: NDArray[np.float64] | None = None
 
     def count(self, cause: str) -> int:
         """Returns how often something happened, how the drive ended included."""
@@ -152,7 +155,7 @@ class DriveLog:
             mean_speed_mps=float(speed.mean()) if len(speed) else 0.0,
         )  # fmt: skip
         events = [event for event in self.events if event.time_s <= time_s]
-        return make_log(result, events, kept, self.unwatched)
+        return replace(make_log(result, events, kept, self.unwatched), route=self.route)
 
 
 def make_log(
@@ -229,7 +232,8 @@ def parse_log(lines: Iterable[str], where: str = "event log") -> DriveLog:
             f"The log has no {'end' if start else 'start'}: the drive was cut short",
             where=where, do="Make the drive again.",
         )  # fmt: skip
-    return make_log(result, events, _ticks(rows, start, where), start["unwatched"])
+    made = make_log(result, events, _ticks(rows, start, where), start["unwatched"])
+    return replace(made, route=_route(start, where))
 
 
 def _checked_start(content: dict[str, Any], place: str) -> dict[str, Any]:
@@ -244,6 +248,16 @@ def _checked_start(content: dict[str, Any], place: str) -> dict[str, Any]:
     if not isinstance(content["unwatched"], list):
         raise EventLogError("The log does not say what was not watched", where=place)
     return content
+
+
+def _route(start: dict[str, Any], where: str) -> NDArray[np.float64] | None:
+    points = start.get("points")
+    if points is None:
+        return None
+    try:
+        return np.array(points, np.float64).reshape(-1, 2)
+    except (ValueError, TypeError) as error:
+        raise EventLogError(f"The route is broken: {error}", where=where) from error
 
 
 def _ticks(rows: list[list[Any]], start: dict[str, Any], where: str) -> Ticks:

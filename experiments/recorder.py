@@ -13,7 +13,11 @@ from dreamdrive.experiments.log_writer import LogWriter
 from dreamdrive.experiments.video import Caption
 
 if TYPE_CHECKING:
+    from dreamdrive.envs.carla.routes import Route
     from dreamdrive.envs.carla.scene import Scene
+
+POINT_EVERY = 2
+"""Of a route's points, which are a metre apart, the log holds every second."""
 
 
 class Recorder:
@@ -101,14 +105,14 @@ class Recorder:
         )  # fmt: skip
 
 
-def log_start(
-    blank: DriveResult, length_m: float, scene: "Scene", has_scenarios: bool
-) -> dict[str, Any]:
+def log_start(blank: DriveResult, route: "Route", scene: "Scene") -> dict[str, Any]:
     """Returns what the first line of a log says, beside its schema and columns."""
+    points = np.concatenate([route.xy[:-1:POINT_EVERY], route.xy[-1:]])
     return {
-        "unwatched": WITH_SCENARIOS if has_scenarios else UNWATCHED,
+        "unwatched": WITH_SCENARIOS if route.scenarios else UNWATCHED,
         "policy": blank.policy, "town": blank.town, "route": blank.route, "seed": blank.seed,
-        "length_m": round(length_m, 3), "tick_s": DECISION_DT_S,
+        "length_m": round(route.length_m, 3), "points": points.round(1).tolist(),
+        "tick_s": DECISION_DT_S,
         "ego_half_length_m": round(scene.ego.half_length_m, 3),
         "ego_half_width_m": round(scene.ego.half_width_m, 3),
     }  # fmt: skip

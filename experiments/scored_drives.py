@@ -1,7 +1,7 @@
 """Scores the drives that stand in a folder, by their event logs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 
 from dreamdrive.errors import ConfigError, EventLogError, NotMeasuredError
@@ -61,12 +61,20 @@ def load_log(path: Path) -> DriveLog:
     if not beside.is_file():
         return log_of_result(result)
     log = read_log(beside)
-    if log.result != log_of_result(result).result:
+    if _in_one_order(log.result) != _in_one_order(result):
         raise EventLogError(
             "The event log is of another drive than the result beside it", where=beside,
             do="Run the same evaluation again after deleting both files.",
         )  # fmt: skip
     return log
+
+
+def _in_one_order(result: DriveResult) -> DriveResult:
+    """Returns a result whose events stand in one order, those of one moment too.
+
+    The log orders what happens at once by whom it met, which a result does not know.
+    """
+    return replace(result, events=tuple(sorted(result.events, key=astuple)))
 
 
 def score_drive(path: Path, scorers: Sequence[Scorer]) -> ScoredDrive:

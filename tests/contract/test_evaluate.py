@@ -194,6 +194,9 @@ def test_every_drive_leaves_its_event_log(whole):
             (e.cause, e.time_s) for e in result.events
         ]
         way = log.ticks
+        assert np.hypot(*(log.route[0] - way.values[0, 3:5])) < 3.0
+        length = np.hypot(*np.diff(log.route, axis=0).T).sum()
+        assert length == pytest.approx(result.length_m, rel=0.02)
         assert len(way) == result.decisions + 1
         assert round(float(way.column("progress_m")[-1]), 3) == result.progress_m
         assert float(way.column("outside_m")[-1]) == result.outside_m

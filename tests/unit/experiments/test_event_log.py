@@ -30,6 +30,18 @@ def test_a_log_comes_back_from_its_lines():
     assert made.ticks.actor_tick.tolist() == [3, 4]
 
 
+def test_a_log_holds_the_points_of_the_route():
+    made = log([], ticks(5))
+    start, *rest = lines_of(made)
+    assert parse_log([start, *rest]).route is None
+    told = json.loads(start) | {"points": [[0.0, 1.0], [2.0, 3.0]]}
+    found = parse_log([json.dumps(told), *rest])
+    assert found.route.tolist() == [[0.0, 1.0], [2.0, 3.0]]
+    assert found.until(0.2, "blocked").route is found.route
+    with pytest.raises(EventLogError, match="route is broken"):
+        parse_log([json.dumps(told | {"points": [[0.0]]}), *rest])
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.data())
 def test_neither_the_order_of_events_nor_cuts_change_a_log(data):

@@ -62,6 +62,22 @@ def test_results_without_a_log_keep_their_leaderboard_scores(tmp_path, capsys):
     assert "needs every tick" in printed
 
 
+def test_two_contacts_at_one_moment_are_the_same_drive_in_either_order(tmp_path):
+    contacts = [
+        replace(event("collision_walker", 5.0, other=3), detail="walker.0012"),
+        replace(event("collision_walker", 5.0, other=9), detail="walker.0006"),
+    ]
+    made = log([], ticks(90), contacts)
+    for events in (made.result.events, made.result.events[::-1]):
+        path = keep(tmp_path, replace(made, result=replace(made.result, events=events)))
+        assert [e.detail for e in load_log(path).events] == ["walker.0012", "walker.0006"]
+    other = replace(made.result, events=made.result.events[:1])
+    path = keep(tmp_path, made)
+    save_drive(tmp_path, other)
+    with pytest.raises(EventLogError, match="another drive"):
+        load_log(path)
+
+
 def test_training_runs_are_also_scored_together(tmp_path):
     logs = [
         log([], ticks(9), policy=f"a#{run}", route=route, completion=40.0 + 20.0 * run)
