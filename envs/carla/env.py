@@ -1,6 +1,5 @@
 """`CarlaDrive-v0`: routes in traffic on any CARLA 0.9.16 server, or on one of its own."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -9,36 +8,27 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from dreamdrive.driving.actions import DECISION_DT_S, PHYSICS_DT_S, checked_action
-from dreamdrive.envs.carla.client import carla
+from dreamdrive.driving.actions import checked_action
 from dreamdrive.envs.carla.connection import Connection
-from dreamdrive.envs.carla.deadlock import DeadlockBreaker
 from dreamdrive.envs.carla.episode import Drive, EpisodeRules
-from dreamdrive.envs.carla.events import ContactLog
 from dreamdrive.envs.carla.expert import Expert
 from dreamdrive.envs.carla.observer import Observer
+from dreamdrive.envs.carla.play import EpisodeSetup, Play
 from dreamdrive.envs.carla.reckoning import NO_COST, Reckoning
 from dreamdrive.envs.carla.routes import Route
-from dreamdrive.envs.carla.scenarios.director import Director
 from dreamdrive.envs.carla.scenarios.scenario import Detour, Priority
-from dreamdrive.envs.carla.scenarios.stage import Stage
 from dreamdrive.envs.carla.scene import Scene, SceneReader
 from dreamdrive.envs.carla.server_kinds import SupervisorConfig, server_of
 from dreamdrive.envs.carla.server_pool import ServerPool
 from dreamdrive.envs.carla.session import Session, SessionConfig
-from dreamdrive.envs.carla.start import chosen_route, push_off, spawn_ego
+from dreamdrive.envs.carla.start import chosen_route
 from dreamdrive.envs.carla.supervisor import ServerSupervisor
 from dreamdrive.envs.carla.town_map import TownMap
-from dreamdrive.envs.carla.traffic import Walkers, deadlock_breaker, set_weather, spawn_vehicles
-from dreamdrive.envs.carla.weather import RouteWeather
 from dreamdrive.envs.spaces import driving_action_space
 from dreamdrive.errors import ConfigError, ServerError, ServerVersionError
 from dreamdrive.seeding import numpy_generator
 
-TICKS_PER_DECISION = round(DECISION_DT_S / PHYSICS_DT_S)
 RENDER_SCALE = 8
-KMH_PER_MPS = 3.6
-DEFAULT_LIMIT_MPS = 30.0 / KMH_PER_MPS
 RESET_ATTEMPTS = 3
 
 
@@ -144,9 +134,6 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
         self._observer = Observer(observation, camera_size)
         self.observation_space = self._observer.space()
         self.action_space = driving_action_space()
-        self.route: Route | None = None
-        self.drive: Drive | None = None
-        self.scene: Scene | None = None
         self.rules = EpisodeRules(
             infractions_end_episode=infractions_end_episode,
             deviation_m=deviation_m,
@@ -157,8 +144,7 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
         self._num_vehicles, self._num_walkers = num_vehicles, num_walkers
         self._route_length_m = (float(route_length_m[0]), float(route_length_m[1]))
         self._start_speed_mps = start_speed_mps
-        self._sizes: dict[str, tuple[float, float]] = {}
-        self._reader = SceneReader(self._sizes)
+        self._reader = SceneReader({})
         self._own_servers: ServerPool | None = None
         if port is None and not isinstance(server, ServerPool):
             if isinstance(server, str):
@@ -169,12 +155,8 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
             server if isinstance(server, ServerPool) and port is None else None,
             town,
         )
-        self._ego: Any = None
+        self._play: Play | None = None
         self._steer_limit_rad = 0.0
-        self._walkers: Walkers | None = None
-        self._weather: RouteWeather | None = None
-        self._deadlocks = DeadlockBreaker([], lambda *_: None)
-        self._director: Director | None = None
         self._expert = Expert()
         self._is_over = True
         try:
@@ -230,7 +212,6 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
                 fatal = self.supervisor is None or isinstance(error, ServerVersionError)
                 if fatal or attempt == RESET_ATTEMPTS:
                     raise lost from error
-        assert self.drive is not None
         self._is_over = False
         return self._observe(picture), self._info((), "", 0.0, NO_COST, None)
 
@@ -240,49 +221,21 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
         route: Route | None = options.get("route")
         town = options.get("town") or (route.town if route else self._town)
         self._connection.open_town(town)
-        session = self.session
-        scenario = options.get("scenario")
-        self.route = chosen_route(session.map, route, scenario, seed, self._route_length_m)
-        rng = numpy_generator(seed, "start")
-        self._ego = spawn_ego(session, self.route)
-        # The only time that passes before the episode, and a number of ticks that nobody can know:
-        # the ego stands, nothing else is there, and the lights begin anew.
-        self._observer.begin(session, self._ego)
-        session.world.reset_all_traffic_lights()
-        set_weather(session, seed)
-        self._weather = RouteWeather(self.route)
-        self._weather.step(session.world, 0.0)
-        push_off(self._ego, self.route, float(rng.uniform(*self._start_speed_mps)))
-        contacts = ContactLog()
-        sensor = session.spawn(
-            session.world.get_blueprint_library().find("sensor.other.collision"),
-            carla.Transform(),
-            self._ego,
+        session, scenario = self.session, options.get("scenario")
+        start = numpy_generator(seed, "start")
+        setup = EpisodeSetup(
+            seed=seed,
+            route=chosen_route(session.map, route, scenario, seed, self._route_length_m),
+            num_vehicles=self._num_vehicles,
+            num_walkers=self._num_walkers,
+            start_speed_mps=float(start.uniform(*self._start_speed_mps)),
         )
-        sensor.listen(contacts.add)
-        ids = spawn_vehicles(session, self.route, self._num_vehicles, seed)
-        self._walkers = Walkers(session, self.route, self._num_walkers, seed)
-        self._deadlocks = deadlock_breaker(session, ids)
-        snapshot = session.tick()
-        others = [
-            actor
-            for actor in session.world.get_actors([*ids, *self._walkers.ids])
-            if actor is not None
-        ]
-        self._reader.watch(self._ego, others)
-        if not self._steer_limit_rad:
-            wheels = self._ego.get_physics_control().wheels
-            self._steer_limit_rad = math.radians(wheels[0].max_steer_angle)
-        self.scene = self._reader.read(snapshot)
-        contacts.take(wait=False)
-        self.drive = Drive(self.route, self.town_map, contacts, self.rules, self.scene)
-        self._director = None
-        if self.route.scenarios:
-            stage = Stage(session, self.town_map, self.route, ids, self._reader.add)
-            self._director = Director(stage, seed, self.scene.frame)
+        self._play = Play(
+            session, self.town_map, setup, self.rules, self._reader, self._observer.begin
+        )
         self._expert.reset()
-        self._reckoning.begin(self.scene)
-        return self._observer.photograph(snapshot.frame)
+        self._reckoning.begin(self._play.scene)
+        return self._observer.photograph(self._play.scene.frame)
 
     def step(
         self, action: NDArray[np.float32]
@@ -293,55 +246,26 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
             ActionError: If the action has a wrong shape, is not finite or is out of bounds.
             gymnasium.error.ResetNeeded: If the episode is over.
         """
-        if self._is_over or self.drive is None or self.scene is None:
+        play = self._play
+        if self._is_over or play is None:
             raise gym.error.ResetNeeded("The episode is over: call reset() first.")
         steer, acceleration = (float(value) for value in checked_action(action))
-        director = self._director
+        before = play.scene
         try:
-            if director is not None:
-                director.direct(self.scene, self.drive.position.arc_m)
-                self.drive.tolerates_oncoming = director.tolerates_oncoming
-                scene = self._advance(*director.disturbed(steer, acceleration))
-            else:
-                scene = self._advance(steer, acceleration)
+            scene = play.act(steer, acceleration)
             picture = self._observer.photograph(scene.frame)
         except RuntimeError as error:
             return self._sim_error(error)
-        before, self.scene = self.scene, scene
         self._observer.remember(before)
-        outcome = self.drive.advance(scene)
+        outcome = play.judge(scene)
         reward, cost = self._reckoning.reckon(outcome, scene, steer, self.speed_limit_mps)
         self._is_over = outcome.terminated or outcome.truncated
-        events = outcome.events
-        if director is not None:
-            arc_m = outcome.position.arc_m
-            try:
-                events = (*events, *director.judge(scene, arc_m, events, outcome.cause))
-            except ServerError as error:
-                return self._sim_error(error)
+        try:
+            events = play.events(outcome)
+        except ServerError as error:
+            return self._sim_error(error)
         info = self._info(events, outcome.cause, outcome.progress_m, cost, None)
         return self._observe(picture), reward, outcome.terminated, outcome.truncated, info
-
-    def _advance(self, steer: float, acceleration: float) -> Scene:
-        """Applies one action for a decision and returns what follows."""
-        assert self._walkers is not None
-        assert self._weather is not None
-        assert self.scene is not None
-        assert self.drive is not None
-        session = self.session
-        self._ego.apply_control(
-            carla.VehicleControl(
-                throttle=max(0.0, acceleration), steer=-steer, brake=max(0.0, -acceleration)
-            )
-        )
-        self._weather.step(session.world, self.drive.position.arc_m)
-        self._walkers.step(self.scene)
-        self._deadlocks.step(self.scene)
-        for _ in range(TICKS_PER_DECISION):
-            snapshot = session.tick()
-        if snapshot.find(self._ego.id) is None:
-            raise ServerError("The ego no longer exists on the server")
-        return self._reader.read(snapshot)
 
     def _sim_error(
         self, error: RuntimeError
@@ -353,10 +277,9 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
         return self._observer.last, 0.0, False, True, info
 
     def _observe(self, picture: NDArray[np.uint8] | None) -> dict[str, NDArray[Any]]:
-        assert self.scene is not None
-        assert self.drive is not None
+        play = self._playing
         return self._observer.observe(
-            self.scene, self.drive, self.town_map, self.speed_limit_mps, picture
+            play.scene, play.drive, self.town_map, play.speed_limit_mps, picture
         )
 
     def _info(
@@ -367,21 +290,18 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
         cost: dict[str, float],
         sim_error: str | None,
     ) -> dict[str, Any]:
-        assert self.drive is not None
-        assert self.route is not None
+        drive, director = self._playing.drive, self._playing.director
         return {
             "cause": cause,
             "cost": dict(cost),
-            "progress_m": self.drive.position.arc_m,
+            "progress_m": drive.position.arc_m,
             "progress_gained_m": gained_m,
-            "route_length_m": self.route.length_m,
-            "route": self.route.name,
-            "town": self.route.town,
+            "route_length_m": drive.route.length_m,
+            "route": drive.route.name,
+            "town": drive.route.town,
             "events": [asdict(event) for event in events],
-            "outside_m": self.drive.outside_m,
-            "scenarios": []
-            if self._director is None
-            else list(map(asdict, self._director.outcomes)),
+            "outside_m": drive.outside_m,
+            "scenarios": [] if director is None else list(map(asdict, director.outcomes)),
             "sim_error": sim_error,
         }
 
@@ -399,25 +319,48 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
         return self._expert.act(self)
 
     @property
+    def _playing(self) -> Play:
+        if self._play is None:
+            raise gym.error.ResetNeeded("There is no scene yet: call reset() first.")
+        return self._play
+
+    @property
+    def route(self) -> Route | None:
+        """The route of the episode; None before the first reset."""
+        return None if self._play is None else self._play.setup.route
+
+    @property
+    def drive(self) -> Drive | None:
+        """The judge of the episode; None before the first reset."""
+        return None if self._play is None else self._play.drive
+
+    @property
+    def scene(self) -> Scene | None:
+        """The present scene; None before the first reset."""
+        return None if self._play is None else self._play.scene
+
+    @property
     def speed_limit_mps(self) -> float:
         """The speed limit at the ego."""
-        limit = self._ego.get_speed_limit() / KMH_PER_MPS
-        return limit if limit > 0.0 else DEFAULT_LIMIT_MPS
+        return self._playing.speed_limit_mps
 
     @property
     def steer_limit_rad(self) -> float:
         """The angle of the front wheels at full steer."""
+        self._steer_limit_rad = self._steer_limit_rad or self._playing.steer_limit_rad()
         return self._steer_limit_rad
 
     @property
     def detours(self) -> Sequence[Detour]:
         """What an expert is told of scenarios that ask it to leave its lane."""
-        return () if self._director is None else self._director.detours
+        director = self._playing.director
+        return () if director is None else director.detours
 
     @property
     def priorities(self) -> Sequence[Priority]:
         """What an expert is told of scenarios in which others go first."""
-        return () if self._director is None else self._director.priorities
+        director = self._playing.director
+        return () if director is None else director.priorities
 
     def privileged(self) -> Scene:
         """Returns the ego and all others around it, for planners and experts.
@@ -425,9 +368,7 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
         Raises:
             gymnasium.error.ResetNeeded: Before the first reset.
         """
-        if self.scene is None:
-            raise gym.error.ResetNeeded("There is no scene yet: call reset() first.")
-        return self.scene
+        return self._playing.scene
 
     def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
         """Returns the observation's `image`, eight times enlarged: (512, 512, 3) by default."""

@@ -24,9 +24,17 @@ from dreamdrive.envs.carla.town_map import RED, TownMap
 class Surroundings(Protocol):
     """What the expert looks at; `CarlaDriveEnv` is one."""
 
-    scene: Scene | None
-    drive: Drive | None
-    route: Route | None
+    @property
+    def scene(self) -> Scene | None:
+        """What moves around the ego; None before the episode."""
+
+    @property
+    def drive(self) -> Drive | None:
+        """The judge of the episode; None before it."""
+
+    @property
+    def route(self) -> Route | None:
+        """What is driven; None before the episode."""
 
     @property
     def town_map(self) -> TownMap:

@@ -79,7 +79,7 @@ def test_a_camera_changes_nothing_of_the_drive(env):
 
 def test_the_picture_is_of_the_last_tick_and_from_where_the_camera_is_mounted(env):
     env.reset(seed=6)
-    ego = env.session.world.get_actor(env._ego.id)
+    ego = env.session.world.get_actor(env._play.ego.id)
     blueprint = env.session.world.get_blueprint_library().find("sensor.camera.rgb")
     for name, value in (("image_size_x", 48), ("image_size_y", 32), ("fov", 90)):
         blueprint.set_attribute(name, str(value))
