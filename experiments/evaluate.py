@@ -163,9 +163,9 @@ def evaluate(config: EvaluateConfig) -> Path:
     """Drives what has not been driven yet and returns the folder of the evaluation.
 
     It holds `drives/POLICY/ROUTE-SEED.json` with an event log `.jsonl` beside each, `videos/`,
-    `summary.json`, `scores.json` and, in the leaderboard's own form, `leaderboard/POLICY.json`. An
-    evaluation that was interrupted goes on where it was; drives of a policy whose files have
-    changed are made again.
+    `summary.json`, `scores.json`, in the leaderboard's own form `leaderboard/POLICY.json`, and
+    `report.html`, which shows all of it. An evaluation that was interrupted goes on where it was;
+    drives of a policy whose files have changed are made again.
 
     Raises:
         ConfigError: If a policy, a scorer or the server does not exist, or `out` holds results
@@ -174,6 +174,8 @@ def evaluate(config: EvaluateConfig) -> Path:
         ServerError: If the given server is gone.
         StorageError: If a result could not be written.
     """
+    from dreamdrive.experiments.report import ReportConfig, report
+
     settings = DriverSettings(
         conditions=config.met, num_routes=config.routes_per_town, host=config.host,
         port=config.port, server=config.server, tick_deadline_s=config.tick_deadline_s,
@@ -200,6 +202,8 @@ def evaluate(config: EvaluateConfig) -> Path:
     for scorer, table in zip(scorers, tables_of(scores), strict=True):
         if scorer.name != SCORER:
             console.print(table)
+    page = report(ReportConfig(run=config.out))
+    console.print(f"Open {page.resolve().as_uri()}", markup=False, highlight=False)
     return config.out
 
 

@@ -14,6 +14,7 @@ from dreamdrive.errors import ConfigError
 from dreamdrive.experiments.report_evaluation import evaluation_section, progress_section
 from dreamdrive.experiments.report_html import MEDIA_TYPES, Media, page, plot, text
 from dreamdrive.experiments.report_plots import HIDDEN, curves
+from dreamdrive.experiments.report_roads import Roads
 from dreamdrive.experiments.report_truth import is_truth, truth_section
 from dreamdrive.files import write_atomically
 
@@ -38,6 +39,8 @@ class ReportConfig:
     title: str = ""
     embed_mib: float = 18.0
     """Room for films and pictures in the file itself; what does not fit is linked."""
+    pictures: int = 80
+    """How many infractions of an evaluation are drawn at most; each takes about 5 kB."""
 
     def __post_init__(self) -> None:
         """Checks the values.
@@ -45,8 +48,8 @@ class ReportConfig:
         Raises:
             ConfigError: If one is impossible.
         """
-        if self.embed_mib < 0.0:
-            raise ConfigError("embed_mib cannot be negative", where="embed_mib")
+        if self.embed_mib < 0.0 or self.pictures < 0:
+            raise ConfigError("embed_mib and pictures cannot be negative")
 
     @property
     def file(self) -> Path:
@@ -97,7 +100,8 @@ def report(config: ReportConfig) -> Path:
     path = config.file
     media = Media(path, round(config.embed_mib * MIB))
     title = config.title or f"Report of {config.run.resolve().name}"
-    write_atomically(path, page(title, _body(title, config.run, found, media)).encode())
+    body = _body(title, config, found, media)
+    write_atomically(path, page(title, body).encode())
     return path
 
 
@@ -167,7 +171,8 @@ def _read(path: Path, broken: list[str]) -> dict[str, Any] | None:
     return content
 
 
-def _body(title: str, folder: Path, found: Findings, media: Media) -> str:
+def _body(title: str, config: ReportConfig, found: Findings, media: Media) -> str:
+    folder, roads = config.run, Roads(_maps(found))
     date = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     parts = [
         f"<h1>{text(title)}</h1>",
@@ -177,7 +182,9 @@ def _body(title: str, folder: Path, found: Findings, media: Media) -> str:
     if len(found.evaluations) > 1:
         parts.append(progress_section(found.evaluations, folder))
     for path, summary in found.evaluations.items():
-        parts.append(evaluation_section(path, summary, folder, media))
+        section, broken = evaluation_section(path, summary, folder, media, roads, config.pictures)
+        parts.append(section)
+        found.broken.extend(broken)
     if found.truths or found.dreams:
         parts.append("<h2>Does the dream tell the truth?</h2>")
     for path, truth in found.truths.items():
@@ -193,8 +200,17 @@ def _body(title: str, folder: Path, found: Findings, media: Media) -> str:
         name = folder.resolve().name if name == "." else name
         caption = f"{name}: {len(rows)} lines, to step {rows[-1]['step']:g}"
         parts.append(f"<h3>{text(name)}</h3>{plot(curves(rows), caption)}")
-    parts.append(_provenance(found, folder))
+    parts += [_provenance(found, folder), roads.symbols()]
     return "\n".join(parts)
+
+
+def _maps(found: Findings) -> list[Path]:
+    """Returns the OpenDRIVE files that the evaluations drove on, as far as their commands tell."""
+    configs = [run.get("config") for run in found.runs.values()]
+    names = [
+        name for config in configs if isinstance(config, dict) for name in config.get("maps") or ()
+    ]
+    return [Path(str(name)) for name in names]
 
 
 def _place(path: Path, folder: Path) -> str:

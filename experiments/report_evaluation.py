@@ -1,60 +1,135 @@
 """The part of a report that shows an evaluation."""
 
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from dreamdrive.experiments.report_html import Cell, Media, plot, table, text, whisker
+from dreamdrive.experiments.report_drives import DrivesPart
+from dreamdrive.experiments.report_html import Cell, Media, number, plot, table, text
+from dreamdrive.experiments.report_outcomes import faults, results_in, scenarios
 from dreamdrive.experiments.report_plots import completion_and_collisions
+from dreamdrive.experiments.report_roads import Roads
+from dreamdrive.experiments.report_scores import leaderboard_links, read_scores, scorers_table
+from dreamdrive.experiments.report_words import name_of
 from dreamdrive.experiments.scores import MEASURE, RATES, Interval
-from dreamdrive.experiments.summary import NOTHING, PAIRED
+from dreamdrive.experiments.summary import NOTHING, PAIRED, show
 
-NUM_WORST = 10
 SHOWN_ALWAYS = ("collision", "red_light", "off_road")
 RULES = (
     "The driving score of a route is its completion in percent times a penalty, "
     "(1 - share outside the lanes) / (1 + sum of coefficients): walker hit 1.0, vehicle 0.7, thing "
-    "0.6, red light 0.4, stop sign 0.25; the mean over all drives is shown. Routes hold no "
-    "scripted scenarios, so that minimum speed, scenario time-outs and yielding to emergency "
-    "vehicles do not occur. Brackets are 95 % bootstrap intervals: routes are drawn first, then "
-    "seeds within them, then training runs; a rate of which no event was seen has its exact "
-    "Poisson bound."
+    "0.6, red light 0.4, stop sign 0.25, scenario timed out 0.4, emergency vehicle not let by 0.4; "
+    "the mean over all drives is shown. 100 is a route driven to its end without a fault. Brackets "
+    "are 95 % bootstrap intervals: routes are drawn first, then seeds within them, then training "
+    "runs; a rate of which no event was seen has its exact Poisson bound."
 )
 
 
-def evaluation_section(path: Path, summary: Mapping[str, Any], folder: Path, media: Media) -> str:
-    """Returns an evaluation: headline, plot, pairs, films and routes.
+def evaluation_section(
+    path: Path, summary: Mapping[str, Any], folder: Path, media: Media, roads: Roads, pictures: int
+) -> tuple[str, list[str]]:
+    """Returns an evaluation, what matters most first, and what of it could not be read.
 
     Args:
         path: Where `summary.json` stands.
         summary: What it holds.
         folder: The run folder that is reported.
         media: Puts films into the page.
+        roads: Draws the roads of towns.
+        pictures: How many infractions are drawn at most.
     """
-    place = path.parent.relative_to(folder).as_posix()
+    here = path.parent
+    place = here.relative_to(folder).as_posix()
     name = "" if place == "." else f": {place}"
     heads = {
         policy: facts["measures"]
         for policy, facts in summary["policies"].items()
         if "run_of" not in facts
     }
+    drives = DrivesPart(summary, here, roads, media, pictures)
+    results, scores = results_in(here, list(drives.by_policy)), read_scores(here)
     parts = [
         f"<h2>Closed loop{text(name)}</h2>",
         _where(summary),
+        in_short(summary),
         headline(summary),
-        f'<p class="note">Scorer {text(summary["scorer"])}. {text(RULES)}</p>',
+        f'<p class="note">Scored by {text(summary["scorer"])}. {text(RULES)}</p>',
+        "<h3>The worst drives</h3>",
+        '<p class="note">Of each policy, the drives with the lowest driving scores, the worst '
+        "first. A strip shows an infraction and the two seconds before it, redrawn from the event "
+        "log, with the policy's car always heading up; the red mark is where it happened. "
+        "Numbers on a map are those of the list beside it.</p>",
+        drives.worst(),
+        "<h3>Scenarios</h3>" + scenarios(results) if results else "",
+        "<h3>Paired differences on the same routes and seeds</h3>",
+        pairs(summary),
+        "<h3>Scores by name and version</h3>" + scorers_table(scores) if scores else "",
+        leaderboard_links(here, media),
         plot(completion_and_collisions(heads), "Up and to the left is better; 95 % intervals"),
         "<h3>Infractions per kilometre</h3>",
         infractions(summary),
-        "<h3>Paired differences on the same routes and seeds</h3>",
-        pairs(summary),
-        _films(path.parent / "videos", summary, media),
-        "<h3>The worst drives</h3>",
-        worst(summary),
+        drives.every_infraction(),
+        "<h3>Faults of the simulator and of the policies' programs</h3>" + faults(results)
+        if results
+        else "",
+        _films(here / "videos", summary, media),
         "<h3>Every route</h3>",
         routes(summary),
     ]
-    return "\n".join(parts)
+    return "\n".join(part for part in parts if part), drives.broken
+
+
+def in_short(summary: Mapping[str, Any]) -> str:
+    """Returns what the evaluation found, in sentences, the best policy first."""
+    heads = {name: f for name, f in summary["policies"].items() if "run_of" not in f}
+    scored = sorted(heads, key=lambda name: -(_value(heads[name], "driving_score") or 0.0))
+    lines = []
+    for name in scored:
+        facts = heads[name]
+        told = [f"<b>{text(name)}</b> scores {_words_of(facts, 'driving_score')}"]
+        told.append(f"and drives {_words_of(facts, 'completion_pct')} % of the way")
+        if facts["km"]:
+            told.append(f"with {_words_of(facts, 'collision_per_km')} collisions a kilometre")
+        if facts["num_sim_errors"]:
+            told.append(f"({facts['num_sim_errors']} drives lost to the simulator)")
+        if facts["num_policy_faults"]:
+            told.append(f"({facts['num_policy_faults']} ended by a fault of its program)")
+        lines.append(f"<li>{' '.join(told)}.</li>")
+    for better, worse in pairwise(scored):
+        found = _difference(summary, better, worse)
+        if found is not None:
+            lines.append(f"<li>{text(found)}</li>")
+    return f'<ul class="short">{"".join(lines)}</ul>'
+
+
+def _words_of(facts: Mapping[str, Any], name: str) -> str:
+    digits = MEASURE[name].digits
+    return show(Interval(**facts["measures"][name]), digits)
+
+
+def _value(facts: Mapping[str, Any], name: str) -> float | None:
+    value: float | None = facts["measures"][name]["value"]
+    return value
+
+
+def _difference(summary: Mapping[str, Any], better: str, worse: str) -> str | None:
+    """Returns in a sentence whether one policy's lead over another is real."""
+    for pair in summary["pairs"]:
+        if {pair["a"], pair["b"]} == {better, worse}:
+            sign = 1.0 if pair["a"] == better else -1.0
+            found = Interval(**pair["measures"]["driving_score"])
+            if found.value is None or found.low is None or found.high is None:
+                return None
+            ends = sorted((sign * found.low, sign * found.high))
+            told = (
+                f"{better} less {worse}, drive by drive: {sign * found.value:+.1f} "
+                f"[{ends[0]:+.1f}, {ends[1]:+.1f}]"
+            )
+            if found.excludes_zero:
+                return f"{told}; the difference is real."
+            return f"{told}; no real difference is shown, since the interval holds zero."
+    return None
 
 
 def _where(summary: Mapping[str, Any]) -> str:
@@ -62,28 +137,14 @@ def _where(summary: Mapping[str, Any]) -> str:
     low, high = conditions["route_length_m"]
     drives = max(policy["num_drives"] for policy in summary["policies"].values())
     return (
-        f"<p>{summary['num_routes']} frozen routes of {low:g} to {high:g} m in "
+        "<p>Each policy drove a simulated car along the same routes, in the same traffic: "
+        f"{summary['num_routes']} frozen routes of {low:g} to {high:g} m in "
         f"{text(', '.join(summary['towns']))}, {len(summary['seeds'])} traffic "
         f"seed{'s' * (len(summary['seeds']) != 1)} each, {conditions['num_vehicles']} vehicles and "
-        f"{conditions['num_walkers']} walkers around each route; up to {drives} drives a policy, "
-        "the same for all.</p>"
+        f"{conditions['num_walkers']} walkers around each; up to {drives} drives a policy.</p>"
         f'<p class="meta">{text(facts["machine"])} · {text(facts["date"])} · '
         f"commit {text(facts['git'] or 'unknown')}</p>"
     )
-
-
-def number(interval: Interval, digits: int, *, signed: bool = False, drawn: bool = False) -> Cell:
-    """Returns an estimate with its interval below it."""
-    if interval.value is None:
-        return Cell(NOTHING)
-    sign = "+" if signed else ""
-    content = f"{interval.value:{sign}.{digits}f}"
-    if interval.low is not None and interval.high is not None:
-        low, high = f"{interval.low:{sign}.{digits}f}", f"{interval.high:{sign}.{digits}f}"
-        content += f"<small>[{low}, {high}]</small>"
-    if drawn:
-        content += whisker(interval.value, interval.low, interval.high)
-    return Cell(content)
 
 
 def headline(summary: Mapping[str, Any]) -> str:
@@ -147,7 +208,7 @@ def _rows(
             if facts["num_sim_errors"]:
                 drives += f"<small>{facts['num_sim_errors']} lost to the server</small>"
             ends = facts["causes"].items()
-            shown = "<br>".join(f"{text(_words(cause))} {count}" for cause, count in ends)
+            shown = "<br>".join(f"{text(name_of(cause))} {count}" for cause, count in ends)
             cells += [Cell(drives), Cell(f"<small>{shown}</small>")]
         rows.append(("part" if "run_of" in facts else "", cells))
     return rows
@@ -186,21 +247,6 @@ def routes(summary: Mapping[str, Any]) -> str:
     return f'<p class="note">{note}</p>{table(head, rows)}'
 
 
-def worst(summary: Mapping[str, Any]) -> str:
-    """Returns the drives with the lowest driving scores, the worst first, and what they did."""
-    drives = [
-        (drive["driving_score"], drive["completion_pct"], name, row["route"], row["seed"], drive)
-        for row in summary["routes"]
-        for name, drive in row["policies"].items()
-    ]
-    drives.sort(key=lambda found: found[:5])
-    rows: list[tuple[str, list[Cell | str]]] = [
-        ("", [name, route, str(seed), _drive(drive)])
-        for _, _, name, route, seed, drive in drives[:NUM_WORST]
-    ]
-    return table(["Policy", "Route", "Seed", "Driving score"], rows, left=2)
-
-
 def _drive(drive: Mapping[str, Any]) -> Cell:
     causes = [cause for _, cause in drive["events"]]
     if drive["cause"] not in ("route_finished", *causes):
@@ -208,15 +254,11 @@ def _drive(drive: Mapping[str, Any]) -> Cell:
     counted = {cause: causes.count(cause) for cause in dict.fromkeys(causes)}
     lines = [f"{drive['completion_pct']:.0f} %"]
     lines += [
-        _words(cause) + (f" ×{count}" if count > 1 else "")  # noqa: RUF001
+        name_of(cause) + (f" ×{count}" if count > 1 else "")  # noqa: RUF001
         for cause, count in counted.items()
     ]
     content = f"{drive['driving_score']:.0f}<small>{'<br>'.join(map(text, lines))}</small>"
     return Cell(content)
-
-
-def _words(cause: str) -> str:
-    return cause.replace("_", " ")
 
 
 def _films(folder: Path, summary: Mapping[str, Any], media: Media) -> str:

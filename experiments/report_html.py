@@ -10,52 +10,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from dreamdrive.experiments.report_style import STYLE
+from dreamdrive.experiments.scores import Interval
+from dreamdrive.experiments.summary import NOTHING
+
 MEDIA_TYPES = {
     ".mp4": "video/mp4", ".webm": "video/webm", ".gif": "image/gif", ".png": "image/png",
     ".jpg": "image/jpeg", ".svg": "image/svg+xml",
 }  # fmt: skip
 FILMS = (".mp4", ".webm")
-
-STYLE = """
-:root { --ink: #1b1f24; --soft: #626a73; --line: #dfe3e8; --wash: #f5f7f9; --mark: #2f5fc4;
-  --good: #1d7a46; --bad: #b3392f; }
-* { box-sizing: border-box; }
-html { -webkit-text-size-adjust: 100%; }
-body { margin: 0 auto; max-width: 1080px; padding: 44px 28px 80px; color: var(--ink);
-  font: 15px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
-h1 { font-size: 30px; line-height: 1.2; margin: 0 0 6px; letter-spacing: -.01em; }
-h2 { font-size: 21px; margin: 52px 0 10px; padding-top: 14px; border-top: 2px solid var(--ink); }
-h3 { font-size: 15px; margin: 28px 0 8px; }
-p { max-width: 74ch; margin: 8px 0; }
-.meta, figcaption, .note { color: var(--soft); font-size: 13px; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; margin: 10px 0; font-size: 13px;
-  font-variant-numeric: tabular-nums; }
-th, td { padding: 6px 9px; border-bottom: 1px solid var(--line); text-align: right;
-  vertical-align: top; white-space: nowrap; }
-th { color: var(--soft); font-weight: 600; vertical-align: bottom; border-bottom-color: var(--ink);
-  white-space: normal; }
-th:first-child, td:first-child, .left { text-align: left; }
-tr.part td { color: var(--soft); border-bottom-style: dotted; }
-tr.part td:first-child { padding-left: 22px; }
-tr.group td { font-weight: 600; padding-top: 14px; border-bottom-color: var(--ink); }
-td small { display: block; color: var(--soft); font-size: 11px; }
-.good { color: var(--good); } .bad { color: var(--bad); }
-.whisker { display: block; margin: 2px 0 0 auto; }
-figure { margin: 14px 0; break-inside: avoid; }
-figure img, figure video { display: block; max-width: 100%; border: 1px solid var(--line);
-  border-radius: 4px; background: #18191d; }
-figure.plot img { border: 0; background: none; }
-.grid { display: grid; gap: 18px; grid-template-columns: repeat(auto-fill, minmax(330px, 1fr)); }
-.grid figure { margin: 0; } .grid img, .grid video { width: 100%; }
-code, pre { font: 12.5px/1.5 ui-monospace, "SF Mono", Menlo, "DejaVu Sans Mono", monospace; }
-pre { background: var(--wash); padding: 12px 14px; border-radius: 4px; white-space: pre-wrap;
-  overflow-wrap: anywhere; }
-details > summary { cursor: pointer; color: var(--mark); }
-@media print { body { max-width: none; padding: 0; font-size: 11px; } h2 { break-after: avoid; }
-  table { font-size: 9.5px; } th, td { padding: 3px 5px; } tr { break-inside: avoid; }
-  .wide { overflow: visible; } }
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,19 +35,19 @@ def text(value: object) -> str:
 
 
 def table(
-    head: Sequence[str], rows: Sequence[tuple[str, Sequence[Cell | str]]], *, left: int = 1
+    head: Sequence[Cell | str], rows: Sequence[tuple[str, Sequence[Cell | str]]], *, left: int = 1
 ) -> str:
     """Returns a table.
 
     Args:
-        head: Headings, plain text.
+        head: Headings; a `str` is plain text.
         rows: Class of the row, and its cells; a `str` is plain text.
         left: How many columns stand to the left.
     """
     parts = ['<div class="wide"><table><thead><tr>']
     for column, name in enumerate(head):
-        parts.append(f'<th class="left">{text(name)}</th>' if column < left else
-                     f"<th>{text(name)}</th>")  # fmt: skip
+        content = name.content if isinstance(name, Cell) else text(name)
+        parts.append(f'<th class="left">{content}</th>' if column < left else f"<th>{content}</th>")
     parts.append("</tr></thead><tbody>")
     for kind, cells in rows:
         parts.append(f'<tr class="{kind}">' if kind else "<tr>")
@@ -106,15 +69,26 @@ def whisker(value: float, low: float | None, high: float | None, top: float = 10
 
     line = ""
     if low is not None and high is not None:
-        line = (
-            f'<line x1="{x(low):.1f}" x2="{x(high):.1f}" y1="6" y2="6" stroke="#2f5fc4" '
-            'stroke-width="2"/>'
-        )
+        line = f'<line x1="{x(low):.1f}" x2="{x(high):.1f}" y1="6" y2="6"/>'
     return (
         '<svg class="whisker" width="90" height="12" viewBox="0 0 90 12" aria-hidden="true">'
-        '<line x1="3" x2="87" y1="6" y2="6" stroke="#dfe3e8" stroke-width="2"/>'
-        f'{line}<circle cx="{x(value):.1f}" cy="6" r="3" fill="#2f5fc4"/></svg>'
+        f'<line class="scale" x1="3" x2="87" y1="6" y2="6"/>{line}'
+        f'<circle cx="{x(value):.1f}" cy="6" r="3"/></svg>'
     )
+
+
+def number(interval: Interval, digits: int, *, signed: bool = False, drawn: bool = False) -> Cell:
+    """Returns an estimate with its interval below it."""
+    if interval.value is None:
+        return Cell(NOTHING)
+    sign = "+" if signed else ""
+    content = f"{interval.value:{sign}.{digits}f}"
+    if interval.low is not None and interval.high is not None:
+        low, high = f"{interval.low:{sign}.{digits}f}", f"{interval.high:{sign}.{digits}f}"
+        content += f"<small>[{low}, {high}]</small>"
+    if drawn:
+        content += whisker(interval.value, interval.low, interval.high)
+    return Cell(content)
 
 
 def plot(svg: bytes, caption: str) -> str:
@@ -163,6 +137,10 @@ class Media:
             self._left -= size
             return data_uri(path.read_bytes(), suffix)
         self.num_linked += 1
+        return self.link(path)
+
+    def link(self, path: Path) -> str:
+        """Returns the address of a file beside the page."""
         return quote(Path(os.path.relpath(path.resolve(), self._folder)).as_posix())
 
 
@@ -188,5 +166,6 @@ def page(title: str, body: str) -> str:
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta name="color-scheme" content="light dark">'
         f"<title>{text(title)}</title><style>{STYLE}</style></head>\n<body>{body}</body></html>\n"
     )

@@ -25,6 +25,8 @@ HIDDEN = ("step", "time_s", "grad_norm", "rate", "learning_rate")
 def completion_and_collisions(policies: Mapping[str, Mapping[str, Any]]) -> bytes:
     """Returns route completion over collisions per kilometre, with 95 % intervals.
 
+    Policies of which no drive counts are left out.
+
     Args:
         policies: Measures by policy, as in `summary.json`.
     """
@@ -33,6 +35,8 @@ def completion_and_collisions(policies: Mapping[str, Mapping[str, Any]]) -> byte
         axes = figure.add_subplot()
         for index, (name, measures) in enumerate(policies.items()):
             x, y = measures["collision_per_km"], measures["completion_pct"]
+            if y["value"] is None:
+                continue
             if x["value"] is None:
                 x = {"value": 0.0, "low": None, "high": None}
                 name = f"{name} (never moved)"

@@ -186,6 +186,13 @@ def test_a_given_server_that_is_gone_is_said(tmp_path):
         evaluate(made)
 
 
+def test_an_evaluation_ends_with_a_report(whole):
+    words = (whole.out / "report.html").read_text()
+    assert "leaderboard-2.1" in words
+    assert 'class="map"' in words
+    assert 'href="leaderboard/expert.json"' in words
+
+
 def test_every_drive_leaves_its_event_log(whole):
     for name, result in results(whole).items():
         log = read_log(whole.out / "drives" / f"{name}.jsonl")

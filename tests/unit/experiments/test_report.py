@@ -8,7 +8,6 @@ import pytest
 from dreamdrive.errors import ConfigError
 from dreamdrive.experiments.evaluate import EvaluateConfig, plan
 from dreamdrive.experiments.report import ReportConfig, collect_findings, command_line, report
-from dreamdrive.experiments.report_evaluation import worst
 from dreamdrive.experiments.report_plots import smooth
 from dreamdrive.experiments.report_truth import models_of, truth_section
 from dreamdrive.experiments.summary import summarise
@@ -112,26 +111,6 @@ def test_the_report_holds_the_numbers_and_needs_no_other_file(run_folder):
     assert sources
     assert all(source.startswith("data:") for source in sources)
     assert "<script" not in path.read_text()
-
-
-def test_the_ten_worst_drives_come_first():
-    def told(driving_score):
-        events = [[1.0, "red_light"]] if driving_score else []
-        return {
-            "driving_score": driving_score, "completion_pct": 2.0 * driving_score,
-            "cause": "blocked", "events": events,
-        }  # fmt: skip
-
-    rows = [
-        {"route": f"r{i}", "seed": 0, "policies": {"a": told(30.0 - i), "b": told(50.0 + i)}}
-        for i in range(12)
-    ]
-    shown = worst({"routes": rows})
-    places = [shown.index(f">r{i}<") for i in range(11, 1, -1)]
-    assert places == sorted(places)
-    assert shown.count("<tr>") == 1 + 10
-    assert ">b<" not in shown
-    assert "red light" in shown
 
 
 def test_films_that_do_not_fit_are_linked(run_folder, tmp_path):
