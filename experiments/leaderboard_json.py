@@ -12,6 +12,12 @@ from dreamdrive.experiments.policy_turn import POLICY_FAULTS
 from dreamdrive.experiments.scored_drives import ScoredDrive
 from dreamdrive.experiments.scores import driven_km
 
+SCORE_DIGITS, DIGITS = 6, 3
+"""Decimals that the leaderboard keeps of scores, and of everything else."""
+
+SHORTEST_KM = 0.001
+"""Less than this is not divided by."""
+
 LISTS: dict[str, str] = {
     "collision_walker": "collisions_pedestrian",
     "collision_vehicle": "collisions_vehicle",
@@ -108,12 +114,13 @@ def _record(index: int, drive: ScoredDrive, scorer: str) -> dict[str, Any]:
         "num_infractions": count,
         "infractions": infractions,
         "scores": {
-            "score_route": score.terms["completion_pct"], "score_penalty": score.terms["penalty"],
-            "score_composed": score.value,
+            "score_route": round(score.terms["completion_pct"] or 0.0, SCORE_DIGITS),
+            "score_penalty": round(score.terms["penalty"] or 0.0, SCORE_DIGITS),
+            "score_composed": round(score.value, SCORE_DIGITS),
         },
         "meta": {
-            "route_length": result.length_m, "duration_game": result.time_s,
-            "duration_system": None,
+            "route_length": round(result.length_m, DIGITS),
+            "duration_game": round(result.time_s, DIGITS), "duration_system": None,
         },
     }  # fmt: skip
 
@@ -135,13 +142,16 @@ def _message(event: LogEvent) -> str:
 
 
 def _global(drives: Sequence[ScoredDrive], records: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    km = sum(driven_km(drive.result) for drive in drives)
+    km = max(sum(driven_km(drive.result) for drive in drives), SHORTEST_KM)
     keys = ("score_route", "score_penalty", "score_composed")
     columns = {key: [record["scores"][key] for record in records] for key in keys}
     per_km = {
-        name: sum(len(record["infractions"][name]) for record in records) / km if km else None
+        name: round(sum(len(record["infractions"][name]) for record in records) / km, DIGITS)
         for name in LABELS
     }
+    # Of this one the leaderboard tells the kilometres, and divides them by nothing.
+    outside_km = sum(drive.result.outside_route_m for drive in drives) / 1000.0
+    per_km["outside_route_lanes"] = round(outside_km, DIGITS)
     failed = [record for record in records if record["status"].startswith("Failed")]
     is_perfect = all(record["status"] == "Perfect" for record in records)
     return {
@@ -149,9 +159,13 @@ def _global(drives: Sequence[ScoredDrive], records: Sequence[dict[str, Any]]) ->
         "route_id": -1,
         "status": "Failed" if failed else "Perfect" if is_perfect else "Completed",
         "infractions": per_km,
-        "scores_mean": {key: mean(values) if values else None for key, values in columns.items()},
+        "scores_mean": {
+            key: round(mean(values), SCORE_DIGITS) if values else None
+            for key, values in columns.items()
+        },
         "scores_std_dev": {
-            key: stdev(values) if len(values) > 1 else None for key, values in columns.items()
+            key: round(stdev(values), DIGITS) if len(values) > 1 else 0 if values else None
+            for key, values in columns.items()
         },
         "meta": {
             "total_length": sum(drive.result.length_m for drive in drives),

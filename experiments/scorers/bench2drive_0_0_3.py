@@ -23,6 +23,8 @@ NAME = "bench2drive-0.0.3"
 NUM_ROUTES = 220
 CHUNK, WINDOW, ASSUMED_TICK_S = 20, 7, 0.1
 DROPPED_ABOVE_PCT = 1000.0
+DIGITS = 6
+"""Decimals of the records' scores."""
 
 
 def rule(log: DriveLog) -> RouteScore:
@@ -44,12 +46,12 @@ def rule(log: DriveLog) -> RouteScore:
     completion, penalty = log.result.completion_pct, product_penalty(log, FACTORS)
     kept = [pct for pct in speed_percentages(log, NAME) if pct <= DROPPED_ABOVE_PCT]
     return RouteScore(
-        value=max(0.0, completion * penalty),
+        value=round(max(0.0, completion * penalty), DIGITS),
         terms={
-            "completion_pct": completion,
-            "penalty": penalty,
+            "completion_pct": round(completion, DIGITS),
+            "penalty": round(penalty, DIGITS),
             "success_pct": 100.0 * is_success(log),
-            "efficiency_pct": float(np.mean(kept)) if kept else None,
+            "efficiency_pct": sum(kept) / len(kept) if kept else None,
             "comfort_pct": 100.0 * published_smoothness(log),
         },
         not_measured=log.unwatched,

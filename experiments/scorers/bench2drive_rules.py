@@ -60,15 +60,23 @@ def speed_percentages(log: DriveLog, scorer: str) -> list[float]:
     length_m = log.result.length_m
     if length_m <= 0.0:
         raise NotMeasuredError(f"{scorer} needs the route's length", where=log.result.route)
-    found, last_m, ego, traffic, points = [], 0.0, 0.0, 0.0, 0
+    found: list[float] = []
+    last_m, ego, traffic, points = 0.0, 0.0, 0.0, 0
     columns = (ticks.column(name) for name in ("progress_m", "speed_mps", "traffic_mps"))
     progress_m = 0.0
     for progress_m, speed, around in zip(*columns, strict=True):
         if progress_m - last_m > length_m / CHECKPOINTS:
-            found.append(100.0 * ego / traffic if points and traffic > 0.0 else 100.0)
+            found.append(_percentage(ego, traffic, points))
             last_m, ego, traffic, points = progress_m, 0.0, 0.0, 0
         if not np.isnan(around):
             ego, traffic, points = ego + abs(speed), traffic + around, points + 1
     if progress_m / length_m > LAST_CHECKPOINT_SHARE:
-        found.append(100.0 * ego / traffic if points and traffic > 0.0 else 100.0)
-    return [round(float(value), 2) for value in found]
+        found.append(_percentage(ego, traffic, points))
+    return found
+
+
+def _percentage(ego: float, traffic: float, points: int) -> float:
+    """Returns a check-point's percentage of two sums of speeds, rounded as it is published."""
+    if not points or traffic <= 0.0:
+        return 100.0
+    return round(float(ego / points / (traffic / points) * 100.0), 2)

@@ -149,8 +149,9 @@ def test_the_leaderboards_own_form():
     assert first["scores"]["score_composed"] == pytest.approx(95.0 / (1.0 + 0.7 + 0.16))
     assert first["scores"]["score_penalty"] == pytest.approx(0.95 / 1.86)
     overall = told["_checkpoint"]["global_record"]
-    assert overall["infractions"]["collisions_vehicle"] == pytest.approx(1 / 3.5)
-    assert overall["scores_mean"]["score_route"] == pytest.approx(250.0 / 3.0)
+    assert overall["infractions"]["collisions_vehicle"] == 0.286
+    assert overall["infractions"]["outside_route_lanes"] == 0.1
+    assert overall["scores_mean"]["score_route"] == 83.333333
     assert overall["scores_std_dev"]["score_route"] == pytest.approx(28.8675, abs=1e-3)
     assert overall["meta"]["exceptions"] == [
         ["RouteScenario_c_rep0", 2, "Failed - Agent got blocked"]

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dreamdrive.errors import NotMeasuredError
@@ -71,6 +71,7 @@ def test_leaving_the_lanes_is_worth_nothing():
 CAUSES = ("collision_static", "off_road", "red_light", "stop_sign")
 
 
+@settings(deadline=None)
 @given(
     causes=st.lists(st.sampled_from(CAUSES), max_size=5), more=st.sampled_from(CAUSES),
     data=st.data(),
