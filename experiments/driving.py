@@ -16,7 +16,7 @@ from dreamdrive.driving.actions import DECISION_DT_S, checked_action
 from dreamdrive.errors import DreamdriveError, ServerError
 from dreamdrive.experiments.drives import SIM_ERROR, DriveResult
 from dreamdrive.experiments.log_writer import LogWriter
-from dreamdrive.experiments.policies import NamedPolicy, Privileged, make_policy
+from dreamdrive.experiments.policies import AtTheWheel, NamedPolicy, Privileged, make_policy
 from dreamdrive.experiments.policy_turn import POLICY_ERROR, PolicyFaultError, Turn
 from dreamdrive.experiments.recorder import Recorder, log_start
 from dreamdrive.experiments.route_choice import RouteChoice
@@ -119,6 +119,7 @@ class DriverSettings:
         server_memory_mib: Memory that it may hold; None for what its kind may.
         tick_deadline_s: A server that takes longer for a step counts as dead.
         retries: How often a drive is repeated after a death of the server.
+        draws: Whether a policy mounts cameras.
         policy_deadline_s: A policy that takes longer for one action has failed.
         worker_memory_mib: Resident memory that a process which drives may hold.
         device: Where networks run.
@@ -137,6 +138,7 @@ class DriverSettings:
     server_memory_mib: float | None = None
     tick_deadline_s: float = 10.0
     retries: int = 2
+    draws: bool = False
     policy_deadline_s: float = 60.0
     worker_memory_mib: float = 8192.0
     device: str = "cpu"
@@ -214,7 +216,7 @@ class RouteDriver:
             log = self._recorder(stack, job, route.length_m, observation, env)
             fault = ""
             try:
-                policy = self._policy(job, env)
+                policy = self._policy(job, env, stack)
                 self._turn.thought_s = 0.0
                 while not info["cause"]:
                     with self._turn.of_policy():
@@ -232,8 +234,8 @@ class RouteDriver:
                 film.keep()
             return log.result(self._turn.thought_s, POLICY_ERROR if fault else "", fault)
 
-    def _policy(self, job: DriveJob, env: "CarlaDriveEnv") -> "Policy":
-        """Returns the policy, at the start of an episode.
+    def _policy(self, job: DriveJob, env: "CarlaDriveEnv", stack: contextlib.ExitStack) -> "Policy":
+        """Returns the policy, at the start of an episode; the stack ends it.
 
         Raises:
             PolicyFaultError: If it does not come so far.
@@ -245,16 +247,30 @@ class RouteDriver:
                     job.policy.spec, seed=derive_seed(0, job.route, job.seed),
                     device=self.settings.device, planner=self.settings.planner, loaded=self._loaded,
                 )  # fmt: skip
+                if isinstance(policy, AtTheWheel):
+                    stack.callback(self._end, policy)
+                    policy.attach(env)
+                    env.hand_wheel(lambda tick: self._controlled(policy, tick))
         except PolicyFaultError as error:
             if isinstance(error.__cause__, DreamdriveError):
                 raise error.__cause__ from None
             raise
         _use_one_thread()
         with self._turn.of_policy():
-            if isinstance(policy, Privileged):
+            if isinstance(policy, Privileged) and not isinstance(policy, AtTheWheel):
                 policy.attach(env)
             policy.reset()
         return policy
+
+    def _controlled(self, policy: AtTheWheel, tick: int) -> Any:
+        """Returns the policy's control of a physics step; its errors are no server's."""
+        with self._turn.of_policy():
+            return policy.control(tick)
+
+    def _end(self, policy: AtTheWheel) -> None:
+        """Lets a policy end its drive, whose result an error no longer changes."""
+        with contextlib.suppress(PolicyFaultError), self._turn.of_policy():
+            policy.close()
 
     def _recorder(
         self, stack: contextlib.ExitStack, job: DriveJob, length_m: float,
@@ -280,7 +296,7 @@ class RouteDriver:
                 blocked_s=conditions.blocked_s, start_speed_mps=(0.0, 0.0),
                 tick_deadline_s=settings.tick_deadline_s,
                 server=server_of(
-                    settings.server, maps=settings.maps,
+                    settings.server, draws=settings.draws, maps=settings.maps,
                     memory_limit_mib=settings.server_memory_mib,
                 ),
             )  # fmt: skip

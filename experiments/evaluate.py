@@ -19,7 +19,12 @@ from dreamdrive.experiments.drives import (
 from dreamdrive.experiments.driving import Conditions, DriveJob, DriverSettings, route_name
 from dreamdrive.experiments.folder_lock import only_one
 from dreamdrive.experiments.log_writer import finish_log
-from dreamdrive.experiments.policies import NamedPolicy, fingerprint, parse_policy
+from dreamdrive.experiments.policies import (
+    NamedPolicy,
+    fingerprint,
+    mounts_sensors,
+    parse_policy,
+)
 from dreamdrive.experiments.rescore import write_scores
 from dreamdrive.experiments.route_choice import RouteChoice, chosen_routes
 from dreamdrive.experiments.run import RunLog, begin_run, console
@@ -43,7 +48,7 @@ class EvaluateConfig:
     policies: tuple[str, ...] = ("standing", "random", "straight", "expert")
     """Each is SPEC or NAME=SPEC: standing, random, straight, expert, driver:NAME, planner
     (around the shipped agent), planner:WHICH, a policy's folder or a shipped one's name, a
-    Stable-Baselines3 .zip, or module:factory."""
+    Stable-Baselines3 .zip, leaderboard:AGENT.py[:CONFIG], or module:factory."""
     towns: tuple[str, ...] = TEST_TOWNS
     routes_per_town: int = 15
     routes: Path | None = None
@@ -182,6 +187,7 @@ def evaluate(config: EvaluateConfig) -> Path:
         retries=config.retries, device=config.device, planner=config.planner,
         choice=config.choice, maps=config.maps, policy_deadline_s=config.policy_deadline_s,
         worker_memory_mib=config.worker_memory_mib, server_memory_mib=config.server_memory_mib,
+        draws=any(mounts_sensors(policy.spec) for policy in config.named),
     )  # fmt: skip
     scorers = find_scorers(config.scorers)
     if config.port is None:

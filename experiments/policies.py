@@ -28,10 +28,14 @@ if TYPE_CHECKING:
 POSSIBLE = (
     "Possible are: standing, random, straight, expert, driver:NAME, planner, planner:WHICH "
     "(a world model or a policy; the shipped agent by default), a trained policy's folder or a "
-    "shipped one's name, a Stable-Baselines3 .zip, or module:factory; NAME= before it gives it "
-    "a name, and NAME#0=, NAME#1=, … are runs of one."
+    "shipped one's name, a Stable-Baselines3 .zip, leaderboard:AGENT.py[:CONFIG] (an agent of "
+    "CARLA's leaderboard), or module:factory; NAME= before it gives it a name, and NAME#0=, "
+    "NAME#1=, … are runs of one."
 )
 NAMED = re.compile(r"([A-Za-z0-9][A-Za-z0-9 ._+#-]*)=(.+)")
+LEADERBOARD = "leaderboard"
+"""What begins the spec of an agent of CARLA's leaderboard."""
+
 PAGE = ".md"
 """Ending of the pages beside a checkpoint."""
 UNFIT_FOR_FILES = re.compile(r"[^A-Za-z0-9._+-]+")
@@ -43,6 +47,17 @@ class Privileged(Protocol):
 
     def attach(self, env: "CarlaDriveEnv") -> None:
         """Takes the environment that it will drive in."""
+
+
+@runtime_checkable
+class AtTheWheel(Privileged, Protocol):
+    """A policy that controls each physics step of the environment that it is attached to."""
+
+    def control(self, tick: int) -> Any:
+        """Returns the `carla.VehicleControl` of a step; `act` came before the decision's first."""
+
+    def close(self) -> None:
+        """Ends the drive."""
 
 
 class DriverPolicy:
@@ -118,9 +133,18 @@ def parse_policy(text: str) -> NamedPolicy:
     match = NAMED.fullmatch(text)
     if match:
         return NamedPolicy(match[1].strip(), match[2])
-    is_path = "/" in text or text.endswith(".zip")
-    name = Path(text).name.removesuffix(".zip") if is_path else text
+    kind, _, rest = text.partition(":")
+    if kind == LEADERBOARD and rest:
+        name = "-".join(Path(part).stem for part in rest.split(":", 1))
+    else:
+        is_path = "/" in text or text.endswith(".zip")
+        name = Path(text).name.removesuffix(".zip") if is_path else text
     return NamedPolicy(UNFIT_FOR_FILES.sub("-", name).strip("-.") or "policy", text)
+
+
+def mounts_sensors(spec: str) -> bool:
+    """Whether a policy may mount cameras, so that the server must be able to draw at once."""
+    return parse_policy(spec).spec.startswith(f"{LEADERBOARD}:")
 
 
 def make_policy(
@@ -160,6 +184,11 @@ def make_policy(
         return DriverPolicy(make_driver(rest or "expert"), seed)
     if kind == "planner":
         return _planner(rest, seed, device, planner, loaded)
+    if kind == LEADERBOARD and rest:
+        from dreamdrive.envs.carla.doors.foreign_agent import ForeignAgent, load_agent_class
+
+        file, _, config = rest.partition(":")
+        return ForeignAgent(load_agent_class(Path(file)), config)
     if spec.endswith(".zip"):
         return BaselinesPolicy(_once(loaded, spec, lambda: load_baselines(Path(spec), device)))
     if is_policy(spec) or (spec and Path(spec).is_dir()):
@@ -181,6 +210,9 @@ def fingerprint(spec: str, planner: Path | None = None) -> str:
     digest = hashlib.blake2b(spec.encode(), digest_size=8)
     name = _planned_with(rest) if kind == "planner" else spec
     sources = [Path(name)]
+    if kind == LEADERBOARD:
+        agent, _, config = rest.partition(":")
+        sources = [*sorted(Path(agent).parent.glob("*.py")), *([Path(config)] if config else [])]
     if kind == "planner":
         digest.update(json.dumps(to_dict(_planner_config(name, planner))).encode())
     if is_policy(name):

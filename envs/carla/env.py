@@ -1,6 +1,6 @@
 """`CarlaDrive-v0`: routes in traffic on any CARLA 0.9.16 server, or on one of its own."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -164,6 +164,27 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
         except BaseException:
             self.close()
             raise
+
+    @property
+    def ego(self) -> Any:
+        """The vehicle that is driven, a `carla.Vehicle`.
+
+        Raises:
+            gymnasium.error.ResetNeeded: Before the first reset.
+        """
+        return self._playing.ego
+
+    def hand_wheel(self, wheel: Callable[[int], Any]) -> None:
+        """Lets somebody control each physics step of this episode instead of the actions.
+
+        Args:
+            wheel: Given the number of the step in its decision, it returns a
+                `carla.VehicleControl`. What it raises, `step` does, but for a RuntimeError.
+
+        Raises:
+            gymnasium.error.ResetNeeded: Before the first reset.
+        """
+        self._playing.wheel = wheel
 
     @property
     def session(self) -> Session:

@@ -14,7 +14,7 @@ from dreamdrive.envs.carla.scenarios.director import Director
 from dreamdrive.envs.carla.scenarios.stage import Stage
 from dreamdrive.envs.carla.scene import Scene, SceneReader
 from dreamdrive.envs.carla.session import Session
-from dreamdrive.envs.carla.start import push_off, spawn_ego
+from dreamdrive.envs.carla.start import nudged, push_off, spawn_ego
 from dreamdrive.envs.carla.town_map import TownMap
 from dreamdrive.envs.carla.traffic import Walkers, deadlock_breaker, set_weather, spawn_vehicles
 from dreamdrive.envs.carla.weather import RouteWeather
@@ -63,6 +63,8 @@ class Play:
         ego: The ego's actor.
         scene: The present scene.
         drive: The judge of the drive.
+        wheel: Who controls each physics step instead of the actions, given its number in the
+            decision; it returns a `carla.VehicleControl`.
     """
 
     def __init__(
@@ -101,6 +103,7 @@ class Play:
         if route.scenarios:
             stage = Stage(session, town, route, vehicles, reader.add)
             self.director = Director(stage, seed, self.scene.frame)
+        self.wheel: Callable[[int], Any] | None = None
 
     def act(self, steer: float, acceleration: float) -> Scene:
         """Holds an action for one decision and returns the scene that it leads to.
@@ -114,10 +117,13 @@ class Play:
             RuntimeError: The same, where the client says so itself.
         """
         session, scene, arc_m = self._session, self.scene, self.drive.position.arc_m
+        error = (0.0, 0.0)
         if self.director is not None:
             self.director.direct(scene, arc_m)
             self.drive.tolerates_oncoming = self.director.tolerates_oncoming
+            asked = steer, acceleration
             steer, acceleration = self.director.disturbed(steer, acceleration)
+            error = steer - asked[0], acceleration - asked[1]
         self.ego.apply_control(
             carla.VehicleControl(
                 throttle=max(0.0, acceleration), steer=-steer, brake=max(0.0, -acceleration)
@@ -126,7 +132,9 @@ class Play:
         self._weather.step(session.world, arc_m)
         self._walkers.step(scene)
         self._deadlocks.step(scene)
-        for _ in range(TICKS_PER_DECISION):
+        for tick in range(TICKS_PER_DECISION):
+            if self.wheel is not None:
+                self.ego.apply_control(nudged(self.wheel(tick), *error))
             snapshot = session.tick()
         if snapshot.find(self.ego.id) is None:
             raise ServerError("The ego no longer exists on the server")

@@ -67,3 +67,13 @@ def push_off(ego: Any, route: Route, speed_mps: float) -> None:
         ego.set_target_velocity(
             carla.Vector3D(speed_mps * np.cos(yaw), -speed_mps * np.sin(yaw), 0.0)
         )
+
+
+def nudged(control: Any, steer: float, acceleration: float) -> Any:
+    """Returns a `carla.VehicleControl` with an error on wheel (left positive) and pedal."""
+    if steer == 0.0 and acceleration == 0.0:
+        return control
+    pedal = float(np.clip(control.throttle - control.brake + acceleration, -1.0, 1.0))
+    control.steer = float(np.clip(control.steer - steer, -1.0, 1.0))
+    control.throttle, control.brake = max(0.0, pedal), max(0.0, -pedal)
+    return control

@@ -1,0 +1,1 @@
+"""Doors to the CARLA leaderboard's interface of agents, in both directions."""
