@@ -123,6 +123,14 @@ COMMANDS: dict[str, Command] = {
             ),
         ),
     ),
+    "leaderboard": Command(
+        "leaderboard", "LeaderboardConfig",
+        "Drives a policy under the unmodified public CARLA leaderboard.",
+        (
+            "leaderboard --leaderboard leaderboard --scenario-runner scenario_runner "
+            "--carla CARLA/PythonAPI/carla --routes routes/validation.xml",
+        ),
+    ),
     "rescore": Command(
         "rescore", "RescoreConfig", "Scores drives again from their event logs, by any scorer.",
         (

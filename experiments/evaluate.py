@@ -48,7 +48,8 @@ class EvaluateConfig:
     policies: tuple[str, ...] = ("standing", "random", "straight", "expert")
     """Each is SPEC or NAME=SPEC: standing, random, straight, expert, driver:NAME, planner
     (around the shipped agent), planner:WHICH, a policy's folder or a shipped one's name, a
-    Stable-Baselines3 .zip, leaderboard:AGENT.py[:CONFIG], or module:factory."""
+    Stable-Baselines3 .zip, leaderboard:AGENT.py[:CONFIG], basic-agent[:FOLDER],
+    behavior-agent[:STYLE][:FOLDER], or module:factory."""
     towns: tuple[str, ...] = TEST_TOWNS
     routes_per_town: int = 15
     routes: Path | None = None

@@ -29,12 +29,16 @@ POSSIBLE = (
     "Possible are: standing, random, straight, expert, driver:NAME, planner, planner:WHICH "
     "(a world model or a policy; the shipped agent by default), a trained policy's folder or a "
     "shipped one's name, a Stable-Baselines3 .zip, leaderboard:AGENT.py[:CONFIG] (an agent of "
-    "CARLA's leaderboard), or module:factory; NAME= before it gives it a name, and NAME#0=, "
-    "NAME#1=, … are runs of one."
+    "CARLA's leaderboard), basic-agent[:FOLDER] or behavior-agent[:STYLE][:FOLDER] (CARLA's own, "
+    "of CARLA_ROOT or a folder), or module:factory; NAME= before it gives it a name, and "
+    "NAME#0=, NAME#1=, … are runs of one."
 )
 NAMED = re.compile(r"([A-Za-z0-9][A-Za-z0-9 ._+#-]*)=(.+)")
 LEADERBOARD = "leaderboard"
 """What begins the spec of an agent of CARLA's leaderboard."""
+
+CARLA_AGENTS = ("basic-agent", "behavior-agent")
+"""What begins the specs of the agents that come with CARLA."""
 
 PAGE = ".md"
 """Ending of the pages beside a checkpoint."""
@@ -136,6 +140,8 @@ def parse_policy(text: str) -> NamedPolicy:
     kind, _, rest = text.partition(":")
     if kind == LEADERBOARD and rest:
         name = "-".join(Path(part).stem for part in rest.split(":", 1))
+    elif kind in CARLA_AGENTS:
+        name = "-".join([kind, *(part for part in rest.split(":") if part and "/" not in part)])
     else:
         is_path = "/" in text or text.endswith(".zip")
         name = Path(text).name.removesuffix(".zip") if is_path else text
@@ -189,6 +195,10 @@ def make_policy(
 
         file, _, config = rest.partition(":")
         return ForeignAgent(load_agent_class(Path(file)), config)
+    if kind in CARLA_AGENTS:
+        from dreamdrive.envs.carla.doors.carla_agents import make_carla_agent
+
+        return make_carla_agent(spec)
     if spec.endswith(".zip"):
         return BaselinesPolicy(_once(loaded, spec, lambda: load_baselines(Path(spec), device)))
     if is_policy(spec) or (spec and Path(spec).is_dir()):

@@ -1,6 +1,7 @@
 """Anybody's leaderboard agent drives in our evaluator, through its sensors and at each tick."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from dreamdrive.errors import ConfigError
 from dreamdrive.experiments.drives import drive_path, load_drive
 from dreamdrive.experiments.driving import Conditions
 from dreamdrive.experiments.evaluate import EvaluateConfig, evaluate, plan
+from dreamdrive.experiments.leaderboard import AGENT
 
 AGENTS = Path(__file__).parents[1] / "support/leaderboard_agents"
 SHORT = Conditions(route_length_m=(60.0, 90.0), num_vehicles=2, time_limit_s=40.0)
@@ -71,6 +73,26 @@ def test_the_plans_fixes_are_where_the_gnss_says_it_starts(followed):
     assert fixes[:, :2].mean(0) == pytest.approx(
         told, abs=6e-6
     )  # three deviations of the mean, 0.6 m
+
+
+@pytest.fixture(scope="module")
+def through_both_doors(tmp_path_factory, compiled_sensors):
+    """The expert, and the expert as a leaderboard agent that is driven as one."""
+    config = EvaluateConfig(
+        policies=("expert", f"door=leaderboard:{AGENT}:expert"), towns=("Dream07",),
+        routes_per_town=1, conditions=SHORT, videos=0, workers=0,
+        out=tmp_path_factory.mktemp("doors"),
+    )  # fmt: skip
+    return drives_of(config)
+
+
+def test_our_policies_drive_as_leaderboard_agents_as_they_drive_here(through_both_doors):
+    expert, door = through_both_doors["expert"], through_both_doors["door"]
+    assert (door.cause, door.events, door.policy_fault) == ("route_finished", (), "")
+    assert (expert.cause, expert.events) == ("route_finished", ())
+    # It sees the same, and begins a tick later, since its sensors had to begin to send.
+    assert door.time_s == pytest.approx(expert.time_s, rel=0.03)
+    assert door.mean_speed_mps == pytest.approx(expert.mean_speed_mps, rel=0.03)
 
 
 def test_wrong_agents_are_named_with_what_to_do(tmp_path):
@@ -134,6 +156,6 @@ def test_the_leaderboards_own_base_is_used_where_it_is_on_the_path(tmp_path):
     )
     told = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True,
-        env={"PYTHONPATH": f"{tmp_path}:{':'.join(filter(None, sys.path))}"},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *filter(None, sys.path)])},
     )  # fmt: skip
     assert told.stdout.split() == ["leaderboard.autoagents.autonomous_agent", "False"]

@@ -12,6 +12,7 @@ from dreamdrive.envs.carla.client import carla, to_carla_transform
 from dreamdrive.envs.carla.routes import COMMANDS, LANE_CHANGE_AHEAD_M, Route
 
 EARTH_RADIUS_M = 6_378_137.0
+SAME_M, JOIN_M = 0.05, 0.5
 SPARSE_M = 200.0
 """Distance after which the leaderboard 2.x tells an agent of another point."""
 
@@ -131,25 +132,28 @@ def sparse(plan: Sequence[tuple[Any, Any]], spacing_m: float = SPARSE_M) -> list
     return kept
 
 
-def dense_route_points(carla_map: Any, plan: Sequence[tuple[Any, Any]]) -> list[Any]:
-    """Returns the waypoints of a dense world plan, for `route_from_waypoints`.
+def on_lanes(carla_map: Any, plan: Sequence[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
+    """Returns the waypoint of each pose of a dense world plan, with what came with the pose.
 
     Lanes overlap inside junctions, where the nearest one may be another: there the one is taken
-    that goes on from the point before.
+    that goes on from the point before. Poses that repeat the one before are left out.
     """
-    points: list[Any] = []
-    for place, _ in plan:
+    found: list[tuple[Any, Any]] = []
+    for place, option in plan:
         here = place.location
-        if points:
-            step_m = points[-1].transform.location.distance(here)
-            if step_m < 0.05:
+
+        def away(point: Any, here: Any = here) -> float:
+            return float(point.transform.location.distance(here))
+
+        point = None
+        if found:
+            step_m = away(found[-1][0])
+            if step_m < SAME_M:
                 continue
-            ahead = points[-1].next(step_m) if step_m < LANE_CHANGE_AHEAD_M else []
-            near = [p for p in ahead if p.transform.location.distance(here) < 0.5]
-            if near:
-                points.append(min(near, key=lambda p: p.transform.location.distance(here)))
-                continue
-        point = carla_map.get_waypoint(here, lane_type=carla.LaneType.Driving)
+            ahead = found[-1][0].next(step_m) if step_m < LANE_CHANGE_AHEAD_M else []
+            point = min((p for p in ahead if away(p) < JOIN_M), key=away, default=None)
+        if point is None:
+            point = carla_map.get_waypoint(here, lane_type=carla.LaneType.Driving)
         if point is not None:
-            points.append(point)
-    return points
+            found.append((point, option))
+    return found

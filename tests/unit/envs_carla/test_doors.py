@@ -11,7 +11,7 @@ from dreamdrive.envs.carla.doors.foreign_agent import checked_control
 from dreamdrive.envs.carla.doors.plan import (
     Globe,
     RoadOption,
-    dense_route_points,
+    on_lanes,
     option_names,
     plans,
     sparse,
@@ -106,7 +106,8 @@ def test_a_plan_is_the_route_and_leads_back_to_it(town):
     assert len(gps) == len(world) == len(route.xy)
     assert world[0][0].location.y == pytest.approx(-route.xy[0, 1])
     assert (gps[7][0]["z"], gps[7][1]) == (world[7][0].location.z, world[7][1])
-    back = route_from_waypoints(dense_route_points(town, world), name="back", town=route.town)
+    points = [point for point, _ in on_lanes(town, world)]
+    back = route_from_waypoints(points, name="back", town=route.town)
     away = np.hypot(*(back.xy[:, None] - route.xy[None]).transpose(2, 0, 1)).min(1)
     assert away.max() < 0.2
     assert back.length_m == pytest.approx(route.length_m, abs=2.0)
