@@ -53,23 +53,27 @@ class ClearanceMap:
 
     Args:
         boxes: x, y, half length, half width, yaw of each, shape (m, 5).
+
+    Attributes:
+        low: x and y of the first cell's corner.
+        clear: Of each cell, how far any place in it is from the nearest box at least.
     """
 
     def __init__(self, boxes: Array) -> None:
         if not len(boxes):
-            self._low, self._clear = np.zeros(2), np.full((1, 1), np.inf)
+            self.low, self.clear = np.zeros(2), np.full((1, 1), np.inf)
             return
         radius = np.hypot(boxes[:, 2], boxes[:, 3]) + REACH_M + 2.0 * CELL_M
-        self._low = (boxes[:, :2] - radius[:, None]).min(0)
+        self.low = (boxes[:, :2] - radius[:, None]).min(0)
         high = (boxes[:, :2] + radius[:, None]).max(0)
-        shape = np.ceil((high - self._low) / CELL_M).astype(int) + 1
-        self._clear = np.full(shape, REACH_M)
+        shape = np.ceil((high - self.low) / CELL_M).astype(int) + 1
+        self.clear = np.full(shape, REACH_M)
         for box, reach in zip(boxes, radius, strict=True):
-            first = np.maximum(((box[:2] - reach - self._low) / CELL_M).astype(int), 0)
-            end = ((box[:2] + reach - self._low) / CELL_M).astype(int) + 1
-            window = self._clear[first[0] : end[0], first[1] : end[1]]
+            first = np.maximum(((box[:2] - reach - self.low) / CELL_M).astype(int), 0)
+            end = ((box[:2] + reach - self.low) / CELL_M).astype(int) + 1
+            window = self.clear[first[0] : end[0], first[1] : end[1]]
             x, y = (
-                self._low[k] + (first[k] + 0.5 + np.arange(window.shape[k])) * CELL_M - box[k]
+                self.low[k] + (first[k] + 0.5 + np.arange(window.shape[k])) * CELL_M - box[k]
                 for k in (0, 1)
             )
             cos, sin = np.cos(box[4]), np.sin(box[4])
@@ -81,7 +85,7 @@ class ClearanceMap:
     def near(self, boxes: Array) -> Indices:
         """Returns which boxes, shape (n, 5), may touch one of the map's, shape (k,)."""
         found = np.empty(len(boxes), np.int64)
-        return found[: _near(boxes, self._clear, self._low[0], self._low[1], found)]
+        return found[: _near(boxes, self.clear, self.low[0], self.low[1], found)]
 
 
 def find_contacts(boxes: Array, others: Array | None = None) -> Contacts:

@@ -182,8 +182,18 @@ class Server:
         answer = self._answer(message, connection)
         if message[2] == LOAD and self._has_manager(connection):
             self._held.append((time.monotonic() + HELD_S, connection, answer))
-        else:
+            return
+        try:
             connection.send(answer)
+        finally:
+            self._finish_tick(connection)
+
+    def _finish_tick(self, connection: RpcConnection) -> None:
+        """Makes the tick whose number a client has just been told."""
+        try:
+            self.sim.finish_tick()
+        except Exception as error:  # Whatever it is, it must not end the server.
+            self.complaints.say(connection.peer, f"{TICK} could not be finished: {error}")
 
     def _resume(self) -> None:
         """Answers the calls of clients that have come to all streams that they asked for."""

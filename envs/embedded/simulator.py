@@ -100,6 +100,7 @@ class Simulator:
         self.traffic_managers: dict[int, tuple[str, int, int]] = {}
         self.next_town: NextTown | None = None
         self.is_map_new = False
+        self._has_begun = False
         self.open(World(town))
 
     def open(self, world: World) -> None:
@@ -153,10 +154,22 @@ class Simulator:
             self.enter(self.next_town.town)
             self.next_town = None
 
-    def tick(self) -> int:
-        """Advances the world once, sends it, and returns the new frame."""
+    def begin_tick(self) -> int:
+        """Returns the frame of the tick that `finish_tick` is to make.
+
+        As in CARLA, who asks for a tick is told its number before it is made, and meanwhile wakes
+        up to look for its snapshot.
+        """
         self.is_map_new = False
         self._begin_episode()
+        self._has_begun = True
+        return self.world.frame + 1
+
+    def finish_tick(self) -> None:
+        """Advances the world once and sends it, if a tick has begun."""
+        if not self._has_begun:
+            return
+        self._has_begun = False
         if self.only_answer:
             self.world.frame += 1
             self.world.time_s += self.dt_s or DEFAULT_DT_S
@@ -167,7 +180,12 @@ class Simulator:
             self.debug_shapes.pass_time(self.world.time_s)
             self.recordings.after_tick(self.world.dt_s)
         self.on_tick()
-        return self.world.frame
+
+    def tick(self) -> int:
+        """Advances the world once, sends it, and returns the new frame."""
+        frame = self.begin_tick()
+        self.finish_tick()
+        return frame
 
     def snapshot(self) -> bytes:
         """Returns the current snapshot."""

@@ -1,7 +1,8 @@
 """The world: actors, physics, lights and what a tick brings; no wire is needed to step it."""
 
+import math
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,17 +10,11 @@ from numpy.typing import NDArray
 from dreamdrive.envs.embedded import dynamics, walking
 from dreamdrive.envs.embedded.blueprints import FLAT_M, PROPS, VEHICLES, WALKER_EXTENT, WALKERS
 from dreamdrive.envs.embedded.bodies import ACTIVE, Bodies, Vehicles, Walkers
-from dreamdrive.envs.embedded.collision import (
-    ClearanceMap,
-    Contacts,
-    at_one_height,
-    find_contacts,
-    resolve,
-)
 from dreamdrive.envs.embedded.ground import settle_vehicles, settle_walkers
 from dreamdrive.envs.embedded.lights import TrafficLights
 from dreamdrive.envs.embedded.records import fill_lights, fill_vehicles, fill_walkers
 from dreamdrive.envs.embedded.render.view import Pose, attached
+from dreamdrive.envs.embedded.touching import CollisionEvent, Solids, Touching
 from dreamdrive.envs.embedded.towns import CELL_M, Town, TownSignal
 from dreamdrive.envs.embedded.wire import ACTOR_RECORD, LIGHT_RECORD
 
@@ -56,14 +51,6 @@ class Actor:
     born: int = 0
 
 
-class CollisionEvent(NamedTuple):
-    """Two bodies touched; `other` is 0 for a building. The impulse is in N s."""
-
-    actor: int
-    other: int
-    impulse: tuple[float, float]
-
-
 class SpawnError(Exception):
     """An actor cannot be spawned."""
 
@@ -78,6 +65,7 @@ class World:
         actors: All actors by number.
         vehicles, walkers: Those that move.
         lights: Traffic lights; `light_ids` gives their actors.
+        touching: What bodies may touch.
         events: Collisions of the last tick.
     """
 
@@ -91,8 +79,9 @@ class World:
         self._yaw_rates = np.zeros(0)  # Those of vehicles before the last tick.
         self._statics = np.zeros(0, ACTOR_RECORD)
         self._seeing: list[tuple[int, int]] = []  # Rows of sensors that move with others.
-        self._props, self._prop_spans = np.zeros((0, 5)), np.zeros((0, 2))
-        self._clearance = ClearanceMap(town.static_boxes)
+        grid = town.grid
+        self._grid = (grid.nearest, *grid.origin, CELL_M, grid.speed_mps, grid.light)
+        self.touching = Touching(Solids(town.static_boxes, town.static_spans))
         self.spectator = self._add("spectator", place=(0.0, 0.0, 20.0, 0.0)).id
         self.light_ids = [
             self._add(
@@ -169,16 +158,8 @@ class World:
         self, pose: list[float], extent: tuple[float, float, float], span: tuple[float, float]
     ) -> None:
         box = np.array([[pose[0], pose[1], extent[0], extent[1], pose[2]]])
-        for others, spans in (
-            (self.vehicles.solid_boxes(), self.vehicles.spans()),
-            (self.walkers.solid_boxes(), self.walkers.spans()),
-            (self.town.static_boxes, self.town.static_spans),
-            (self._props, self._prop_spans),
-        ):
-            contacts = find_contacts(box, others)
-            low, high = spans[contacts.second].T
-            if np.any((low < span[1]) & (span[0] < high)):
-                raise SpawnError(SPAWN_COLLISION)
+        if not self.touching.is_free(box, span, self.vehicles, self.walkers):
+            raise SpawnError(SPAWN_COLLISION)
 
     def destroy(self, actor: int) -> bool:
         """Removes an actor and what is attached to it; returns whether there was one."""
@@ -257,7 +238,7 @@ class World:
         """Lets time pass: lights, motion, collisions, records."""
         self.events = []
         before, self._yaw_rates = self.vehicles.velocity.copy(), self.vehicles.yaw_rate.copy()
-        substeps = max(1, int(np.ceil(dt_s / MAX_SUBSTEP_S - 1e-6)))
+        substeps = max(1, math.ceil(dt_s / MAX_SUBSTEP_S - 1e-6))
         for _ in range(substeps):
             self._move(dt_s / substeps)
         dynamics.accelerate(self.vehicles.state, before, dt_s)
@@ -276,10 +257,10 @@ class World:
 
     def _move(self, dt_s: float) -> None:
         dynamics.drive(self.vehicles.state, dt_s)
-        walking.walk(self.walkers.state, dt_s)
+        if len(self.walkers):
+            walking.walk(self.walkers.state, dt_s)
         self._settle(dt_s)
-        self._collide()
-        self._keep_walkers_out()
+        self.touching.part(self.vehicles, self.walkers, self.events)
 
     def _settle(self, dt_s: float) -> None:
         ground = self.town.ground
@@ -288,99 +269,15 @@ class World:
             settle_vehicles(self.vehicles.state, *surface, dt_s)
             settle_walkers(self.walkers.state, *surface, dt_s)
 
-    def _collide(self) -> None:
-        cars, walkers = self.vehicles, self.walkers
-        if not len(cars):
-            return
-        boxes = cars.solid_boxes()
-        self._part(at_one_height(find_contacts(boxes), cars.spans, cars.spans), cars.id, None)
-        if len(walkers):
-            on_foot = (walkers.pose[:, :2], walkers.velocity, walkers.mass)
-            contacts = find_contacts(boxes, walkers.solid_boxes())
-            contacts = at_one_height(contacts, cars.spans, walkers.spans)
-            self._knock_over(contacts, self._part(contacts, walkers.id, on_foot))
-        near = self._clearance.near(boxes)
-        if len(near):
-            contacts = find_contacts(boxes[near], self.town.static_boxes)
-            contacts = contacts._replace(first=near[contacts.first])
-            contacts = at_one_height(contacts, cars.spans, lambda: self.town.static_spans)
-            self._part_from_solid(contacts)
-        if len(self._props):
-            contacts = find_contacts(boxes, self._props)
-            contacts = at_one_height(contacts, cars.spans, lambda: self._prop_spans)
-            self._part_from_solid(contacts)
-
-    def _knock_over(self, contacts: Contacts, impulses: NDArray[np.float64]) -> None:
-        """Lets walkers slide that vehicles have hit."""
-        walkers = self.walkers
-        hard = np.hypot(*impulses.T) > walking.KNOCKED_OVER_MPS * walkers.mass[contacts.second]
-        rows = contacts.second[hard]
-        walkers.knocked[rows] = walkers.velocity[rows]
-
-    def _keep_walkers_out(self) -> None:
-        """Parts walkers from buildings and props."""
-        if len(self.walkers):
-            boxes = self.walkers.solid_boxes()
-            near = self._clearance.near(boxes)
-            if len(near):
-                contacts = find_contacts(boxes[near], self.town.static_boxes)
-                self._stop_walkers(
-                    contacts._replace(first=near[contacts.first]), self.town.static_spans
-                )
-            if len(self._props):
-                self._stop_walkers(find_contacts(boxes, self._props), self._prop_spans)
-
-    def _stop_walkers(self, contacts: Contacts, spans: NDArray[np.float64]) -> None:
-        walkers = self.walkers
-        contacts = at_one_height(contacts, walkers.spans, lambda: spans)
-        for row, normal, depth in zip(
-            contacts.first.tolist(), contacts.normal, contacts.depth.tolist(), strict=True
-        ):
-            if walkers.physics[row]:
-                closing = min(float(walkers.velocity[row] @ normal), 0.0)
-                walkers.pose[row, :2] += normal * depth
-                walkers.velocity[row] -= closing * normal
-                x, y = (-closing * walkers.mass[row] * normal).tolist()
-                self.events.append(CollisionEvent(int(walkers.id[row]), 0, (x, y)))
-
-    def _part_from_solid(self, contacts: Contacts) -> None:
-        if not len(contacts.first):
-            return
-        count = int(contacts.second.max()) + 1
-        wall = (np.zeros((count, 2)), np.zeros((count, 2)), np.full(count, np.inf))
-        self._part(contacts, None, wall)
-
-    def _part(
-        self, contacts: Contacts, ids: NDArray[np.int64] | None,
-        others: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]] | None,
-    ) -> NDArray[np.float64]:  # fmt: skip
-        """Parts vehicles from what they touch and notes the collisions; no ids are buildings.
-
-        Returns the impulse on the vehicle of each contact, shape (p, 2).
-        """
-        if not len(contacts.first):
-            return np.zeros((0, 2))
-        cars = self.vehicles
-        impulses = resolve(contacts, cars.pose[:, :2], cars.velocity, cars.mass, others)
-        touching = cars.id[contacts.first].tolist()
-        touched = [0] * len(touching) if ids is None else ids[contacts.second].tolist()
-        for first, other, (x, y) in zip(touching, touched, impulses.tolist(), strict=True):
-            self.events.append(CollisionEvent(first, other, (x, y)))
-            if other:
-                self.events.append(CollisionEvent(other, first, (-x, -y)))
-        return impulses
-
     # --- records ---------------------------------------------------------------------------------
 
     def fill(self) -> None:
         """Brings the records up to date."""
-        cars, grid = self.vehicles, self.town.grid
-        fill_vehicles(
-            cars.state, cars.record, grid.nearest, *grid.origin, CELL_M, grid.speed_mps, grid.light,
-            self.lights.state, self._light_actor,
-        )  # fmt: skip
-        fill_walkers(self.walkers.state, self.walkers.record)
-        fill_lights(self.lights.state, self._light_record, self.lights.frozen)
+        cars, walkers, lights = self.vehicles, self.walkers, self.lights
+        fill_vehicles(cars.state, cars.record, *self._grid, lights.state, self._light_actor)
+        if len(walkers):
+            fill_walkers(walkers.state, walkers.record)
+        fill_lights(lights.state, self._light_record, lights.frozen)
         for row, actor in self._seeing:
             pose = self.pose(actor)
             self._statics[row]["location"], self._statics[row]["rotation"] = pose[:3], pose[3:]
@@ -415,8 +312,7 @@ class World:
             if actor.kind in PROPS and actor.extent[2] > FLAT_M:
                 props.append((*pose[:2], *actor.extent[:2], np.radians(pose.yaw)))
                 spans.append((pose.z, pose.z + 2.0 * actor.extent[2]))
-        self._props = np.array(props, np.float64).reshape(-1, 5)
-        self._prop_spans = np.array(spans, np.float64).reshape(-1, 2)
+        self.touching.props = Solids(np.array(props).reshape(-1, 5), np.array(spans).reshape(-1, 2))
         self._seeing = [
             (row, actor.id) for row, actor in enumerate(still)
             if actor.parent and actor.kind.startswith("sensor.")

@@ -58,7 +58,7 @@ class WorldCalls:
 
     def tick_cue(self) -> Any:
         self.sim.hear(self.sim.caller)
-        return wire.ok(self.sim.tick())
+        return wire.ok(self.sim.begin_tick())
 
     def get_map_info(self) -> Any:
         town = self.sim.world.town

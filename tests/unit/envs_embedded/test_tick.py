@@ -56,7 +56,7 @@ def assert_same(state, plain):
 @pytest.mark.parametrize("seed", [0, 2, 3, 4, 5, 6])
 def test_a_tick_equals_the_plain_one_with_its_contacts(seed):
     world = crowded(seed)
-    solids = [TOWN.static_boxes, world._props]
+    solids = [TOWN.static_boxes, world.touching.props.boxes]
     kinds, rng = set(), np.random.default_rng(seed)
     for _ in range(20):
         # Bodies that were just parted lie edge to edge, where rounding says whether they touch.

@@ -1,0 +1,83 @@
+"""A tick is answered with its number before it is made, and made whatever becomes of the answer."""
+
+import socket
+import struct
+import threading
+
+import pytest
+
+from dreamdrive.envs.embedded.server import Server
+from dreamdrive.envs.embedded.simulator import Simulator
+from dreamdrive.envs.embedded.towns import load_town
+from support.server import ask
+
+TOWN = load_town("Dream01")
+
+
+@pytest.fixture
+def server():
+    made = Server(Simulator(TOWN, synchronous=True))
+    thread = threading.Thread(target=made.serve, daemon=True)
+    thread.start()
+    yield made
+    made.running = False
+    with socket.create_connection(("127.0.0.1", made.port), timeout=5.0):
+        thread.join(5.0)
+    made.close()
+
+
+def connected(server, port=0):
+    return socket.create_connection(("127.0.0.1", server.port + port), timeout=5.0)
+
+
+def test_the_number_that_a_tick_begins_with_is_that_of_the_frame_it_makes():
+    sim, made = Simulator(TOWN, synchronous=True), []
+    sim.on_tick = lambda: made.append(sim.world.frame)
+    assert sim.begin_tick() == 1
+    assert sim.world.frame == 0
+    sim.finish_tick()
+    sim.finish_tick()  # Nothing has begun.
+    assert made == [1]
+    assert sim.tick() == 2
+    assert made == [1, 2]
+
+
+def test_who_asks_is_answered_before_the_world_has_ticked(server, monkeypatch):
+    """The client wakes up to look for the snapshot while it is being made."""
+    may_go = threading.Event()
+    tick = type(server.sim.world).tick
+
+    def slow_tick(world, dt_s):
+        assert may_go.wait(5.0)
+        tick(world, dt_s)
+
+    monkeypatch.setattr(type(server.sim.world), "tick", slow_tick)
+    with connected(server) as peer, connected(server, 1) as stream:
+        stream.sendall(struct.pack("<I", 1))
+        size = struct.unpack("<I", stream.recv(4, socket.MSG_WAITALL))[0]
+        stream.recv(size, socket.MSG_WAITALL)  # The world as it is.
+        assert ask(peer, "tick_cue")[3] == [[1, 1]]
+        stream.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            stream.recv(4)
+        stream.settimeout(5.0)
+        may_go.set()
+        size = struct.unpack("<I", stream.recv(4, socket.MSG_WAITALL))[0]
+        data = stream.recv(size, socket.MSG_WAITALL)
+        assert struct.unpack_from("<Q", data, 8) == (1,)
+
+
+def test_a_tick_that_fails_ends_no_server_and_is_said(server, monkeypatch, caplog, capsys):
+    def fail(*_):
+        raise ZeroDivisionError("the world is broken")
+
+    with monkeypatch.context() as broken, connected(server) as peer:
+        broken.setattr(type(server.sim.world), "tick", fail)
+        assert ask(peer, "tick_cue")[3] == [[1, 1]]
+        assert ask(peer, "version")[2] is None
+    with connected(server) as peer:
+        assert ask(peer, "tick_cue")[3] == [[1, 1]]
+        assert ask(peer, "tick_cue")[3] == [[1, 2]]
+    said = capsys.readouterr().err
+    assert "tick_cue could not be finished: the world is broken" in said
+    assert said.count("127.0.0.1:") == 1
