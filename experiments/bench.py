@@ -1,8 +1,8 @@
 """`dreamdrive bench`: how fast the server, the environment and the dream are, beside their floors.
 
 Every measurement runs in a process of its own, on one core where it says so, and is the median of
-several repetitions. Each subject has a file of its own: `bench_server`, `bench_world` and
-`bench_envs`.
+several repetitions. Each subject has a file of its own: `bench_server`, `bench_scaling`,
+`bench_world` and `bench_envs`.
 """
 
 import json
@@ -26,10 +26,10 @@ from dreamdrive.experiments.run import begin_run, console, installed_versions
 from dreamdrive.files import write_atomically
 
 MEASURES = (
-    "server", "server-crowd", "server-growth", "server-sensors", "server-start",
+    "server", "server-scaling", "server-crowd", "server-growth", "server-sensors", "server-start",
     "carla", "carla-unpinned", "dream", "dream-16", "dream-16-latent", "memory",
 )  # fmt: skip
-UNPINNED = frozenset({"server", "server-start", "carla-unpinned"})
+UNPINNED = frozenset({"server", "server-scaling", "server-start", "carla-unpinned"})
 """Measures in which client and server, or a server and what it starts, run side by side."""
 
 
@@ -167,11 +167,13 @@ def run_measure(measure: str, config: BenchConfig) -> list[Row]:
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     cores = len(os.sched_getaffinity(0))
     # Each subject loads what it measures, and nothing else may be loaded beside it.
-    from dreamdrive.experiments import bench_envs, bench_server, bench_world
+    from dreamdrive.experiments import bench_envs, bench_scaling, bench_server, bench_world
 
     match measure:
         case "server":
             return bench_server.server_rows(config, cores)
+        case "server-scaling":
+            return bench_scaling.scaling_rows(config)
         case "server-start":
             return bench_server.start_rows(config, cores)
         case "server-crowd":

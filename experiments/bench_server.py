@@ -31,7 +31,7 @@ def server_rows(config: BenchConfig, cores: int) -> list[Row]:
             server = stack.enter_context(ServerSupervisor(config.town, supervisor))
             session = Session(SessionConfig(port=server.ensure_ready()))
             stack.callback(session.close)
-            _circling(session, config.num_server_vehicles)
+            spawn_circling(session, config.num_server_vehicles)
             sessions[name] = session
         for _ in range(config.repeats):
             for name, session in sessions.items():
@@ -45,7 +45,7 @@ def server_rows(config: BenchConfig, cores: int) -> list[Row]:
     ]
 
 
-def _circling(session: Any, count: int) -> None:
+def spawn_circling(session: Any, count: int) -> None:
     """Spawns vehicles that drive in small circles for ever, each in its own place."""
     from dreamdrive.envs.carla.client import carla
 

@@ -1,10 +1,11 @@
 import json
+import os
 
 import pytest
 
-from dreamdrive.errors import ConfigError
+from dreamdrive.errors import ConfigError, DreamdriveError
 from dreamdrive.experiments import bench as subject
-from dreamdrive.experiments import bench_rows, bench_server, bench_world
+from dreamdrive.experiments import bench_rows, bench_scaling, bench_server, bench_world
 from dreamdrive.experiments.bench import BenchConfig, as_json, bench, table
 from dreamdrive.experiments.bench_envs import carla_row, dream_row, memory_row, resident_mib
 from dreamdrive.experiments.bench_rows import WARM_UP_CALLS, Row, per_second, row_of
@@ -116,6 +117,27 @@ def test_the_server_is_measured_beside_one_that_only_answers():
     assert holds_numbers(rows)
     assert rows[2].value == pytest.approx(rows[0].value / rows[1].value)
     assert [r.floor for r in rows] == [None, None, 0.7]
+
+
+def test_two_servers_share_a_machine_and_what_eight_would_do_is_computed():
+    pytest.importorskip("carla")
+    if len(os.sched_getaffinity(0)) < 2:
+        with pytest.raises(DreamdriveError, match="two cores"):
+            bench_scaling.scaling_rows(TINY)
+        return
+    alone, pair, share, eight = bench_scaling.scaling_rows(TINY)
+    assert holds_numbers([alone, pair, share])
+    assert share.value == pytest.approx(pair.value / (2.0 * alone.value))
+    assert eight.value == pytest.approx(8.0 * alone.value * min(share.value, 1.0))
+    assert not eight.samples
+    assert "computed and not measured" in eight.name
+    assert [r.cores for r in (alone, pair, share, eight)] == [1, 2, 2, 8]
+
+
+def test_on_one_core_nothing_is_scaled(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
+    with pytest.raises(DreamdriveError, match="two cores"):
+        bench_scaling.scaling_rows(TINY)
 
 
 def test_a_start_and_a_loaded_town_may_take_so_long():
