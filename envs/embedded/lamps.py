@@ -18,14 +18,30 @@ class Lamps:
 
     Attributes:
         states: `[id, location, intensity, group, colour, active]` of each lamp, by its number.
+        follow_sun: Whether the sun switches all lamps, off as it rises and on as it sets.
     """
 
     def __init__(self, town: Town) -> None:
         self.states: dict[int, list[Any]] = {}
+        self.follow_sun = True
+        self._is_night: bool | None = None
         for lamp, (x, y, z, yaw_deg) in enumerate(town.spawn_points[::EVERY], start=1):
             yaw = math.radians(yaw_deg)
             at = [x - ASIDE_M * math.sin(yaw), y + ASIDE_M * math.cos(yaw), z + HEIGHT_M]
             self.states[lamp] = [lamp, at, INTENSITY, STREET_GROUP, [255, 244, 214], False]
+
+    def see_sun(self, altitude_deg: float) -> bool:
+        """Switches all lamps if the sun has risen or set meanwhile; returns whether it has.
+
+        What a client switches stays so until the next sunset or sunrise.
+        """
+        is_night = altitude_deg < 0.0 if self.follow_sun else None
+        before, self._is_night = self._is_night, is_night
+        if is_night is None or is_night == bool(before):
+            return False
+        for state in self.states.values():
+            state[5] = is_night
+        return True
 
     def update(self, states: Any) -> None:
         """Takes over states; the lamps stay where they are.

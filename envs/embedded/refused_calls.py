@@ -5,7 +5,6 @@ from typing import Any
 
 from dreamdrive.envs.embedded.arguments import CallError
 
-NO_LAYERS = "the towns of the embedded server have no layers"
 NO_TEXTURES = "the embedded server has no textures"
 NO_DOORS = "the vehicles of the embedded server have no doors"
 NO_GBUFFERS = "the embedded server has no G-buffers"
@@ -13,14 +12,11 @@ NO_ROS = "the embedded server does not publish to ROS"
 NO_RADIO = "the embedded server has no V2X radio"
 NO_CARSIM = "the embedded server has no CarSim"
 NO_CHRONO = "the embedded server has no Chrono physics"
-NO_SKY = "the embedded server's sun stands still"
 ALL_SEE = "the sensors of the embedded server can ignore no vehicles"
-STAYS = "the buildings of the embedded server cannot be removed"
 
 VALUED: dict[str, str] = {"get_gbuffer_token": NO_GBUFFERS}
 """Why, by name, where the answer would be a value."""
 VOID: dict[str, str] = {
-    **dict.fromkeys(("load_map_layer", "unload_map_layer"), NO_LAYERS),
     **dict.fromkeys(
         (
             "apply_color_texture_to_objects", "apply_float_color_texture_to_objects",
@@ -34,9 +30,7 @@ VOID: dict[str, str] = {
     "send": NO_RADIO,
     **dict.fromkeys(("enable_carsim", "use_carsim_road"), NO_CARSIM),
     "enable_chrono_physics": NO_CHRONO,
-    "update_day_night_cycle": NO_SKY,
     "set_ignored_vehicles": ALL_SEE,
-    "enable_environment_objects": STAYS,
 }  # fmt: skip
 """Why, by name, where the answer would be nothing."""
 

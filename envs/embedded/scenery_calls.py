@@ -1,20 +1,20 @@
-"""Calls about what stands around: buildings, boxes by label, lamps, weather, debug shapes.
+"""Calls about what stands around: objects of the town, boxes by label, lamps, weather, shapes.
 
 Each method is a remote procedure of its own name; arguments and answers are as the wire has them.
 """
 
-import math
 from typing import Any
 
 from dreamdrive.envs.embedded import wire
-from dreamdrive.envs.embedded.arguments import flag, integer, items, number, numbers
+from dreamdrive.envs.embedded.arguments import CallError, flag, integer, items, number, numbers
 from dreamdrive.envs.embedded.blueprints import VEHICLES, WALKERS
+from dreamdrive.envs.embedded.environment import ALL_LAYERS, environment_of, in_layers
 from dreamdrive.envs.embedded.simulator import Simulator
+from dreamdrive.errors import MapError
 
-ANY, BUILDING, TRAFFIC_LIGHT, TRAFFIC_SIGN, PEDESTRIAN = 255, 3, 7, 8, 12
-BUILDING_HALF_HEIGHT_M = 4.0
-FIRST_BUILDING = 1 << 32
-"""Numbers of buildings begin here, beyond those of actors."""
+ANY, TRAFFIC_LIGHT, TRAFFIC_SIGN, PEDESTRIAN = 255, 7, 8, 12
+FIRST_OBJECT = 1 << 32
+"""Numbers of environment objects begin here, beyond those of actors."""
 PRIMITIVE_LENGTHS = (2, 3, 2, 3, 3)
 """Parts of a point, line, arrow, box and string."""
 SHAPE_KINDS, STRING_KINDS = range(4), range(4, 5)
@@ -33,28 +33,57 @@ class SceneryCalls:
 
     def set_weather_parameters(self, weather: list[float]) -> None:
         self.sim.weather = numbers(weather, "weather", 14)
+        self.sim.let_lamps_follow_sun()
 
-    # --- buildings and boxes ---------------------------------------------------------------------
+    # --- environment objects and boxes -----------------------------------------------------------
 
-    def _buildings(self) -> list[list[Any]]:
-        """Returns the buildings as EnvironmentObjects."""
+    def _objects(self) -> list[list[Any]]:
+        """Returns the solid objects of the town as EnvironmentObjects.
+
+        Raises:
+            CallError: If an object of the map has a word where a number belongs.
+        """
+        try:
+            objects = environment_of(self.sim.world.town)
+        except MapError as error:
+            raise CallError(str(error)) from error
         found = []
-        for i, (x, y, length, width, yaw) in enumerate(self.sim.world.town.static_boxes.tolist()):
-            yaw_deg = math.degrees(yaw)
-            box = wire.bounding_box(
-                (x, y, BUILDING_HALF_HEIGHT_M), (length, width, BUILDING_HALF_HEIGHT_M), 0, yaw_deg
-            )
-            place = wire.transform(x, y, 0.0, yaw_deg)
-            found.append([place, box, FIRST_BUILDING + i, f"Building_{i}", BUILDING])
+        for index, made in enumerate(objects):
+            (x, y, z), yaw_deg = made.place, made.yaw_deg
+            box = wire.bounding_box((x, y, z + made.half[2]), made.half, 0, yaw_deg)
+            place = wire.transform(x, y, z, yaw_deg)
+            found.append([place, box, FIRST_OBJECT + index, made.name, made.label])
         return found
 
     def get_environment_objects(self, label: int) -> Any:
         wanted = integer(label, "object_type", 0, ANY)
-        return wire.ok(self._buildings() if wanted in (ANY, BUILDING) else [])
+        return wire.ok([made for made in self._objects() if wanted in (ANY, made[4])])
+
+    def enable_environment_objects(self, numbers: list[int], enable: bool) -> None:
+        world, is_there = self.sim.world, flag(enable, "enable")
+        last = FIRST_OBJECT + len(world.town.static_boxes) - 1
+        named = {
+            integer(number, "environment object", FIRST_OBJECT, last) - FIRST_OBJECT
+            for number in items(numbers, "env_objects_ids")
+        }
+        world.take_away(world.away - named if is_there else world.away | named)
+
+    def load_map_layer(self, layers: int) -> None:
+        self.sim.world.take_away(self.sim.world.away - self._in_layers(layers))
+
+    def unload_map_layer(self, layers: int) -> None:
+        self.sim.world.take_away(self.sim.world.away | self._in_layers(layers))
+
+    def _in_layers(self, layers: int) -> frozenset[int]:
+        flags = integer(layers, "map_layers", 0, ALL_LAYERS)
+        try:
+            return in_layers(self.sim.world.town, flags)
+        except MapError as error:
+            raise CallError(str(error)) from error
 
     def get_all_level_BBs(self, label: int) -> Any:  # noqa: N802
         wanted = integer(label, "bb_type", 0, ANY)
-        boxes = [(BUILDING, made[1]) for made in self._buildings()]
+        boxes = [(made[4], made[1]) for made in self._objects()]
         for actor, known in self.sim.world.actors.items():
             x, y, z, yaw_deg = self.sim.world.place(actor)
             if known.kind in VEHICLES or known.kind in WALKERS:
@@ -70,7 +99,7 @@ class SceneryCalls:
 
     def get_names_of_all_objects(self) -> Any:
         actors = (f"{known.kind}_{actor}" for actor, known in self.sim.world.actors.items())
-        return wire.ok([*(made[3] for made in self._buildings()), *actors])
+        return wire.ok([*(made[3] for made in self._objects()), *actors])
 
     # --- lamps -----------------------------------------------------------------------------------
 
@@ -80,6 +109,10 @@ class SceneryCalls:
 
     def update_lights_state(self, _client: str, lights: list[Any], *_: Any) -> None:
         self.sim.lamps.update(lights)
+
+    def update_day_night_cycle(self, _client: str, active: bool) -> None:
+        self.sim.lamps.follow_sun = flag(active, "active")
+        self.sim.let_lamps_follow_sun()
 
     # --- debug shapes ----------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from dreamdrive.envs.embedded.ackermann import Ackermann
 from dreamdrive.envs.embedded.arguments import CallError
 from dreamdrive.envs.embedded.bodies import Bodies
 from dreamdrive.envs.embedded.debug_shapes import DebugShapes
+from dreamdrive.envs.embedded.environment import ALL_LAYERS, in_layers
 from dreamdrive.envs.embedded.lamps import Lamps
 from dreamdrive.envs.embedded.limits import Limits
 from dreamdrive.envs.embedded.recorder.folder import RecordingFolder
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from dreamdrive.envs.embedded.render.eyes import Eyes
 
 CLEAR_NOON = [5.0, 0.0, 0.0, 10.0, -1.0, 45.0, 2.0, 0.75, 0.1, 0.0, 1.0, 0.03, 0.0331, 0.0]
+SUN_ALTITUDE = 5
 DEFAULT_DT_S = 0.05
 LOADED_AFTER_S = 1.0
 """How long a town waits at most for the client that asked for it."""
@@ -42,11 +44,13 @@ class NextTown:
 
     Attributes:
         town: The town.
+        layers: The layers of its map that are there, CARLA's flags.
         caller: The client that asked for it.
         due_s: When to open it at the latest, by the monotonic clock.
     """
 
     town: Town
+    layers: int
     caller: int
     due_s: float
 
@@ -72,6 +76,7 @@ class Simulator:
             always replaced.
         next_town: What the next tick opens, once the client that asked for it is ready.
         is_map_new: Whether the last tick opened it.
+        are_lamps_new: Whether the sun has switched the lamps since the last tick.
         recordings: What is recorded and replayed.
     """
 
@@ -114,7 +119,8 @@ class Simulator:
         self.dead: set[int] = set()
         self.poses: dict[int, tuple[float, dict[str, Any]]] = {}
         self.ackermann = Ackermann()
-        self.lamps = Lamps(world.town)
+        self.lamps, self.are_lamps_new = Lamps(world.town), False
+        self.let_lamps_follow_sun()
         self.debug_shapes.clear()
         self.reference = georeference(world.town.xodr)
 
@@ -125,14 +131,14 @@ class Simulator:
         self.episode += 1
         self.is_map_new = True
 
-    def load(self, town: Town) -> None:
-        """Lets one of the next ticks begin an episode in a town.
+    def load(self, town: Town, layers: int) -> None:
+        """Lets one of the next ticks begin an episode in a town, with some layers of its map.
 
         A client that loads a town forgets its stream and makes another before it looks for the new
         episode. If it learnt of that from the old stream meanwhile, its Traffic Manager would start
         anew in another thread, on what the first is throwing away: both crash.
         """
-        self.next_town = NextTown(town, self.caller, time.monotonic() + LOADED_AFTER_S)
+        self.next_town = NextTown(town, layers, self.caller, time.monotonic() + LOADED_AFTER_S)
 
     def town_of_caller(self) -> Town:
         """Returns the current town, or the next to the client that asked for it.
@@ -143,6 +149,11 @@ class Simulator:
             return self.next_town.town
         return self.world.town
 
+    def let_lamps_follow_sun(self) -> None:
+        """Lets the lamps be switched by the sun of the weather."""
+        if self.lamps.see_sun(self.weather[SUN_ALTITUDE]):
+            self.are_lamps_new = True
+
     def hear(self, caller: int) -> None:
         """Notes that a client has its new stream: it asks for the lamps or for a tick."""
         if self.next_town is not None and self.next_town.caller == caller:
@@ -151,8 +162,11 @@ class Simulator:
     def _begin_episode(self) -> None:
         """Opens the next town if it is time."""
         if self.next_town is not None and time.monotonic() >= self.next_town.due_s:
-            self.enter(self.next_town.town)
+            town, layers = self.next_town.town, self.next_town.layers
             self.next_town = None
+            self.enter(town)
+            if ~layers & ALL_LAYERS:
+                self.world.take_away(in_layers(town, ~layers))
 
     def begin_tick(self) -> int:
         """Returns the frame of the tick that `finish_tick` is to make.
@@ -180,6 +194,7 @@ class Simulator:
             self.debug_shapes.pass_time(self.world.time_s)
             self.recordings.after_tick(self.world.dt_s)
         self.on_tick()
+        self.are_lamps_new = False
 
     def tick(self) -> int:
         """Advances the world once, sends it, and returns the new frame."""
@@ -198,7 +213,7 @@ class Simulator:
             time.monotonic(),
             dt_s,
             world.records(),
-            wire.NEW_MAP if self.is_map_new else 0,
+            wire.NEW_MAP if self.is_map_new else wire.NEW_LAMPS if self.are_lamps_new else 0,
         )
 
     def destroy(self, actor: int) -> bool:

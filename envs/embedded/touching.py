@@ -59,7 +59,7 @@ class Touching:
     """Parts bodies from each other and from what stands in their way.
 
     Args:
-        still: What stands for as long as the world does, such as buildings.
+        still: What clients have not put there, such as buildings.
 
     Attributes:
         props: What clients have put there.
@@ -68,6 +68,10 @@ class Touching:
     def __init__(self, still: Solids) -> None:
         self.props = NO_SOLIDS
         self._boxes = np.zeros((0, 5))
+        self.stand(still)
+
+    def stand(self, still: Solids) -> None:
+        """Takes over what stands from now on."""
         self._still, self._clearance = still, ClearanceMap(still.boxes)
 
     def is_free(

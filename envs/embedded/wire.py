@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 VERSION = "0.9.16"
 SNAPSHOT_STREAM = 1
-NEW_MAP = 0b11
-"""Simulation state that lets clients fetch the map (1) and the street lamps (2) again."""
+NEW_MAP, NEW_LAMPS = 0b11, 0b10
+"""Simulation states that let clients fetch the map and the street lamps again, or the lamps."""
 SENSOR_TYPE = {
     "collision": 0, "depth": 1, "normals": 2, "dvs": 3, "gnss": 4, "imu": 5, "obstacle": 7,
     "optical_flow": 8, "radar": 9, "semantic_lidar": 10, "lidar": 11, "rgb": 13, "semantic": 14,
@@ -62,7 +62,7 @@ def snapshot(
     episode: int, frame: int, time_s: float, platform_s: float, dt_s: float,
     records: list[NDArray[Any]], state: int = 0,
 ) -> bytes:  # fmt: skip
-    """Returns a world snapshot of all actors' records; `state` is 0 or `NEW_MAP`."""
+    """Returns a world snapshot of all actors' records; `state` is 0, `NEW_MAP` or `NEW_LAMPS`."""
     return b"".join(
         [
             header("snapshot", frame, time_s),

@@ -66,6 +66,7 @@ class World:
         vehicles, walkers: Those that move.
         lights: Traffic lights; `light_ids` gives their actors.
         touching: What bodies may touch.
+        away: Numbers of the town's solid objects that are not there; replaced, never changed.
         events: Collisions of the last tick.
     """
 
@@ -79,6 +80,7 @@ class World:
         self._yaw_rates = np.zeros(0)  # Those of vehicles before the last tick.
         self._statics = np.zeros(0, ACTOR_RECORD)
         self._seeing: list[tuple[int, int]] = []  # Rows of sensors that move with others.
+        self.away: frozenset[int] = frozenset()
         grid = town.grid
         self._grid = (grid.nearest, *grid.origin, CELL_M, grid.speed_mps, grid.light)
         self.touching = Touching(Solids(town.static_boxes, town.static_spans))
@@ -175,6 +177,12 @@ class World:
         else:
             self._rebuild_statics()
         return True
+
+    def take_away(self, objects: frozenset[int]) -> None:
+        """Lets some solid objects of the town be gone, by number, and all others be there."""
+        self.away = objects
+        kept = [k for k in range(len(self.town.static_boxes)) if k not in objects]
+        self.touching.stand(Solids(self.town.static_boxes[kept], self.town.static_spans[kept]))
 
     def body(self, actor: int) -> Bodies | None:
         """Returns the bodies that an actor is one of, or None if it does not move by itself."""

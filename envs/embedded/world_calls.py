@@ -7,6 +7,7 @@ from typing import Any
 
 from dreamdrive.envs.embedded import wire
 from dreamdrive.envs.embedded.arguments import CallError, flag, integer, items, number, text
+from dreamdrive.envs.embedded.environment import ALL_LAYERS, environment_of
 from dreamdrive.envs.embedded.navigation.files import navigation_file
 from dreamdrive.envs.embedded.simulator import Simulator
 from dreamdrive.envs.embedded.towns import Town, available_towns, build_town, load_town
@@ -96,9 +97,12 @@ class WorldCalls:
         except MapError as error:
             raise CallError(str(error)) from error
 
-    def load_new_episode(self, name: str, reset_settings: bool, *_: Any) -> None:
+    def load_new_episode(
+        self, name: str, reset_settings: bool, map_layers: int = ALL_LAYERS
+    ) -> None:
         wanted = text(name, "map") or self.sim.world.town.name
         flag(reset_settings, "reset_settings")
+        layers = integer(map_layers, "map_layers", 0, ALL_LAYERS)
         try:
             if name.rsplit("/", 1)[-1] == OPENDRIVE_MAP:
                 town: Town = build_town(OPENDRIVE_MAP, self.custom_map)
@@ -106,9 +110,11 @@ class WorldCalls:
                 town = self.sim.world.town
             else:
                 town = load_town(wanted)
+            if layers != ALL_LAYERS:
+                environment_of(town)
         except MapError as error:
             raise CallError(str(error)) from error
-        self.sim.load(town)
+        self.sim.load(town, layers)
         if reset_settings:
             self.sim.settings = [False, True, [False], *self.sim.settings[3:]]
             self.sim.synchronous, self.sim.dt_s = False, None

@@ -48,7 +48,10 @@ class Look:
     def update(self, weather: Sequence[float]) -> None:
         """Brings everything to where the world's actors are now."""
         self.weather = weather
+        away = self._scene.away
         self._scene.update(is_dark(weather))
+        if self._scene.away is not away:  # The tree holds what stands still.
+            self._tree = None
         self._images.clear()
         self._is_tree_old = True
 

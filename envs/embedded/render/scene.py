@@ -72,18 +72,28 @@ class Scene:
 
     Args:
         world: What is seen.
+
+    Attributes:
+        away: Numbers of the town's solid objects that it was built without.
     """
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self._actors: tuple[tuple[int, str], ...] | None = None
+        self._steps = np.zeros(0, np.int64)
+        self._stand()
+        self.update()
+
+    def _stand(self) -> None:
+        """Takes over what stands still in the world."""
+        world, self.away = self._world, self._world.away
         still = still_of(world.town)
+        if self.away:
+            still = still.without(self.away)
         actors = np.array([*world.light_ids, *world.sign_ids], np.int32)
         self._still = dataclasses.replace(still.mesh, instance=still.instances(actors))
         self._still_normals, self._still_groups = still.normals, still.groups
-        self._lamps = still.parts
-        self._actors: tuple[tuple[int, str], ...] | None = None
-        self._steps = np.zeros(0, np.int64)
-        self.update()
+        self._lamps, self._actors = still.parts, None
 
     def update(self, has_lamps_on: bool = False) -> None:
         """Brings triangles to where the world's actors are now.
@@ -92,6 +102,8 @@ class Scene:
             has_lamps_on: Whether vehicles drive with their lamps on.
         """
         world = self._world
+        if world.away is not self.away:
+            self._stand()
         props = [actor for actor in world.actors.values() if actor.kind in PROPS]
         actors = tuple(
             (actor, world.actors[actor].kind)

@@ -15,8 +15,9 @@ from dreamdrive.envs.embedded.towns import Town
 
 CELL_M = 16.0
 """Side of the squares by which triangles are grouped."""
-FIRST_SIGNAL = -1_000_000
-"""Lights and then stop signs have instances from here downwards; a world has actors for them."""
+FIRST_SOLID, FIRST_SIGNAL = -2, -1_000_000
+"""Solid objects have instances from the first downwards, and from the second lights and then stop
+signs, which a world has actors for."""
 GROUP = np.dtype([("start", "i8"), ("end", "i8"), ("low", "f8", 3), ("high", "f8", 3)], align=True)
 """Triangles from start to end (not included), and the corners of the box around them."""
 
@@ -36,6 +37,11 @@ class Still:
     normals: NDArray[np.float32]
     groups: NDArray[Any]
     parts: dict[int, NDArray[np.int64]]
+
+    def without(self, objects: frozenset[int]) -> "Still":
+        """Returns what is left when solid objects of the town, by their numbers, are taken away."""
+        gone = np.array([FIRST_SOLID - number for number in objects], np.int32)
+        return _still(self.mesh.taken(np.nonzero(~np.isin(self.mesh.instance, gone))[0]))
 
     def instances(self, actors: NDArray[np.int32]) -> NDArray[np.int32]:
         """Returns the instances in a world, shape (n,).
@@ -69,7 +75,11 @@ def still_of(town: Town) -> Still:
         furniture.add_traffic_light(builder, drive, town, number, FIRST_SIGNAL - number)
     for number, sign in enumerate(town.stop_signs, start=len(town.lights)):
         furniture.add_stop_sign(builder, sign, FIRST_SIGNAL - number)
-    mesh, groups = _grouped(builder.mesh())
+    return _still(builder.mesh())
+
+
+def _still(mesh: Mesh) -> Still:
+    mesh, groups = _grouped(mesh)
     names = np.unique(mesh.part[mesh.part > 0]).tolist()
     parts = {name: np.nonzero(mesh.part == name)[0] for name in names}
     return Still(mesh, mesh.normals(), groups, parts)

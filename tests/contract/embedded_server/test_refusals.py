@@ -27,13 +27,6 @@ def test_what_cannot_be_done_is_refused(server, method):
     assert call(server, method, 1)[3] == [[True, [VOID[method]]]]
 
 
-def test_towns_have_no_layers(client):
-    world = client.get_world()
-    for change in (world.load_map_layer, world.unload_map_layer):
-        with pytest.raises(RuntimeError, match="no layers"):
-            change(carla.MapLayer.Buildings)
-
-
 def test_nothing_has_a_texture(client):
     world = client.get_world()
     diffuse, size = carla.MaterialParameter.Diffuse, 2

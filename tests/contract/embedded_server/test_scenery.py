@@ -3,7 +3,7 @@
 import pytest
 
 from dreamdrive.envs.embedded.towns import load_town
-from support.server import call, spawn
+from support.server import call, spawn, ticks
 
 carla = pytest.importorskip("carla")
 WEATHER = (
@@ -127,6 +127,29 @@ def test_lamps_are_switched_for_all_clients(server, world):
     lamps.turn_off(lights[:3])
     world.tick()
     assert len(lamps.get_turned_off_lights()) == len(lights)
+
+
+def test_the_sun_switches_the_lamps_unless_it_is_told_not_to(world):
+    lamps = world.get_lightmanager()
+    lights = lamps.get_all_lights()
+
+    def sun(altitude_deg):
+        weather = world.get_weather()
+        weather.sun_altitude_angle = altitude_deg
+        world.set_weather(weather)
+        ticks(world, 2)
+        return len(lamps.get_turned_on_lights())
+
+    assert sun(-20.0) == len(lights)
+    lamps.turn_off(lights[:2])
+    assert sun(-30.0) == len(lights) - 2  # It is night still.
+    assert sun(20.0) == 0
+    lamps.set_day_night_cycle(False)
+    assert sun(-20.0) == 0
+    lamps.set_day_night_cycle(True)
+    ticks(world, 2)
+    assert len(lamps.get_turned_on_lights()) == len(lights)
+    assert sun(45.0) == 0
 
 
 @pytest.mark.parametrize(
