@@ -1,5 +1,6 @@
 """Who is in the way: others projected on the route ahead, now and over the next seconds."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,10 @@ CROSSING_STANDSTILL_M = 2.0
 FORECAST_S = np.arange(0.5, 4.01, 0.25)
 TIME_MARGIN_S = 1.5
 MOVING_MPS = 0.5
+ENTRY_BRAKE_MPS2 = 3.0
+PULLING_OUT_MPS, PULLING_OUT_M = 0.3, 2.0
+"""Vehicles beside the road that are faster, and no further from the corridor, come onto it."""
+
 CROSSING_COS = 0.9
 """Others whose heading is within 26 degrees of the route's are followed, not yielded to."""
 
@@ -44,9 +49,12 @@ class Corridor:
         route: The route.
         arc_m: Where the ego is on it.
         ego: The ego.
+        departure_m: How far a point, x and y, is outside of all driving lanes.
     """
 
-    def __init__(self, route: Route, arc_m: float, ego: EgoPose) -> None:
+    def __init__(
+        self, route: Route, arc_m: float, ego: EgoPose, departure_m: Callable[[float, float], float]
+    ) -> None:
         first, end = np.searchsorted(route.arc, [arc_m - 1.0, arc_m + AHEAD_M])
         self._xy = route.xy[first:end]
         self._yaw = route.yaw[first:end]
@@ -54,6 +62,7 @@ class Corridor:
         self._in_junction = route.in_junction[first:end]
         self._front_m = arc_m + ego.half_length_m
         self._ego = ego
+        self._departure_m = departure_m
 
     def obstacles(self, scene: Scene, *, headway_s: float, standstill_m: float) -> list[Obstacle]:
         """Returns vehicles and walkers that stand, drive or will cross in the corridor."""
@@ -62,6 +71,8 @@ class Corridor:
         for i in np.flatnonzero(near < AHEAD_M + 15.0):
             is_vehicle = bool(scene.kinds[i] == VEHICLE)
             present = self._present(scene, int(i), is_vehicle)
+            if present is None and is_vehicle:
+                present = self._pulling_out(scene, int(i))
             if present is not None:
                 gap, speed = present
                 keep = standstill_m if is_vehicle else WALKER_STANDSTILL_M
@@ -93,6 +104,30 @@ class Corridor:
         speed = max(0.0, float(scene.velocity[i] @ tangent))
         return float(self._arc[at]) - self._front_m, speed
 
+    def _pulling_out(self, scene: Scene, i: int) -> tuple[float, float] | None:
+        """Returns gap and speed along the corridor of a vehicle that drives beside the road.
+
+        Whoever drives there in the ego's direction is about to come onto it, and cannot be trusted
+        to wait: it is followed as if it were in front already.
+        """
+        box = scene.boxes[i]
+        if np.hypot(*scene.velocity[i]) < PULLING_OUT_MPS:
+            return None
+        (at,), (side,) = self._project(box[None, :2])
+        yaw = self._yaw[at]
+        if (
+            side > self._ego.half_width_m + box[4] + PULLING_OUT_M
+            or not 0 < at < len(self._arc) - 1
+        ):
+            return None
+        gap = float(self._arc[at]) - box[3] - self._front_m
+        if gap < -1.0 or np.cos(box[2] - yaw) < CROSSING_COS:
+            return None
+        if self._departure_m(float(box[0]), float(box[1])) == 0.0:
+            return None
+        tangent = np.array([np.cos(yaw), np.sin(yaw)])
+        return gap, max(0.0, float(scene.velocity[i] @ tangent))
+
     def _crossing(self, scene: Scene, i: int, is_vehicle: bool) -> float | None:
         """Returns the gap to where an actor will cross the corridor when the ego would be there."""
         speed = float(np.hypot(*scene.velocity[i]))
@@ -116,12 +151,26 @@ class Corridor:
         gap = crossing_m - self._front_m
         if gap < -1.0:
             return None
+        entry = self._entry_gap(int(index[inside].min())) if is_vehicle else gap
         enter_s = arrival_s(self._ego.speed_mps, gap)
         leave_s = arrival_s(self._ego.speed_mps, gap + 2.0 * self._ego.half_length_m + 3.0)
         t = times[inside]
         if t.min() > leave_s + TIME_MARGIN_S or t.max() + TIME_MARGIN_S < enter_s:
             return None
-        return gap
+        return min(gap, entry)
+
+    def _entry_gap(self, index: int) -> float:
+        """Returns the gap to where the junction that holds a point begins, before which to wait.
+
+        Inside, the ego would stand in the way of whom it yields to, and both would wait for ever.
+        Infinite if the ego is inside already, or can no longer stop before it.
+        """
+        outside = np.flatnonzero(~self._in_junction[: index + 1])
+        if not len(outside):
+            return np.inf
+        gap = float(self._arc[outside[-1]]) - self._front_m
+        can_stop = self._ego.speed_mps**2 <= 2.0 * ENTRY_BRAKE_MPS2 * gap
+        return gap if can_stop else np.inf
 
     def _project(self, points: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
         """Returns the nearest corridor point of each point and its distance to the line."""

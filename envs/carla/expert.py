@@ -195,7 +195,9 @@ class Expert:
         path, waits, _ = self._path(env)
         obstacles: list[Obstacle] = list(waits)
         if self.config.sees_others and len(scene.ids):
-            corridor = Corridor(path, drive.position.arc_m, scene.ego)
+            corridor = Corridor(
+                path, drive.position.arc_m, scene.ego, env.town_map.lane_departure_m
+            )
             obstacles += corridor.obstacles(
                 scene, headway_s=self.config.headway_s, standstill_m=self.config.standstill_m
             )

@@ -19,9 +19,11 @@ def route(junction=(30, 45)) -> Route:
     )  # fmt: skip
 
 
-def obstacles(x, y, yaw, speed, *, kind=VEHICLE, ego_speed=8.0, yaw_rate=0.0):
+def obstacles(
+    x, y, yaw, speed, *, kind=VEHICLE, ego_speed=8.0, yaw_rate=0.0, ego_x=10.0, edge_m=5.25
+):
     ego = EgoPose(
-        x=10.0, y=0.0, yaw_rad=0.0, speed_mps=ego_speed, yaw_rate_radps=0.0,
+        x=ego_x, y=0.0, yaw_rad=0.0, speed_mps=ego_speed, yaw_rate_radps=0.0,
         half_length_m=2.5, half_width_m=1.0,
     )  # fmt: skip
     size = (2.5, 1.0) if kind == VEHICLE else (0.3, 0.3)
@@ -30,7 +32,8 @@ def obstacles(x, y, yaw, speed, *, kind=VEHICLE, ego_speed=8.0, yaw_rate=0.0):
         boxes=np.array([[x, y, yaw, *size]]),
         velocity=speed * np.array([[np.cos(yaw), np.sin(yaw)]]), yaw_rate=np.array([yaw_rate]),
     )  # fmt: skip
-    return Corridor(route(), 10.0, ego).obstacles(scene, headway_s=1.0, standstill_m=3.0)
+    corridor = Corridor(route(), ego_x, ego, lambda _, y: max(0.0, abs(y) - edge_m))
+    return corridor.obstacles(scene, headway_s=1.0, standstill_m=3.0)
 
 
 def test_a_vehicle_ahead_is_followed():
@@ -55,9 +58,29 @@ def test_a_vehicle_across_the_lane_blocks_it():
     assert block.speed_mps == 0.0
 
 
-def test_a_vehicle_that_will_cross_the_junction_is_yielded_to():
+def test_a_vehicle_that_will_cross_the_junction_is_waited_for_before_it():
     (crossing,) = obstacles(38.0, -18.0, np.pi / 2, 7.0)
-    assert 20.0 < crossing.gap_m < 26.0
+    assert crossing.gap_m == pytest.approx(29.0 - 12.5)
+    assert crossing.speed_mps == 0.0
+
+
+def test_inside_the_junction_the_ego_waits_before_the_way_of_who_crosses():
+    (crossing,) = obstacles(38.0, -18.0, np.pi / 2, 7.0, ego_x=30.0)
+    assert 0.0 < crossing.gap_m < 6.0
+
+
+def test_an_ego_that_cannot_stop_before_the_junction_waits_inside():
+    (crossing,) = obstacles(38.0, -13.0, np.pi / 2, 7.0, ego_x=24.0, ego_speed=9.0)
+    assert 6.0 < crossing.gap_m < 12.0
+
+
+def test_a_vehicle_that_drives_beside_the_road_is_let_in():
+    (parked,) = obstacles(30.0, -3.6, 0.05, 1.5, edge_m=1.75)
+    assert parked.gap_m == pytest.approx(30.0 - 2.5 - 12.5, abs=0.6)
+    assert parked.speed_mps == pytest.approx(1.5, abs=0.01)
+    assert obstacles(30.0, -3.6, 0.05, 0.0, edge_m=1.75) == []
+    assert obstacles(30.0, -3.6, np.pi, 1.5, edge_m=1.75) == []
+    assert obstacles(30.0, -3.6, 0.05, 1.5) == []
 
 
 def test_crossing_traffic_that_stands_is_passed():

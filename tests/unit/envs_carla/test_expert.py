@@ -29,6 +29,7 @@ class PlainWorld:
         self.town_map = SimpleNamespace(
             light_lines=SimpleNamespace(boxes=lines),
             sign_lines=np.array(signs, np.float64).reshape(-1, 5),
+            lane_departure_m=lambda x, y: 0.0,
             light_states=lambda: np.full(len(lines), self.light_state, np.int8),
         )
         self.speed_limit_mps = LIMIT_MPS
