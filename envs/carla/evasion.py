@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from dreamdrive.envs.carla.conflicts import Obstacle, arrival_s
+from dreamdrive.envs.carla.conflicts import Obstacle, arrival_s, junction_gap
 from dreamdrive.envs.carla.routes import Route
 from dreamdrive.envs.carla.scenarios.scenario import Detour, Priority
 from dreamdrive.envs.carla.scene import VEHICLE, Scene
@@ -23,7 +23,7 @@ ONCOMING_MARGIN_M = 8.0
 BEHIND_S = 3.0
 BESIDE_M = (-9.0, 9.0)
 SAME_LANE_M = 1.7
-MEET_M, MEET_S = 3.5, 1.0
+MEET_M, MEET_S = 5.0, 1.0
 ENTERED_M = 2.0
 """Whoever is so far in the way already does not stop in it."""
 
@@ -125,8 +125,13 @@ class Evasion:
         return True
 
 
-def yielding(priorities: Sequence[Priority], scene: Scene, arc_m: float) -> list[Obstacle]:
-    """Returns where to wait for those who go first, if the ego would be there with them."""
+def yielding(
+    priorities: Sequence[Priority], scene: Scene, route: Route, arc_m: float
+) -> list[Obstacle]:
+    """Returns where to wait for those who go first, if the ego would be there with them.
+
+    That is before the junction where the ways meet, as long as the ego can stop there.
+    """
     waits = []
     ego = scene.ego
     for priority in priorities:
@@ -138,7 +143,11 @@ def yielding(priorities: Sequence[Priority], scene: Scene, arc_m: float) -> list
         if any(
             first < leave_s + MEET_S and last > enter_s - MEET_S for first, last in priority.spans_s
         ):
-            waits.append(Obstacle(gap_m=gap, speed_mps=0.0, headway_s=0.3, standstill_m=WAIT_GAP_M))
+            front_m = arc_m + ego.half_length_m
+            room = min(gap, junction_gap(route, priority.ego_m, front_m, ego.speed_mps))
+            waits.append(
+                Obstacle(gap_m=room, speed_mps=0.0, headway_s=0.3, standstill_m=WAIT_GAP_M)
+            )
     return waits
 
 

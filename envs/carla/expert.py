@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dreamdrive.envs.carla.client import wrap_angle
-from dreamdrive.envs.carla.conflicts import Corridor, Obstacle
+from dreamdrive.envs.carla.conflicts import Corridor, Obstacle, Yields
 from dreamdrive.envs.carla.episode import Drive
 from dreamdrive.envs.carla.evasion import Evasion, yielding
 from dreamdrive.envs.carla.events import STANDING_MPS
@@ -114,6 +114,7 @@ class Expert:
         self._sign_arcs: NDArray[np.float64] = np.zeros(0)
         self._stood: set[int] = set()
         self._evasion: Evasion | None = None
+        self._yields: Yields = {}
 
     def act(self, env: Surroundings) -> NDArray[np.float32]:
         """Returns the action for the present scene, shape (2,)."""
@@ -191,18 +192,18 @@ class Expert:
 
     def _obstacles(self, env: Surroundings) -> list[Obstacle]:
         """Returns everything ahead that limits the speed, with the gap to the ego's front."""
-        scene, drive, _ = self._look(env)
+        scene, drive, route = self._look(env)
         path, waits, _ = self._path(env)
         obstacles: list[Obstacle] = list(waits)
         if self.config.sees_others and len(scene.ids):
             corridor = Corridor(
-                path, drive.position.arc_m, scene.ego, env.town_map.lane_departure_m
+                path, drive.position.arc_m, scene.ego, env.town_map.lane_departure_m, self._yields
             )
             obstacles += corridor.obstacles(
                 scene, headway_s=self.config.headway_s, standstill_m=self.config.standstill_m
             )
         if self.config.sees_others:
-            obstacles += yielding(env.priorities, scene, drive.position.arc_m)
+            obstacles += yielding(env.priorities, scene, route, drive.position.arc_m)
         if self.config.obeys_lights:
             obstacles += self._lines(env, drive.position.arc_m + scene.ego.half_length_m)
         return obstacles

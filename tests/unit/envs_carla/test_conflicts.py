@@ -19,21 +19,28 @@ def route(junction=(30, 45)) -> Route:
     )  # fmt: skip
 
 
-def obstacles(
-    x, y, yaw, speed, *, kind=VEHICLE, ego_speed=8.0, yaw_rate=0.0, ego_x=10.0, edge_m=5.25
-):
+def corridor(ego_x=10.0, ego_speed=8.0, edge_m=5.25, memory=None):
     ego = EgoPose(
         x=ego_x, y=0.0, yaw_rad=0.0, speed_mps=ego_speed, yaw_rate_radps=0.0,
         half_length_m=2.5, half_width_m=1.0,
     )  # fmt: skip
+    yields = {} if memory is None else memory
+    return Corridor(route(), ego_x, ego, lambda _, y: max(0.0, abs(y) - edge_m), yields), ego
+
+
+def scene(ego, x, y, yaw, speed, *, kind=VEHICLE, yaw_rate=0.0, time_s=0.0):
     size = (2.5, 1.0) if kind == VEHICLE else (0.3, 0.3)
-    scene = Scene(
-        frame=0, time_s=0.0, ego=ego, ids=np.array([1]), kinds=np.array([kind], np.int8),
+    return Scene(
+        frame=0, time_s=time_s, ego=ego, ids=np.array([1]), kinds=np.array([kind], np.int8),
         boxes=np.array([[x, y, yaw, *size]]),
         velocity=speed * np.array([[np.cos(yaw), np.sin(yaw)]]), yaw_rate=np.array([yaw_rate]),
     )  # fmt: skip
-    corridor = Corridor(route(), ego_x, ego, lambda _, y: max(0.0, abs(y) - edge_m))
-    return corridor.obstacles(scene, headway_s=1.0, standstill_m=3.0)
+
+
+def obstacles(x, y, yaw, speed, *, kind=VEHICLE, yaw_rate=0.0, time_s=0.0, **ego_facts):
+    way, ego = corridor(**ego_facts)
+    seen = scene(ego, x, y, yaw, speed, kind=kind, yaw_rate=yaw_rate, time_s=time_s)
+    return way.obstacles(seen, headway_s=1.0, standstill_m=3.0)
 
 
 def test_a_vehicle_ahead_is_followed():
@@ -72,6 +79,25 @@ def test_inside_the_junction_the_ego_waits_before_the_way_of_who_crosses():
 def test_an_ego_that_cannot_stop_before_the_junction_waits_inside():
     (crossing,) = obstacles(38.0, -13.0, np.pi / 2, 7.0, ego_x=24.0, ego_speed=9.0)
     assert 6.0 < crossing.gap_m < 12.0
+
+
+def test_a_vehicle_that_joins_the_ego_s_way_in_the_junction_first_is_followed():
+    (joining,) = obstacles(32.0, -4.0, 0.35, 7.0, ego_x=28.0, ego_speed=2.0)
+    assert joining.speed_mps == pytest.approx(7.0 * np.cos(0.35), abs=0.05)
+    assert 0.0 < joining.gap_m < 8.0
+
+
+def test_whoever_joins_behind_the_ego_or_follows_it_is_left_alone():
+    assert obstacles(24.0, -6.0, 0.35, 4.0, ego_x=32.0) == []
+    assert obstacles(25.0, 0.3, 0.0, 12.0, ego_x=32.0, ego_speed=1.0) == []
+
+
+def test_a_forecast_that_flickers_is_remembered_for_a_moment():
+    memory = {}
+    (seen,) = obstacles(38.0, -18.0, np.pi / 2, 7.0, memory=memory)
+    (kept,) = obstacles(38.0, -18.0, np.pi / 2, 7.0, memory=memory, yaw_rate=-1.0, time_s=0.3)
+    assert kept == seen
+    assert obstacles(38.0, -18.0, np.pi / 2, 7.0, memory=memory, yaw_rate=-1.0, time_s=0.5) == []
 
 
 def test_a_vehicle_that_drives_beside_the_road_is_let_in():
