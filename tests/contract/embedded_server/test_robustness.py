@@ -14,6 +14,7 @@ import pytest
 from dreamdrive.envs.embedded.procedures import Procedures
 from dreamdrive.envs.embedded.simulator import Simulator
 from dreamdrive.envs.embedded.towns import load_town
+from support.fuzz import Victim, fuzz
 from support.server import CAR, call
 
 LIMITS = {
@@ -153,6 +154,26 @@ def test_random_changes_to_good_messages_harm_nobody(server, seed):
                 data[rng.randrange(len(data))] = rng.randrange(256)
             with contextlib.suppress(OSError):
                 peer.sendall(data[: rng.randrange(len(data)) + 1])
+
+
+def test_rounds_of_whatever_may_come_over_a_wire_harm_nobody(tmp_path):
+    """For longer: `PYTHONPATH=tests python -m support.fuzz --seconds 600 --seed 1`."""
+    assert fuzz(tmp_path, seed=0, rounds=60) == 60
+
+
+def test_the_fuzzer_notices_harm(tmp_path):
+    victim = Victim(tmp_path)
+    victim.check()
+    with victim.log.open("a") as file:
+        file.write("Traceback (most recent call last):\n")
+    with pytest.raises(AssertionError, match="Traceback"):
+        victim.check()
+    victim.process.kill()
+    victim.process.wait()
+    with pytest.raises(AssertionError, match="the server ended"):
+        victim.check()
+    victim.witness.close()
+    victim.close()
 
 
 @pytest.mark.parametrize(
