@@ -112,6 +112,7 @@ COMMANDS: dict[str, Command] = {
             "evaluate --policies expert standing runs/agent/policy --out runs/evaluation",
             "evaluate --policies before=runs/a/policy after=runs/b/policy",
             "evaluate --policies expert --scorers leaderboard-2.1 nuplan-comfort",
+            "evaluate --policies runs/agent/policy --ray auto --workers 32",
             "evaluate --env Pendulum-v1 --policies random runs/agent/policy",
             "evaluate --env Pendulum-v1 --help",
         ),

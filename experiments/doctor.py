@@ -32,6 +32,7 @@ EXTRAS: dict[str, tuple[str, str]] = {
     "triton": ("triton", "kernels on a GPU"),
     "flash-attn": ("flash", "attention on a GPU"),
     "pygame": ("human", "a window to watch in"),
+    "ray": ("ray", "evaluation on several machines"),
 }
 """Package to the extra that installs it, and what it is for."""
 

@@ -80,10 +80,19 @@ class DrivePool:
         settings: Where and how drives are made.
         workers: Number of processes; 0 drives in this one, in which a policy cannot be stopped.
         silence_s: Longest time without a sign of life.
+        keep: Whether the processes stay for more jobs; they end with this one in any case.
     """
 
-    def __init__(self, settings: DriverSettings, workers: int, silence_s: float = 180.0) -> None:
+    def __init__(
+        self,
+        settings: DriverSettings,
+        workers: int,
+        silence_s: float = 180.0,
+        *,
+        keep: bool = False,
+    ) -> None:
         self.settings, self.workers, self.silence_s = settings, workers, silence_s
+        self._keep = keep
         self._context = multiprocessing.get_context("spawn")
         self._crew: list[_Worker] = []
         self._lost: dict[DriveJob, _Losses] = {}
@@ -100,14 +109,17 @@ class DrivePool:
             return
         waiting = deque(jobs)
         try:
-            for _ in range(min(self.workers, len(waiting))):
+            while len(self._crew) < min(self.workers, len(waiting)):
                 self._crew.append(self._start())
             while waiting or any(worker.job is not None for worker in self._crew):
                 for worker in self._crew:
                     if worker.job is None and waiting:
                         self._give(worker, waiting.popleft())
                 yield from self._listen(waiting)
-        finally:
+        except BaseException:
+            self._dismiss()
+            raise
+        if not self._keep:
             self._dismiss()
 
     def _start(self) -> _Worker:

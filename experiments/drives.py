@@ -78,6 +78,8 @@ class DriveResult:
         sim_errors: What killed the server in attempts that were given up.
         scenarios: How each scenario of the route ended.
         policy_fault: What the policy did where it ended the drive by a fault of its own.
+        server: What it was driven on, as `driving.served_by` says; results of older versions do not
+            tell.
     """
 
     policy: str
@@ -100,6 +102,7 @@ class DriveResult:
     sim_errors: tuple[str, ...] = ()
     scenarios: tuple[ScenarioResult, ...] = ()
     policy_fault: str = ""
+    server: str = ""
 
     @property
     def is_valid(self) -> bool:

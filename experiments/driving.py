@@ -368,8 +368,25 @@ def blank_result(job: DriveJob, settings: DriverSettings, errors: list[str]) -> 
         policy=job.policy.name, spec=job.policy.spec, fingerprint=job.fingerprint,
         conditions=settings.conditions.digest, town=job.town, route=job.route, seed=job.seed,
         length_m=0.0, progress_m=0.0, outside_m=0.0, outside_route_m=0.0, cause=SIM_ERROR,
-        sim_errors=tuple(errors),
+        sim_errors=tuple(errors), server=served_by(settings, job.town),
     )  # fmt: skip
+
+
+def served_by(settings: DriverSettings, town: str) -> str:
+    """Returns what a town is driven on, so that results of different servers are kept apart.
+
+    It is `HOST:PORT` of a given server, else the kind of the server that is started, and of a town
+    from a file, a digest of the file too.
+    """
+    if settings.port is not None:
+        return f"{settings.host}:{settings.port}"
+    if settings.server != "embedded":
+        return "unreal"
+    for path in settings.maps:
+        if path.stem == town:
+            digest = hashlib.blake2b(path.read_bytes(), digest_size=6).hexdigest()
+            return f"embedded, {path.name} {digest}"
+    return "embedded"
 
 
 def _use_one_thread() -> None:

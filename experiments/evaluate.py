@@ -25,12 +25,14 @@ from dreamdrive.experiments.policies import (
     mounts_sensors,
     parse_policy,
 )
+from dreamdrive.experiments.ray_pool import RayConfig, RayPool
 from dreamdrive.experiments.rescore import write_scores
 from dreamdrive.experiments.route_choice import RouteChoice, chosen_routes
 from dreamdrive.experiments.run import RunLog, begin_run, console
 from dreamdrive.experiments.score_tables import tables_of
 from dreamdrive.experiments.scorers.registry import DEFAULT, find_scorers
 from dreamdrive.experiments.scores import SCORER, score
+from dreamdrive.experiments.standing import missing
 from dreamdrive.experiments.summary import (
     groups_of,
     scenario_table,
@@ -73,6 +75,14 @@ class EvaluateConfig:
     """The first drives of each policy that are filmed."""
     workers: int = 2
     """Processes that drive, each with a server of its own; 0 drives in this process."""
+    ray: str = ""
+    """Drive on the machines of a Ray cluster: `auto` for the one that this machine belongs to,
+    HOST:PORT, or `local` to start one here; `workers` is then the number on all machines. Needs
+    the extra `ray`."""
+    ray_cpus: float = 1.0
+    """CPUs of the cluster that one process and its server count for."""
+    ray_gpus: float = 0.0
+    """The same of GPUs."""
     host: str = "127.0.0.1"
     port: int | None = None
     """RPC port of a running server, which one process drives on; without it servers are
@@ -122,6 +132,12 @@ class EvaluateConfig:
             raise ConfigError("Deadlines must be positive, and memory cannot be negative")
         if min(self.workers, self.retries, self.videos) < 0 or self.bootstrap_samples < 100:
             raise ConfigError("Counts cannot be negative, and bootstrap_samples is at least 100")
+        if self.ray and (self.port is not None or self.workers < 1):
+            raise ConfigError(
+                "Workers on a Ray cluster start servers of their own, one each", where="ray",
+                do="Leave out --port, and give --workers at least 1.",
+            )  # fmt: skip
+        RayConfig(address=self.ray, cpus=self.ray_cpus, gpus=self.ray_gpus)
 
     @property
     def choice(self) -> RouteChoice | None:
@@ -217,20 +233,27 @@ def evaluate(config: EvaluateConfig) -> Path:
 def _drive_missing(config: EvaluateConfig, settings: DriverSettings) -> None:
     """Drives what does not stand there yet, and writes each result as it comes."""
     jobs = plan(config)
-    missing = [job for job in jobs if _standing(config, job) is None]
+    to_drive = missing(config.out, jobs, settings)
     begin_run(config.out, config)
     for leftover in (config.out / "videos").rglob(".*.tmp.mp4"):
         leftover.unlink(missing_ok=True)
     for leftover in (config.out / "drives").rglob(".*.jsonl.part"):
         leftover.unlink(missing_ok=True)
     with RunLog(config.out, "evaluate", len(jobs), "drive") as log:
-        done = len(jobs) - len(missing)
-        workers = config.workers if config.port is None else min(1, config.workers)
-        for result in DrivePool(settings, workers).drive(missing):
+        done = len(jobs) - len(to_drive)
+        for result in _pool(config, settings).drive(to_drive):
             finish_log(log_path(config.out, result.policy, result.route, result.seed), result)
             save_drive(config.out, result)
             done += 1
             log(done, {"score": score(result).driving_score, "completion": result.completion_pct})
+
+
+def _pool(config: EvaluateConfig, settings: DriverSettings) -> DrivePool | RayPool:
+    """Returns who drives: processes of this machine, or of a cluster's."""
+    if config.ray:
+        where = RayConfig(address=config.ray, cpus=config.ray_cpus, gpus=config.ray_gpus)
+        return RayPool(settings, config.workers, where, config.named, console.print)
+    return DrivePool(settings, config.workers if config.port is None else min(1, config.workers))
 
 
 def plan(config: EvaluateConfig) -> list[DriveJob]:
@@ -289,21 +312,3 @@ def _check_routes(config: EvaluateConfig) -> None:
     if left_out:
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(left_out.items()))
         console.print(f"Left out {left_out.total()} scenarios of unknown types: {kinds}")
-
-
-def _standing(config: EvaluateConfig, job: DriveJob) -> DriveResult | None:
-    """Returns the result of a drive that need not be made again.
-
-    Raises:
-        ConfigError: If a result stands there that was made under other conditions.
-    """
-    result = load_drive(drive_path(config.out, job.policy.name, job.route, job.seed))
-    if result is None or not result.is_valid or result.fingerprint != job.fingerprint:
-        return None
-    if result.conditions != config.met.digest:
-        raise ConfigError(
-            "Results under other conditions stand here", where=config.out,
-            do="Choose another --out, or the same traffic, routes and limits.",
-        )  # fmt: skip
-    is_filmed = job.video is None or job.video.is_file() or result.policy_fault
-    return result if is_filmed else None

@@ -38,7 +38,13 @@ def results(made):
     for job in plan(made):
         result = load_drive(drive_path(made.out, job.policy.name, job.route, job.seed))
         found[job.policy.name] = result and replace(
-            result, ms_per_decision=0.0, policy="", spec="", fingerprint="", sim_errors=()
+            result,
+            ms_per_decision=0.0,
+            policy="",
+            spec="",
+            fingerprint="",
+            sim_errors=(),
+            server="",
         )
     return found
 

@@ -143,3 +143,24 @@ class DiskFiller(Late):
             done.touch()
             resource.setrlimit(resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
         return GENTLE.copy()
+
+
+class Orphaned(Late):
+    """Ends the process that watches its own, once, as if its machine were lost."""
+
+    def odd(self):
+        done = Path(os.environ["KILLS"]) / "orphaned"
+        if not done.exists():
+            done.touch()
+            os.kill(os.getppid(), signal.SIGKILL)
+            threading.Event().wait()
+        return GENTLE.copy()
+
+
+class Cursed(Late):
+    """Does so in every drive."""
+
+    def odd(self):
+        (Path(os.environ["KILLS"]) / f"cursed-{os.getpid()}").touch()
+        os.kill(os.getppid(), signal.SIGKILL)
+        threading.Event().wait()
