@@ -40,7 +40,9 @@ ACTOR_COLUMNS: tuple[str, ...] = (
     "id", "is_walker", "x", "y", "yaw_rad", "velocity_x", "velocity_y", "half_length_m",
     "half_width_m",
 )  # fmt: skip
-"""What each tick says of every other vehicle and walker within `SIGHT_M` of the ego."""
+"""What each tick says of every other vehicle and walker within `SIGHT_M` of the ego.
+
+`id` is a number of its own in this log, from 1, so that two logs of the same drive are alike."""
 
 SIGHT_M = 40.0
 
@@ -62,7 +64,8 @@ class LogEvent:
         time_s: When.
         x: Where the ego was.
         y: The same, positive to the left of x.
-        other: Actor that was hit, or number of the stop line; -1 where there is none.
+        other: Actor that was hit, by its number in the log, 0 for what is no actor; or number of
+            the stop line; -1 where there is none.
         detail: Type of the actor that was hit.
         value: Of `min_speed`, the ego's mean speed in percent of the traffic's.
     """

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dreamdrive.driving.actions import DECISION_DT_S
+from dreamdrive.driving.causes import is_collision
 from dreamdrive.driving.state import STATE_INDEX
 from dreamdrive.experiments.drives import SIM_ERROR, DriveEvent, DriveResult, ScenarioResult
 from dreamdrive.experiments.event_log import SIGHT_M, UNWATCHED, WITH_SCENARIOS, LogEvent
@@ -45,8 +46,9 @@ class Recorder:
         self._speed = float(observation["state"][STATE_INDEX["speed"]])
         self._events: list[DriveEvent] = []
         self._info: dict[str, Any] = {"cause": "", "progress_m": 0.0, "scenarios": ()}
+        self._numbers: dict[int, int] = {}
         if writer is not None:
-            writer.tick(_row(0.0, observation, scene, 0.0, 0.0, None))
+            writer.tick(self._row(0.0, observation, scene, 0.0, 0.0, None))
 
     def add(
         self, observation: dict[str, Any], info: dict[str, Any], scene: "Scene", action: Any
@@ -64,11 +66,16 @@ class Recorder:
             told = {"cause": event["cause"], "time_s": round(event["time_s"], 3), **place}
             self._events.append(DriveEvent(**told, detail=event["detail"]))
             if self.writer is not None:
-                more = {"other": event["other"], "detail": event["detail"]}
+                other = int(event["other"])
+                if is_collision(event["cause"]) and other > 0:
+                    other = self._number(other)
+                more = {"other": other, "detail": event["detail"]}
                 self.writer.event(LogEvent(**told, **more))
         if self.writer is not None and info["cause"] != SIM_ERROR:
             time_s = self.decisions * DECISION_DT_S
-            row = _row(time_s, observation, scene, info["progress_m"], info["outside_m"], action)
+            row = self._row(
+                time_s, observation, scene, info["progress_m"], info["outside_m"], action
+            )
             self.writer.tick(row)
 
     def caption(self, action: Any) -> Caption:
@@ -104,6 +111,42 @@ class Recorder:
             policy_fault=fault,
         )  # fmt: skip
 
+    def _number(self, actor: int) -> int:
+        """Returns an actor's number in the log, from 1 in the order in which they were seen.
+
+        The server's own ids go on counting from drive to drive, so that they depend on what was
+        driven before.
+        """
+        return self._numbers.setdefault(actor, len(self._numbers) + 1)
+
+    def _row(
+        self, time_s: float, observation: dict[str, Any], scene: "Scene", progress_m: float,
+        outside_m: float, action: Any,
+    ) -> list[Any]:  # fmt: skip
+        """Returns one row of the log, in the order of its columns."""
+        from dreamdrive.envs.carla.scene import VEHICLE
+
+        ego, state = scene.ego, observation["state"]
+        ahead, left = ego.acceleration_mps2 or (None, None)
+        speed = np.hypot(scene.velocity[:, 0], scene.velocity[:, 1])
+        is_vehicle = scene.kinds == VEHICLE
+        traffic = round(float(speed[is_vehicle].mean()), 3) if is_vehicle.any() else None
+        near = np.hypot(scene.boxes[:, 0] - ego.x, scene.boxes[:, 1] - ego.y) < SIGHT_M
+        numbers = [self._number(int(actor)) for actor in scene.ids]
+        actors = np.column_stack(
+            [numbers, scene.kinds, scene.boxes[:, :3], scene.velocity, scene.boxes[:, 3:]]
+        )[near]
+        return [
+            round(time_s, 3), round(progress_m, 3), round(outside_m, 3), round(ego.x, 3),
+            round(ego.y, 3), round(ego.yaw_rad, 4), round(ego.speed_mps, 4),
+            round(ego.yaw_rate_radps, 4), _rounded(ahead), _rounded(left),
+            round(float(state[STATE_INDEX["lateral_offset"]]), 3),
+            round(float(state[STATE_INDEX["speed_limit"]]), 3), traffic,
+            None if action is None else round(float(action[0]), 4),
+            None if action is None else round(float(action[1]), 4),
+            actors.round(3).tolist(),
+        ]  # fmt: skip
+
 
 def log_start(blank: DriveResult, route: "Route", scene: "Scene") -> dict[str, Any]:
     """Returns what the first line of a log says, beside its schema and columns."""
@@ -116,34 +159,6 @@ def log_start(blank: DriveResult, route: "Route", scene: "Scene") -> dict[str, A
         "ego_half_length_m": round(scene.ego.half_length_m, 3),
         "ego_half_width_m": round(scene.ego.half_width_m, 3),
     }  # fmt: skip
-
-
-def _row(
-    time_s: float, observation: dict[str, Any], scene: "Scene", progress_m: float,
-    outside_m: float, action: Any,
-) -> list[Any]:  # fmt: skip
-    """Returns one row of the log, in the order of its columns."""
-    from dreamdrive.envs.carla.scene import VEHICLE
-
-    ego, state = scene.ego, observation["state"]
-    ahead, left = ego.acceleration_mps2 or (None, None)
-    speed = np.hypot(scene.velocity[:, 0], scene.velocity[:, 1])
-    is_vehicle = scene.kinds == VEHICLE
-    traffic = round(float(speed[is_vehicle].mean()), 3) if is_vehicle.any() else None
-    near = np.hypot(scene.boxes[:, 0] - ego.x, scene.boxes[:, 1] - ego.y) < SIGHT_M
-    actors = np.column_stack(
-        [scene.ids, scene.kinds, scene.boxes[:, :3], scene.velocity, scene.boxes[:, 3:]]
-    )[near]
-    return [
-        round(time_s, 3), round(progress_m, 3), round(outside_m, 3), round(ego.x, 3),
-        round(ego.y, 3), round(ego.yaw_rad, 4), round(ego.speed_mps, 4),
-        round(ego.yaw_rate_radps, 4), _rounded(ahead), _rounded(left),
-        round(float(state[STATE_INDEX["lateral_offset"]]), 3),
-        round(float(state[STATE_INDEX["speed_limit"]]), 3), traffic,
-        None if action is None else round(float(action[0]), 4),
-        None if action is None else round(float(action[1]), 4),
-        actors.round(3).tolist(),
-    ]  # fmt: skip
 
 
 def _rounded(value: float | None) -> float | None:
