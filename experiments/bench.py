@@ -2,7 +2,7 @@
 
 Every measurement runs in a process of its own, on one core where it says so, and is the median of
 several repetitions. Each subject has a file of its own: `bench_server`, `bench_scaling`,
-`bench_world` and `bench_envs`.
+`bench_world`, `bench_envs` and `bench_evaluate`.
 """
 
 import json
@@ -28,8 +28,9 @@ from dreamdrive.files import write_atomically
 MEASURES = (
     "server", "server-scaling", "server-crowd", "server-growth", "server-sensors", "server-start",
     "carla", "carla-unpinned", "dream", "dream-16", "dream-16-latent", "memory",
+    "evaluate",
 )  # fmt: skip
-UNPINNED = frozenset({"server", "server-scaling", "server-start", "carla-unpinned"})
+UNPINNED = frozenset({"server", "server-scaling", "server-start", "carla-unpinned", "evaluate"})
 """Measures in which client and server, or a server and what it starts, run side by side."""
 
 
@@ -49,6 +50,9 @@ class BenchConfig:
         town: Town that is opened.
         model: Checkpoint of the dream, by name or folder.
         memory_steps: Steps over which the dream's memory must stay flat.
+        num_evaluate_vehicles: Traffic of the evaluation.
+        evaluate_town: Where it drives.
+        num_drives: Drives of one of its repetitions, which last as long as they do.
     """
 
     out: Path = Path("runs/bench")
@@ -62,6 +66,9 @@ class BenchConfig:
     town: str = "Dream01"
     model: str = "dreamdrive-cpu"
     memory_steps: int = 10_000
+    num_evaluate_vehicles: int = 20
+    evaluate_town: str = "Dream07"
+    num_drives: int = 6
 
     def __post_init__(self) -> None:
         """Raises a ConfigError where a value is impossible."""
@@ -70,8 +77,9 @@ class BenchConfig:
             raise ConfigError(
                 f"There is no measure {unknown[0]!r}", do=f"Known: {', '.join(MEASURES)}."
             )
-        if self.repeats < 1 or not self.seconds > 0.0 or self.memory_steps < 1:
-            raise ConfigError("Repetitions, seconds and steps must be positive")
+        counts = (self.repeats, self.memory_steps, self.num_drives)
+        if min(counts) < 1 or not self.seconds > 0.0:
+            raise ConfigError("Repetitions, seconds, steps and drives must be positive")
         if len(self.growth) < 2 or any(a >= b for a, b in pairwise((0, *self.growth))):
             raise ConfigError("`growth` must be two or more numbers of vehicles that grow")
 
@@ -167,9 +175,17 @@ def run_measure(measure: str, config: BenchConfig) -> list[Row]:
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     cores = len(os.sched_getaffinity(0))
     # Each subject loads what it measures, and nothing else may be loaded beside it.
-    from dreamdrive.experiments import bench_envs, bench_scaling, bench_server, bench_world
+    from dreamdrive.experiments import (
+        bench_envs,
+        bench_evaluate,
+        bench_scaling,
+        bench_server,
+        bench_world,
+    )
 
     match measure:
+        case "evaluate":
+            return bench_evaluate.evaluate_rows(config, cores)
         case "server":
             return bench_server.server_rows(config, cores)
         case "server-scaling":

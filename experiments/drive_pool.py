@@ -122,6 +122,10 @@ class DrivePool:
         if not self._keep:
             self._dismiss()
 
+    def close(self) -> None:
+        """Ends the processes that were kept, with their servers."""
+        self._dismiss()
+
     def _start(self) -> _Worker:
         ours, theirs = self._context.Pipe()
         turn = self._context.RawArray(ctypes.c_double, 1)

@@ -205,11 +205,11 @@ class RouteDriver:
         return blank_result(job, self.settings, errors)
 
     def _attempt(self, job: DriveJob) -> DriveResult:
-        env = self._environment(job.town)
-        route = self._route(env, job)
+        env = self.environment(job.town)
+        route = self.route(env, job)
         conditions = self.settings.conditions
         env.rules = replace(env.rules, max_steps=conditions.max_decisions(route.length_m))
-        seed = derive_seed(conditions.route_seed, job.route, job.seed) % 2**31
+        seed = route_seed(conditions, job)
         with contextlib.ExitStack() as stack:
             film = stack.enter_context(Film(job.video)) if job.video is not None else None
             observation, info = env.reset(seed=seed, options={"route": route})
@@ -283,7 +283,15 @@ class RouteDriver:
             writer = stack.enter_context(LogWriter(job.log, log_start(blank, env.route, scene)))
         return Recorder(blank, length_m, observation, scene, writer)
 
-    def _environment(self, town: str) -> "CarlaDriveEnv":
+    def environment(self, town: str) -> "CarlaDriveEnv":
+        """Returns the environment of all drives; the first call makes it, with a server.
+
+        Args:
+            town: Which town it opens first.
+
+        Raises:
+            ServerError: If no server can be reached or started.
+        """
         if self._env is None:
             from dreamdrive.envs.carla.env import CarlaDriveEnv
             from dreamdrive.envs.carla.server_kinds import server_of
@@ -303,7 +311,13 @@ class RouteDriver:
             self._alive()
         return self._env
 
-    def _route(self, env: "CarlaDriveEnv", job: DriveJob) -> "Route":
+    def route(self, env: "CarlaDriveEnv", job: DriveJob) -> "Route":
+        """Returns the route of a drive, whose town is then open.
+
+        Raises:
+            RouteError: If it does not lie on the map.
+            ServerError: If the server does not have the town, or stops answering.
+        """
         from dreamdrive.envs.carla.routes import fixed_routes
 
         choice = self.settings.choice
@@ -360,6 +374,11 @@ class RouteDriver:
 def route_name(town: str, route_seed: int, index: int) -> str:
     """Returns the name that `fixed_routes` gives to a town's route number `index`."""
     return f"{town}-{route_seed}-{index:03d}"
+
+
+def route_seed(conditions: Conditions, job: DriveJob) -> int:
+    """Returns the seed of the environment's reset for a drive."""
+    return derive_seed(conditions.route_seed, job.route, job.seed) % 2**31
 
 
 def blank_result(job: DriveJob, settings: DriverSettings, errors: list[str]) -> DriveResult:

@@ -1,0 +1,146 @@
+"""How fast an evaluation drives, what a second server adds, and what the evaluator itself costs.
+
+The policy is the expert, without a camera, among a route's traffic. A drive is measured from its
+reset to its result on disk, on servers that run already.
+"""
+
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+from dreamdrive.errors import ServerError
+from dreamdrive.experiments.bench import BenchConfig
+from dreamdrive.experiments.bench_rows import Row, row_of
+from dreamdrive.experiments.drive_pool import DrivePool
+from dreamdrive.experiments.drives import log_path, save_drive
+from dreamdrive.experiments.driving import (
+    Conditions,
+    DriveJob,
+    DriverSettings,
+    RouteDriver,
+    route_name,
+    route_seed,
+)
+from dreamdrive.experiments.log_writer import finish_log
+from dreamdrive.experiments.policies import NamedPolicy
+
+REAL_TIME, TWO_SERVERS, OVERHEAD_PCT = 15.0, 1.7, 10.0
+EXPERT = NamedPolicy("expert", "expert")
+
+
+def evaluate_rows(config: BenchConfig, cores: int) -> list[Row]:
+    """Returns the speed of one worker and of two, their ratio, and the evaluator's overhead.
+
+    One worker and two take turns at the same drives.
+    """
+    settings = DriverSettings(
+        conditions=Conditions(num_vehicles=config.num_evaluate_vehicles),
+        num_routes=config.num_drives,
+    )
+    with ExitStack() as stack:
+        out = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        pools = {}
+        for workers in (1, 2):
+            pool = DrivePool(settings, workers, keep=True)
+            stack.callback(pool.close)
+            pools[workers] = pool
+            # Has each process started, with its server, and everything compiled.
+            _drive_all(pool, _jobs(config, out, seed=0)[:1] * workers, out)
+        speeds: dict[int, list[float]] = {1: [], 2: []}
+        for repeat in range(config.repeats):
+            jobs = _jobs(config, out, seed=repeat)
+            for workers, pool in pools.items():
+                began = time.perf_counter()
+                driven_s = _drive_all(pool, jobs, out)
+                speeds[workers].append(driven_s / (time.perf_counter() - began))
+        for pool in pools.values():
+            pool.close()
+        overheads = _overheads(config, settings, out)
+    what = f"expert, {config.num_evaluate_vehicles} vehicles, no camera"
+    note = f"{config.num_drives} drives in {config.evaluate_town}"
+    ratios = [two / one for one, two in zip(speeds[1], speeds[2], strict=True)]
+    fits = cores >= 2
+    return [
+        row_of(f"evaluate, {what}, one server", "x real time", cores, speeds[1], floor=REAL_TIME,
+               note=note),
+        row_of("evaluate, the same on two servers", "x real time", cores, speeds[2], note=note),
+        row_of("ratio of the two", "", cores, ratios, floor=TWO_SERVERS if fits else None),
+        row_of("evaluator and log over the bare environment", "%", cores, overheads,
+               floor=OVERHEAD_PCT, is_ceiling=True, note=note),
+    ]  # fmt: skip
+
+
+def _jobs(config: BenchConfig, out: Path, seed: int) -> list[DriveJob]:
+    names = [route_name(config.evaluate_town, 1, index) for index in range(config.num_drives)]
+    return [
+        DriveJob(
+            policy=EXPERT, fingerprint="", town=config.evaluate_town, index=index, seed=seed,
+            route=name, log=log_path(out, EXPERT.name, name, seed),
+        )
+        for index, name in enumerate(names)
+    ]  # fmt: skip
+
+
+def _drive_all(pool: DrivePool, jobs: Sequence[DriveJob], out: Path) -> float:
+    """Makes drives as an evaluation does and returns how much time passed in the world.
+
+    Raises:
+        ServerError: If a server was lost, since what is measured then is its start.
+    """
+    driven_s = 0.0
+    for result in pool.drive(jobs):
+        finish_log(log_path(out, result.policy, result.route, result.seed), result)
+        save_drive(out, result)
+        if result.sim_errors:
+            raise ServerError(f"A server was lost in the measurement: {result.sim_errors[-1]}")
+        driven_s += result.time_s
+    return driven_s
+
+
+def _overheads(config: BenchConfig, settings: DriverSettings, out: Path) -> list[float]:
+    """Returns by how many percent a drive takes longer than its steps in the bare environment.
+
+    Both drive the same, in one environment, in turns; which begins alternates.
+    """
+    found = []
+    with RouteDriver(settings) as driver:
+        for repeat in range(config.repeats + 1):
+            job = _jobs(config, out, seed=repeat)[repeat % config.num_drives]
+            times: dict[str, float] = {}
+            ways: list[tuple[str, Callable[[], int]]] = [
+                ("bare", lambda job=job: _bare(driver, job)),
+                ("evaluated", lambda job=job: _evaluated(driver, job, out)),
+            ]
+            counts = set()
+            for name, way in ways[:: 1 if repeat % 2 else -1]:
+                began = time.perf_counter()
+                counts.add(way())
+                times[name] = time.perf_counter() - began
+            assert len(counts) == 1, "both must drive the same"
+            found.append(100.0 * (times["evaluated"] / times["bare"] - 1.0))
+    return found[1:]
+
+
+def _bare(driver: RouteDriver, job: DriveJob) -> int:
+    """Drives with nothing but the environment and returns the number of decisions."""
+    env = driver.environment(job.town)
+    route = driver.route(env, job)
+    conditions = driver.settings.conditions
+    env.rules = replace(env.rules, max_steps=conditions.max_decisions(route.length_m))
+    _, info = env.reset(seed=route_seed(conditions, job), options={"route": route})
+    count = 0
+    while not info["cause"]:
+        _, _, _, _, info = env.step(env.expert_action())
+        count += 1
+    return count
+
+
+def _evaluated(driver: RouteDriver, job: DriveJob, out: Path) -> int:
+    """Drives as an evaluation does, its files included, and returns the number of decisions."""
+    result = driver.drive(job)
+    finish_log(log_path(out, result.policy, result.route, result.seed), result)
+    save_drive(out, result)
+    return result.decisions

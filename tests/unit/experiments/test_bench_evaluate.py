@@ -1,0 +1,99 @@
+from dataclasses import replace
+
+import pytest
+
+from dreamdrive.errors import ServerError
+from dreamdrive.experiments import bench_evaluate as subject
+from dreamdrive.experiments.bench import BenchConfig
+from dreamdrive.experiments.driving import blank_result
+
+CONFIG = BenchConfig(repeats=2, num_drives=4)
+
+
+class Clock:
+    """Time that passes only when somebody drives."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def perf_counter(self):
+        return self.now
+
+
+@pytest.fixture
+def drives(monkeypatch):
+    """Has each drive last 30 s in the world, and real time of its own: returns what was asked for.
+
+    One worker takes 2 s for a drive, two 1.25 s each; the bare environment 1 s, the evaluator 1.08.
+    """
+    clock, asked = Clock(), {"pool": [], "closed": 0, "bare": [], "errors": ()}
+
+    class Pool:
+        def __init__(self, settings, workers, keep):
+            self.settings, self.workers = settings, workers
+            assert keep
+            assert settings.conditions.num_vehicles == 20
+
+        def drive(self, jobs):
+            for job in jobs:
+                clock.now += {1: 2.0, 2: 1.25}[self.workers]
+                asked["pool"].append((self.workers, job.route, job.seed))
+                yield result(job, self.settings, asked["errors"])
+
+        def close(self):
+            asked["closed"] += 1
+
+    class Driver:
+        def __init__(self, settings):
+            self.settings = settings
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            pass
+
+        def drive(self, job):
+            clock.now += 1.08
+            return result(job, self.settings, ())
+
+    def bare(driver, job):
+        clock.now += 1.0
+        asked["bare"].append((job.route, job.seed))
+        return 300
+
+    monkeypatch.setattr(subject, "time", clock)
+    monkeypatch.setattr(subject, "DrivePool", Pool)
+    monkeypatch.setattr(subject, "RouteDriver", Driver)
+    monkeypatch.setattr(subject, "_bare", bare)
+    return asked
+
+
+def result(job, settings, errors):
+    blank = blank_result(job, settings, list(errors))
+    return replace(blank, cause="route_finished", decisions=300, time_s=30.0)
+
+
+def test_speeds_their_ratio_and_the_overhead(drives):
+    one, two, ratio, overhead = subject.evaluate_rows(CONFIG, 2)
+    assert one.samples == (15.0, 15.0)
+    assert two.samples == (24.0, 24.0)
+    assert ratio.samples == (1.6, 1.6)
+    assert overhead.samples == pytest.approx((8.0, 8.0))
+    assert (one.holds, two.holds, ratio.holds, overhead.holds) == (True, None, False, True)
+    assert subject.evaluate_rows(CONFIG, 1)[2].floor is None
+
+
+def test_both_drive_the_same_after_a_warm_up(drives):
+    subject.evaluate_rows(CONFIG, 2)
+    of = {n: [(r, s) for w, r, s in drives["pool"] if w == n] for n in (1, 2)}
+    assert of[1][1:] == of[2][2:]
+    assert len(set(of[1][1:])) == 8
+    assert len(drives["bare"]) == 3
+    assert drives["closed"] == 4
+
+
+def test_a_lost_server_is_no_measurement(drives):
+    drives["errors"] = ("it froze",)
+    with pytest.raises(ServerError, match="lost in the measurement: it froze"):
+        subject.evaluate_rows(CONFIG, 2)
