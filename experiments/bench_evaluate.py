@@ -9,13 +9,14 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from dreamdrive.errors import ServerError
 from dreamdrive.experiments.bench import BenchConfig
 from dreamdrive.experiments.bench_rows import Row, row_of
 from dreamdrive.experiments.drive_pool import DrivePool
-from dreamdrive.experiments.drives import log_path, save_drive
+from dreamdrive.experiments.drives import Trial, log_path, save_drive
 from dreamdrive.experiments.driving import (
     Conditions,
     DriveJob,
@@ -78,7 +79,7 @@ def _jobs(config: BenchConfig, out: Path, seed: int) -> list[DriveJob]:
     return [
         DriveJob(
             policy=EXPERT, fingerprint="", town=config.evaluate_town, index=index, seed=seed,
-            route=name, log=log_path(out, EXPERT.name, name, seed),
+            route=name, log=log_path(out, EXPERT.name, (name, Trial(seed))),
         )
         for index, name in enumerate(names)
     ]  # fmt: skip
@@ -92,7 +93,7 @@ def _drive_all(pool: DrivePool, jobs: Sequence[DriveJob], out: Path) -> float:
     """
     driven_s = 0.0
     for result in pool.drive(jobs):
-        finish_log(log_path(out, result.policy, result.route, result.seed), result)
+        finish_log(log_path(out, result.policy, result.key), result)
         save_drive(out, result)
         if result.sim_errors:
             raise ServerError(f"A server was lost in the measurement: {result.sim_errors[-1]}")
@@ -111,8 +112,8 @@ def _overheads(config: BenchConfig, settings: DriverSettings, out: Path) -> list
             job = _jobs(config, out, seed=repeat)[repeat % config.num_drives]
             times: dict[str, float] = {}
             ways: list[tuple[str, Callable[[], int]]] = [
-                ("bare", lambda job=job: _bare(driver, job)),
-                ("evaluated", lambda job=job: _evaluated(driver, job, out)),
+                ("bare", partial(_bare, driver, job)),
+                ("evaluated", partial(_evaluated, driver, job, out)),
             ]
             counts = set()
             for name, way in ways[:: 1 if repeat % 2 else -1]:
@@ -141,6 +142,6 @@ def _bare(driver: RouteDriver, job: DriveJob) -> int:
 def _evaluated(driver: RouteDriver, job: DriveJob, out: Path) -> int:
     """Drives as an evaluation does, its files included, and returns the number of decisions."""
     result = driver.drive(job)
-    finish_log(log_path(out, result.policy, result.route, result.seed), result)
+    finish_log(log_path(out, result.policy, result.key), result)
     save_drive(out, result)
     return result.decisions

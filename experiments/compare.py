@@ -10,6 +10,7 @@ from rich.table import Table
 from tyro.conf import Positional
 
 from dreamdrive.errors import ConfigError
+from dreamdrive.experiments.drives import Trial
 from dreamdrive.experiments.pairing import pair, read_side
 from dreamdrive.experiments.run import console
 from dreamdrive.experiments.scorers.registry import DEFAULT, find_scorers
@@ -92,7 +93,7 @@ def _worst(found: Mapping[str, Any]) -> Table:
         table.add_column(heading)
     for row in found["worst"]:
         table.add_row(
-            row["route"], str(row["seed"]), f"{row['a']:.1f}", f"{row['b']:.1f}",
-            row["a_ended"], row["b_ended"],
+            row["route"], str(Trial(row["seed"], row["repetition"])), f"{row['a']:.1f}",
+            f"{row['b']:.1f}", row["a_ended"], row["b_ended"],
         )  # fmt: skip
     return table

@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from dreamdrive.config import from_dict, to_dict
 from dreamdrive.driving.causes import is_collision
@@ -10,6 +11,21 @@ from dreamdrive.errors import ConfigError
 from dreamdrive.files import write_atomically
 
 SIM_ERROR = "sim_error"
+
+
+class Trial(NamedTuple):
+    """Which of the drives of a policy on a route: its traffic seed, and the repetition of that."""
+
+    seed: int
+    repetition: int = 0
+
+    def __str__(self) -> str:
+        """Returns the seed, and the repetition where it is not the first."""
+        return f"{self.seed}-r{self.repetition}" if self.repetition else str(self.seed)
+
+
+Key = tuple[str, Trial]
+"""Route and trial: what two policies have in common where they are compared."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,6 +80,7 @@ class DriveResult:
         town: The map.
         route: Name of the route.
         seed: Seed of the traffic.
+        repetition: Number of the drive among those with the same seed, from 0.
         length_m: Length of the route.
         progress_m: How much of it was driven.
         outside_m: Distance driven outside the lanes.
@@ -103,6 +120,12 @@ class DriveResult:
     scenarios: tuple[ScenarioResult, ...] = ()
     policy_fault: str = ""
     server: str = ""
+    repetition: int = 0
+
+    @property
+    def key(self) -> Key:
+        """Route and trial."""
+        return self.route, Trial(self.seed, self.repetition)
 
     @property
     def is_valid(self) -> bool:
@@ -141,14 +164,15 @@ class DriveResult:
         return found.count(cause)
 
 
-def drive_path(out: Path, policy: str, route: str, seed: int) -> Path:
+def drive_path(out: Path, policy: str, key: Key) -> Path:
     """Returns where a drive's result stands."""
-    return Path(out) / "drives" / policy / f"{route}-{seed}.json"
+    route, trial = key
+    return Path(out) / "drives" / policy / f"{route}-{trial}.json"
 
 
-def log_path(out: Path, policy: str, route: str, seed: int) -> Path:
+def log_path(out: Path, policy: str, key: Key) -> Path:
     """Returns where a drive's event log stands, beside its result."""
-    return drive_path(out, policy, route, seed).with_suffix(".jsonl")
+    return drive_path(out, policy, key).with_suffix(".jsonl")
 
 
 def save_drive(out: Path, result: DriveResult) -> None:
@@ -157,7 +181,7 @@ def save_drive(out: Path, result: DriveResult) -> None:
     Raises:
         StorageError: If it could not be written.
     """
-    path = drive_path(out, result.policy, result.route, result.seed)
+    path = drive_path(out, result.policy, result.key)
     write_atomically(path, (json.dumps(to_dict(result), indent=1) + "\n").encode())
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from dreamdrive.config import to_dict
 from dreamdrive.driving.actions import DECISION_DT_S, checked_action
 from dreamdrive.errors import DreamdriveError, ServerError
-from dreamdrive.experiments.drives import SIM_ERROR, DriveResult
+from dreamdrive.experiments.drives import SIM_ERROR, DriveResult, Key, Trial
 from dreamdrive.experiments.log_writer import LogWriter
 from dreamdrive.experiments.policies import AtTheWheel, NamedPolicy, Privileged, make_policy
 from dreamdrive.experiments.policy_turn import POLICY_ERROR, PolicyFaultError, Turn
@@ -83,7 +83,7 @@ class Conditions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DriveJob:
-    """One drive to be made: a policy, a route by town and number, a traffic seed.
+    """One drive to be made: a policy, a route by town and number, a traffic seed, a repetition.
 
     Attributes:
         policy: What drives.
@@ -91,6 +91,8 @@ class DriveJob:
         town: The map.
         index: Number of the route in its town.
         seed: Seed of the traffic.
+        repetition: Number of the drive among those with the same seed; the traffic is the same, and
+            the policy draws anew.
         route: Name of the route.
         video: Where a film goes; None films nothing.
         log: Where the event log will stand when it is finished; None keeps none.
@@ -104,6 +106,18 @@ class DriveJob:
     route: str
     video: Path | None = None
     log: Path | None = None
+    repetition: int = 0
+
+    @property
+    def key(self) -> Key:
+        """Route and trial."""
+        return self.route, Trial(self.seed, self.repetition)
+
+    @property
+    def policy_seed(self) -> int:
+        """Fixes the policy's draws."""
+        again = (self.repetition,) if self.repetition else ()
+        return derive_seed(0, self.route, self.seed, *again)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -244,7 +258,7 @@ class RouteDriver:
         try:
             with self._turn.of_policy(is_made=False):
                 policy = make_policy(
-                    job.policy.spec, seed=derive_seed(0, job.route, job.seed),
+                    job.policy.spec, seed=job.policy_seed,
                     device=self.settings.device, planner=self.settings.planner, loaded=self._loaded,
                 )  # fmt: skip
                 if isinstance(policy, AtTheWheel):
@@ -387,7 +401,7 @@ def blank_result(job: DriveJob, settings: DriverSettings, errors: list[str]) -> 
         policy=job.policy.name, spec=job.policy.spec, fingerprint=job.fingerprint,
         conditions=settings.conditions.digest, town=job.town, route=job.route, seed=job.seed,
         length_m=0.0, progress_m=0.0, outside_m=0.0, outside_route_m=0.0, cause=SIM_ERROR,
-        sim_errors=tuple(errors), server=served_by(settings, job.town),
+        sim_errors=tuple(errors), repetition=job.repetition, server=served_by(settings, job.town),
     )  # fmt: skip
 
 

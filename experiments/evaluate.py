@@ -11,6 +11,7 @@ from dreamdrive.errors import ConfigError
 from dreamdrive.experiments.drive_pool import DrivePool
 from dreamdrive.experiments.drives import (
     DriveResult,
+    Trial,
     drive_path,
     load_drive,
     log_path,
@@ -70,6 +71,9 @@ class EvaluateConfig:
     """OpenDRIVE files that embedded servers offer as towns, by the files' names."""
     seeds: tuple[int, ...] = (0,)
     """Traffic seeds; every policy drives every route with each."""
+    repetitions: int = 1
+    """How often every policy drives every route with every seed. The traffic is the same, so that
+    they differ by the policy's own draws, and on an Unreal server by what it does not repeat."""
     conditions: Conditions = field(default_factory=Conditions)
     videos: int = 1
     """The first drives of each policy that are filmed."""
@@ -114,8 +118,13 @@ class EvaluateConfig:
         Raises:
             ConfigError: If one is impossible.
         """
-        if not (self.policies and self.towns and self.seeds) or self.routes_per_town < 1:
-            raise ConfigError("There is nothing to evaluate: policy, town, route and seed needed")
+        if (
+            not (self.policies and self.towns and self.seeds)
+            or min(self.routes_per_town, self.repetitions) < 1
+        ):
+            raise ConfigError(
+                "There is nothing to evaluate: policy, town, route, seed and repetition needed"
+            )
         names = [policy.name for policy in self.named]
         names += [group for group, runs in groups_of(self.named).items() if group not in runs]
         for name in names:
@@ -242,7 +251,7 @@ def _drive_missing(config: EvaluateConfig, settings: DriverSettings) -> None:
     with RunLog(config.out, "evaluate", len(jobs), "drive") as log:
         done = len(jobs) - len(to_drive)
         for result in _pool(config, settings).drive(to_drive):
-            finish_log(log_path(config.out, result.policy, result.route, result.seed), result)
+            finish_log(log_path(config.out, result.policy, result.key), result)
             save_drive(config.out, result)
             done += 1
             log(done, {"score": score(result).driving_score, "completion": result.completion_pct})
@@ -265,14 +274,15 @@ def plan(config: EvaluateConfig) -> list[DriveJob]:
     prints = {named: fingerprint(named.spec, config.planner) for named in config.named}
     jobs, films = [], 0
     for town, index, route in config.route_list:
-        for seed in config.seeds:
+        for trial in (Trial(s, r) for s in config.seeds for r in range(config.repetitions)):
             for named in config.named:
-                video = config.out / "videos" / named.name / f"{route}-{seed}.mp4"
+                video = config.out / "videos" / named.name / f"{route}-{trial}.mp4"
                 jobs.append(
                     DriveJob(
                         policy=named, fingerprint=prints[named], town=town, index=index,
-                        seed=seed, route=route, video=video if films < config.videos else None,
-                        log=log_path(config.out, named.name, route, seed),
+                        seed=trial.seed, repetition=trial.repetition, route=route,
+                        video=video if films < config.videos else None,
+                        log=log_path(config.out, named.name, (route, trial)),
                     )
                 )  # fmt: skip
             films += 1
@@ -283,7 +293,7 @@ def _result_paths(config: EvaluateConfig) -> dict[str, list[Path]]:
     """Returns where the results stand, by policy, in the order of the plan."""
     found: dict[str, list[Path]] = {named.name: [] for named in config.named}
     for job in plan(config):
-        found[job.policy.name].append(drive_path(config.out, job.policy.name, job.route, job.seed))
+        found[job.policy.name].append(drive_path(config.out, job.policy.name, job.key))
     return found
 
 

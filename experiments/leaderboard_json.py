@@ -70,7 +70,8 @@ def leaderboard_results(drives: Sequence[ScoredDrive], scorer: str) -> dict[str,
         carla-simulator/leaderboard, branch leaderboard-2.1, `statistics_manager.py`.
     """
     valid = [drive for drive in drives if scorer in drive.scores]
-    records = [_record(index, drive, scorer) for index, drive in enumerate(valid)]
+    repetitions = 1 + max((drive.result.repetition for drive in drives), default=0)
+    records = [_record(index, drive, scorer, repetitions) for index, drive in enumerate(valid)]
     overall = _global(valid, records)
     told = overall["scores_mean"]
     scores = [told[key] for key in ("score_composed", "score_route", "score_penalty")]
@@ -91,7 +92,9 @@ def leaderboard_results(drives: Sequence[ScoredDrive], scorer: str) -> dict[str,
     }  # fmt: skip
 
 
-def _record(index: int, drive: ScoredDrive, scorer: str) -> dict[str, Any]:
+def _record(index: int, drive: ScoredDrive, scorer: str, repetitions: int) -> dict[str, Any]:
+    # The leaderboard knows no traffic seeds: it counts how often a route was driven.
+    number = drive.result.seed * repetitions + drive.result.repetition
     result, score = drive.result, drive.scores[scorer]
     infractions: dict[str, list[str]] = {name: [] for name in LABELS}
     for event in drive.events:
@@ -109,7 +112,7 @@ def _record(index: int, drive: ScoredDrive, scorer: str) -> dict[str, Any]:
     finished = "Completed" if count else "Perfect"
     return {
         "index": index,
-        "route_id": f"RouteScenario_{result.route}_rep{result.seed}",
+        "route_id": f"RouteScenario_{result.route}_rep{number}",
         "status": finished if result.is_finished else ENDS.get(result.cause, "Failed"),
         "num_infractions": count,
         "infractions": infractions,

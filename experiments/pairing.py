@@ -10,6 +10,7 @@ from statistics import mean
 from typing import Any
 
 from dreamdrive.errors import ConfigError, NotMeasuredError
+from dreamdrive.experiments.drives import Key
 from dreamdrive.experiments.policies import NamedPolicy
 from dreamdrive.experiments.score_tables import VALUE, term_measure
 from dreamdrive.experiments.scored_drives import ScoredDrive, drives_in, score_cells, score_drive
@@ -17,7 +18,6 @@ from dreamdrive.experiments.scorers.scorer import RouteScore, Scorer
 from dreamdrive.experiments.scores import (
     MEASURES,
     Interval,
-    Key,
     cells,
     paired_difference,
 )
@@ -119,7 +119,8 @@ def pair(
         "even_pct": 100.0 * (len(gains) - won - lost) / len(gains),
         "worst": [
             {
-                "route": key[0], "seed": key[1], "a": values[key][0], "b": values[key][1],
+                "route": key[0], "seed": key[1].seed, "repetition": key[1].repetition,
+                "a": values[key][0], "b": values[key][1],
                 "a_ended": _ends(of_a[key]), "b_ended": _ends(of_b[key]),
             }
             for key in sorted(difference, key=lambda key: difference[key])[:worst]

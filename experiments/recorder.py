@@ -81,7 +81,7 @@ class Recorder:
     def caption(self, action: Any) -> Caption:
         """Returns what a film says of the present moment."""
         return Caption(
-            policy=self.blank.policy, route=f"{self.blank.route}, seed {self.blank.seed}",
+            policy=self.blank.policy, route=f"{self.blank.route}, seed {self.blank.key[1]}",
             time_s=self.decisions * DECISION_DT_S, speed_mps=self._speed,
             progress=self._info["progress_m"] / self.length_m,
             action=(float(action[0]), float(action[1])),
@@ -154,6 +154,7 @@ def log_start(blank: DriveResult, route: "Route", scene: "Scene") -> dict[str, A
     return {
         "unwatched": WITH_SCENARIOS if route.scenarios else UNWATCHED,
         "policy": blank.policy, "town": blank.town, "route": blank.route, "seed": blank.seed,
+        "repetition": blank.repetition,
         "length_m": round(route.length_m, 3), "points": points.round(1).tolist(),
         "tick_s": DECISION_DT_S,
         "ego_half_length_m": round(scene.ego.half_length_m, 3),

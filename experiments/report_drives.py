@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dreamdrive.errors import EventLogError
-from dreamdrive.experiments.drives import drive_path
+from dreamdrive.experiments.drives import Key, Trial, drive_path
 from dreamdrive.experiments.event_log import DriveLog, LogEvent
 from dreamdrive.experiments.report_html import Cell, Media, table, text
 from dreamdrive.experiments.report_pictures import legend, route_map, strip
@@ -38,19 +38,19 @@ class ShownDrive:
     Attributes:
         policy: Who drove.
         route: Where.
-        seed: Of the traffic.
+        trial: Seed of the traffic, and repetition.
         row: Driving score, completion, cause and events.
     """
 
     policy: str
     route: str
-    seed: int
+    trial: Trial
     row: Mapping[str, Any]
 
     @property
     def rank(self) -> tuple[Any, ...]:
         """Worse drives come first."""
-        return self.row["driving_score"], self.row["completion_pct"], self.route, self.seed
+        return self.row["driving_score"], self.row["completion_pct"], self.route, self.trial
 
 
 def drives_of(summary: Mapping[str, Any]) -> dict[str, list[ShownDrive]]:
@@ -58,7 +58,8 @@ def drives_of(summary: Mapping[str, Any]) -> dict[str, list[ShownDrive]]:
     found: dict[str, list[ShownDrive]] = {}
     for row in summary["routes"]:
         for policy, drive in row["policies"].items():
-            shown = ShownDrive(policy=policy, route=row["route"], seed=row["seed"], row=drive)
+            trial = Trial(row["seed"], row.get("repetition", 0))
+            shown = ShownDrive(policy=policy, route=row["route"], trial=trial, row=drive)
             found.setdefault(policy, []).append(shown)
     return {policy: sorted(drives, key=lambda d: d.rank) for policy, drives in found.items()}
 
@@ -81,7 +82,7 @@ class DrivesPart:
         self.broken: list[str] = []
         self._folder, self._roads, self._media = folder, roads, media
         self._share = pictures // max(1, len(self.by_policy))
-        self._last: tuple[tuple[str, str, int], DriveLog | None] | None = None
+        self._last: tuple[tuple[str, Key], DriveLog | None] | None = None
 
     def worst(self) -> str:
         """Returns the worst drives of every policy; of the best policy they stand open."""
@@ -122,7 +123,7 @@ class DrivesPart:
 
     def _log(self, drive: ShownDrive) -> DriveLog | None:
         """Returns a drive's log; only the last one is kept, since all of them are large."""
-        key = (drive.policy, drive.route, drive.seed)
+        key = (drive.policy, (drive.route, drive.trial))
         if self._last is None or self._last[0] != key:
             path, log = drive_path(self._folder, *key), None
             try:
@@ -137,7 +138,7 @@ class DrivesPart:
         log, row = self._log(drive), drive.row
         head = (
             f"<h4>{rank}. {row['driving_score']:.0f} points: "
-            f"{text(drive.route)}, seed {drive.seed}</h4>"
+            f"{text(drive.route)}, seed {drive.trial}</h4>"
         )
         if log is None:
             causes = [cause for _, cause in row["events"]]
@@ -167,7 +168,7 @@ class DrivesPart:
         return f'<article class="drive">{head}{beside}{shown}</article>', len(strips)
 
     def _film(self, drive: ShownDrive) -> str:
-        film = self._folder / "videos" / drive.policy / f"{drive.route}-{drive.seed}.mp4"
+        film = self._folder / "videos" / drive.policy / f"{drive.route}-{drive.trial}.mp4"
         return f' <a href="{self._media.link(film)}">Film</a>' if film.is_file() else ""
 
     def every_infraction(self) -> str:
@@ -175,13 +176,13 @@ class DrivesPart:
         rows: list[tuple[str, list[Cell | str]]] = []
         total = 0
         for policy, drives in self.by_policy.items():
-            for drive in sorted(drives, key=lambda d: (d.route, d.seed)):
+            for drive in sorted(drives, key=lambda d: (d.route, d.trial)):
                 for time_s, cause in drive.row["events"]:
                     total += 1
                     if total > MAX_LISTED:
                         continue
                     told, place = self._told(drive, time_s, cause)
-                    rows.append(("", [policy, drive.route, str(drive.seed), f"{time_s:.1f}", place,
+                    rows.append(("", [policy, drive.route, str(drive.trial), f"{time_s:.1f}", place,
                                       Cell(text(told), "left wrap")]))  # fmt: skip
         if not rows:
             return '<p class="note">There were none.</p>'

@@ -5,6 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from dreamdrive.experiments.drives import Trial
 from dreamdrive.experiments.report_drives import DrivesPart
 from dreamdrive.experiments.report_html import Cell, Media, number, plot, table, text
 from dreamdrive.experiments.report_outcomes import faults, results_in, scenarios
@@ -238,13 +239,17 @@ def routes(summary: Mapping[str, Any]) -> str:
     head = ["Route", "Seed", "m", *names]
     rows: list[tuple[str, list[Cell | str]]] = []
     for row in summary["routes"]:
-        cells: list[Cell | str] = [row["route"], str(row["seed"]), f"{row['length_m']:.0f}"]
+        cells: list[Cell | str] = [row["route"], _trial(row), f"{row['length_m']:.0f}"]
         for name in names:
             drive = row["policies"].get(name)
             cells.append(Cell(NOTHING) if drive is None else _drive(drive))
         rows.append(("", cells))
     note = "Driving score; below it the completion, and what was done wrong."
     return f'<p class="note">{note}</p>{table(head, rows)}'
+
+
+def _trial(row: Mapping[str, Any]) -> str:
+    return str(Trial(row["seed"], row.get("repetition", 0)))
 
 
 def _drive(drive: Mapping[str, Any]) -> Cell:

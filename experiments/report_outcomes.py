@@ -78,7 +78,7 @@ def faults(results: Sequence[DriveResult]) -> str:
                 "left wrap",
             )
             rows.append(
-                ("", [who, result.policy, f"{result.route}, seed {result.seed}", came, cell])
+                ("", [who, result.policy, f"{result.route}, seed {result.key[1]}", came, cell])
             )
     lost = sum(not result.is_valid for result in results)
     head = (

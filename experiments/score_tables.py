@@ -6,10 +6,11 @@ from typing import Any
 
 from rich.table import Table
 
+from dreamdrive.experiments.drives import Key
 from dreamdrive.experiments.policies import NamedPolicy
 from dreamdrive.experiments.scored_drives import ScoredDrive, score_cells
 from dreamdrive.experiments.scorers.scorer import RouteScore, Scorer
-from dreamdrive.experiments.scores import Interval, Key, Measure, estimate
+from dreamdrive.experiments.scores import Interval, Measure, estimate
 from dreamdrive.experiments.summary import groups_of, show
 
 SCHEMA = 1
@@ -90,7 +91,8 @@ def term_interval(
 def _drive(drive: ScoredDrive) -> dict[str, Any]:
     result = drive.result
     return {
-        "policy": result.policy, "route": result.route, "seed": result.seed, "cause": result.cause,
+        "policy": result.policy, "route": result.route, "seed": result.seed,
+        "repetition": result.repetition, "cause": result.cause,
         "scores": {
             name: {"value": score.value, **score.terms} for name, score in drive.scores.items()
         },

@@ -5,10 +5,9 @@ from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 
 from dreamdrive.errors import ConfigError, EventLogError, NotMeasuredError
-from dreamdrive.experiments.drives import DriveResult, load_drive
+from dreamdrive.experiments.drives import DriveResult, Key, load_drive
 from dreamdrive.experiments.event_log import DriveLog, LogEvent, log_of_result, read_log
 from dreamdrive.experiments.scorers.scorer import RouteScore, Scorer
-from dreamdrive.experiments.scores import Key
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,7 +96,7 @@ def score_cells(scorer: Scorer, *runs: Sequence[ScoredDrive]) -> dict[Key, tuple
     """Returns a scorer's scores by route and seed, where every run of a policy has one."""
     by_run = [
         {
-            (drive.result.route, drive.result.seed): drive.scores[scorer.name]
+            drive.result.key: drive.scores[scorer.name]
             for drive in drives
             if scorer.name in drive.scores
         }

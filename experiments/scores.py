@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dreamdrive.experiments.drives import DriveResult
+from dreamdrive.experiments.drives import DriveResult, Key, Trial
 from dreamdrive.experiments.scorers.leaderboard_2_1 import COEFFICIENTS, sum_penalty
 
 SCORER = "leaderboard-2.1"
@@ -146,11 +146,8 @@ class Interval:
         return self.low is not None and self.high is not None and self.low * self.high > 0.0
 
 
-Key = tuple[str, int]
-"""Route and traffic seed."""
-
 Cells = dict[Key, tuple[DriveResult, ...]]
-"""Drives of one policy by route and seed: one drive for each training run of the policy."""
+"""Drives of one policy by route and trial: one drive for each training run of the policy."""
 
 
 def cells(*runs: Sequence[DriveResult]) -> Cells:
@@ -159,13 +156,13 @@ def cells(*runs: Sequence[DriveResult]) -> Cells:
     Args:
         *runs: Drives of each training run of one policy; most policies have one run.
     """
-    valid = [{(d.route, d.seed): d for d in drives if d.is_valid} for drives in runs]
+    valid = [{d.key: d for d in drives if d.is_valid} for drives in runs]
     common = sorted(set.intersection(*(set(run) for run in valid)))
     return {key: tuple(run[key] for run in valid) for key in common}
 
 
 def flat(drives: Cells) -> list[DriveResult]:
-    """Returns the drives in order of route, seed and run."""
+    """Returns the drives in order of route, seed, repetition and run."""
     return [drive for runs in drives.values() for drive in runs]
 
 
@@ -174,13 +171,13 @@ def bootstrap(
 ) -> NDArray[np.float64]:
     """Returns resampled ratios of sums: routes with replacement, in each its seeds, and runs.
 
-    Seeds of one route are not independent of each other, so that routes are drawn first. Training
-    runs are drawn for the whole sample at once, since what one run does badly it does on every
-    route. The same keys and `seed` draw the same routes and seeds, so that two results may be
-    subtracted as pairs.
+    Seeds of one route are not independent of each other, so that routes are drawn first; even less
+    so are repetitions of one seed, which are drawn together. Training runs are drawn for the whole
+    sample at once, since what one run does badly it does on every route. The same keys and `seed`
+    draw the same routes and seeds, so that two results may be subtracted as pairs.
 
     Args:
-        of: Numerator and denominator of each training run by (route, seed).
+        of: Numerator and denominator of each training run by route and trial.
         samples: Number of bootstrap samples B.
         seed: Fixes the draws.
 
@@ -188,7 +185,7 @@ def bootstrap(
         Shape (B,); NaN where the drawn denominators sum to 0.
     """
     routes = sorted({route for route, _ in of})
-    table = [[of[key] for key in sorted(of) if key[0] == route] for route in routes]
+    table = [_by_seed({t: pairs for (r, t), pairs in of.items() if r == route}) for route in routes]
     count_R = np.array([len(row) for row in table])
     R, S, K = len(routes), int(count_R.max()), len(table[0][0])
     value_RSK2 = np.zeros((R, S, K, 2))
@@ -204,6 +201,22 @@ def bootstrap(
     sums_B2 = np.einsum("brskn,brs,bk->bn", drawn_BRSK2, is_drawn_BRS, times_BK)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(np.where(sums_B2[:, 1] > 0.0, sums_B2[:, 0] / sums_B2[:, 1], np.nan))
+
+
+def _by_seed(
+    of: Mapping[Trial, Sequence[tuple[float, float]]],
+) -> list[list[tuple[float, float]]]:
+    """Returns the sums over the repetitions of each seed, in order of the seeds, by run."""
+    seeds: dict[int, list[Sequence[tuple[float, float]]]] = {}
+    for trial in sorted(of):
+        seeds.setdefault(trial.seed, []).append(of[trial])
+    return [
+        [
+            (sum(top for top, _ in run), sum(below for _, below in run))
+            for run in zip(*found, strict=True)
+        ]
+        for found in seeds.values()
+    ]
 
 
 def estimate(

@@ -18,7 +18,7 @@ def missing(out: Path, jobs: Sequence[DriveJob], settings: DriverSettings) -> li
         ConfigError: If results stand there that these may not be mixed with, be it of a policy that
             does not drive now: tables and reports are made of the whole folder.
     """
-    asked = {drive_path(out, job.policy.name, job.route, job.seed): job for job in jobs}
+    asked = {drive_path(out, job.policy.name, job.key): job for job in jobs}
     standing: dict[Path, DriveResult] = {}
     for path in sorted((out / "drives").glob("*/*.json")):
         result, job = load_drive(path), asked.get(path)

@@ -76,6 +76,7 @@ def summarise(config: "EvaluateConfig", drives: dict[str, list[DriveResult]]) ->
         "towns": list(dict.fromkeys(town for town, _, _ in config.route_list)),
         "num_routes": len(config.route_list),
         "seeds": list(config.seeds),
+        "repetitions": config.repetitions,
         "policies": shown,
         "pairs": pairs,
         "routes": _routes(single),
@@ -139,15 +140,16 @@ def scenario_table(summary: dict[str, Any]) -> Table:
 
 
 def _routes(by_policy: dict[str, Cells]) -> list[dict[str, Any]]:
-    """Returns a row for each route and seed, with every policy's drive on it."""
+    """Returns a row for each route and trial, with every policy's drive on it."""
     keys = sorted({key for found in by_policy.values() for key in found})
     rows = []
-    for route, seed in keys:
-        drives = {name: found.get((route, seed)) for name, found in by_policy.items()}
+    for route, trial in keys:
+        drives = {name: found.get((route, trial)) for name, found in by_policy.items()}
         some = next(runs[0] for runs in drives.values() if runs)
         rows.append(
             {
-                "route": route, "seed": seed, "town": some.town, "length_m": some.length_m,
+                "route": route, "seed": trial.seed, "repetition": trial.repetition,
+                "town": some.town, "length_m": some.length_m,
                 "policies": {
                     name: {
                         "driving_score": round(score(drive).driving_score, 3),
@@ -166,8 +168,11 @@ def _routes(by_policy: dict[str, Cells]) -> list[dict[str, Any]]:
 def table_of(summary: dict[str, Any]) -> Table:
     """Returns the headline as a table for the terminal."""
     names = ("driving_score", "completion_pct", "collision_per_km", "ms_per_decision")
-    routes, seeds = summary["num_routes"], len(summary["seeds"])
-    title = f"{summary['scorer']}: {routes} routes with {seeds} seeds, 95 % intervals"
+    counts = {"route": summary["num_routes"], "seed": len(summary["seeds"])}
+    if summary.get("repetitions", 1) > 1:
+        counts["repetition"] = summary["repetitions"]
+    told = " x ".join(f"{count} {name}{'s' * (count != 1)}" for name, count in counts.items())
+    title = f"{summary['scorer']}: {told}, 95 % intervals"
     table = Table(title=title, show_lines=True)
     table.add_column("policy")
     for name in names:

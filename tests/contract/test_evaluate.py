@@ -1,6 +1,7 @@
 """Evaluation through the real `carla` client, with servers that die in the middle."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import imageio.v2 as imageio
@@ -39,7 +40,7 @@ def config(out, **fields):
 
 
 def results(made):
-    paths = [drive_path(made.out, j.policy.name, j.route, j.seed) for j in plan(made)]
+    paths = [drive_path(made.out, j.policy.name, j.key) for j in plan(made)]
     return {path.parent.name + "/" + path.stem: load_drive(path) for path in paths}
 
 
@@ -98,11 +99,19 @@ def test_yardsticks_do_what_they_must(whole):
 
 
 def test_the_same_policy_and_seed_drive_the_same_again(whole, tmp_path):
-    again = config(tmp_path, policies=("expert", "random"), seeds=(1,))
+    again = config(tmp_path, policies=("expert", "random"), seeds=(1,), repetitions=2)
     evaluate(again)
-    before = results(whole)
-    for name, result in results(again).items():
-        assert timeless(result) == timeless(before[name])
+    before, after = results(whole), results(again)
+    assert len(after) == 4
+    for name in ("expert", "random"):
+        assert timeless(after[f"{name}/Dream07-1-000-1"]) == timeless(
+            before[f"{name}/Dream07-1-000-1"]
+        )
+    # The traffic is the same again, and a policy draws anew.
+    once_more = after["expert/Dream07-1-000-1-r1"]
+    assert timeless(replace(once_more, repetition=0)) == timeless(before["expert/Dream07-1-000-1"])
+    random = [after[f"random/Dream07-1-000-1{again}"].progress_m for again in ("", "-r1")]
+    assert random[0] != random[1]
     seeds = [timeless(before[f"random/Dream07-1-000-{seed}"]) for seed in (0, 1)]
     assert seeds[0]["progress_m"] != seeds[1]["progress_m"]
 

@@ -22,7 +22,7 @@ def test_the_scorer_of_the_page_scores(tmp_path):
     made = log([], ticks(100, speed_mps=speed), policy="p", completion=50.0)
     out = tmp_path / "out"
     save_drive(out, made.result)
-    path = drive_path(out, "p", "T-1-000", 0)
+    path = drive_path(out, "p", made.result.key)
     path.with_suffix(".jsonl").write_text("\n".join(lines_of(made)) + "\n")
     words = ["rescore", str(out), "--scorers", "lawful_speed:SCORER"]
     done = subprocess.run(

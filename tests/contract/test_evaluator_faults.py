@@ -36,7 +36,7 @@ def results(made):
     """Returns what stands, by policy, without what differs from run to run."""
     found = {}
     for job in plan(made):
-        result = load_drive(drive_path(made.out, job.policy.name, job.route, job.seed))
+        result = load_drive(drive_path(made.out, job.policy.name, job.key))
         found[job.policy.name] = result and replace(
             result,
             ms_per_decision=0.0,
@@ -79,7 +79,7 @@ def test_servers_that_die_freeze_leak_and_babble_cost_attempts_and_nothing_else(
     evaluate(made)
     assert results(made)["x"] == whole
     job = plan(made)[0]
-    errors = load_drive(drive_path(made.out, "x", job.route, job.seed)).sim_errors
+    errors = load_drive(drive_path(made.out, "x", job.key)).sim_errors
     assert len(errors) == 4
     for words, error in zip(("exit code", "alive", "may hold 800", ""), errors, strict=True):
         assert words in error

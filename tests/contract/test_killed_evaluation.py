@@ -43,7 +43,7 @@ def results(made):
     """Returns what stands, with how many ticks its log has, less what no two runs share."""
     found = {}
     for job in plan(made):
-        path = drive_path(made.out, job.policy.name, job.route, job.seed)
+        path = drive_path(made.out, job.policy.name, job.key)
         result = load_drive(path)
         assert result is not None
         ticks = len(read_log(path.with_suffix(".jsonl")).ticks)

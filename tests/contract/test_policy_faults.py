@@ -34,8 +34,7 @@ def evaluated(tmp_path_factory):
 
 def results(config):
     paths = {
-        job.policy.name: drive_path(config.out, job.policy.name, job.route, job.seed)
-        for job in plan(config)
+        job.policy.name: drive_path(config.out, job.policy.name, job.key) for job in plan(config)
     }
     return {name: load_drive(path) for name, path in paths.items()}
 

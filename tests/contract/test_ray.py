@@ -35,7 +35,7 @@ def results(made):
     """Returns what stands, without what differs from run to run."""
     found = {}
     for job in plan(made):
-        result = load_drive(drive_path(made.out, job.policy.name, job.route, job.seed))
+        result = load_drive(drive_path(made.out, job.policy.name, job.key))
         found[job.policy.name, job.route] = replace(result, ms_per_decision=0.0, sim_errors=())
     return found
 

@@ -5,11 +5,11 @@ import pytest
 
 from dreamdrive.errors import ConfigError
 from dreamdrive.experiments.drive_pool import DrivePool
-from dreamdrive.experiments.drives import drive_path, load_drive, save_drive
+from dreamdrive.experiments.drives import Trial, drive_path, load_drive, save_drive
 from dreamdrive.experiments.driving import Conditions
 from dreamdrive.experiments.evaluate import EvaluateConfig, evaluate, plan
 from dreamdrive.experiments.policies import fingerprint
-from dreamdrive.experiments.summary import groups_of, show, summarise, warnings_of
+from dreamdrive.experiments.summary import groups_of, show, summarise, table_of, warnings_of
 from support.drives import CONDITIONS, drive
 
 POLICIES = ("standing", "straight", "a#0=random", "a#1=random")
@@ -32,6 +32,7 @@ def result_of(job):
     causes = ["collision_vehicle"] if job.policy.name == "straight" else []
     return drive(
         job.policy.name, job.route, job.seed, completion, causes, town=job.town,
+        repetition=job.repetition,
         spec=job.policy.spec, fingerprint=job.fingerprint,
     )  # fmt: skip
 
@@ -77,10 +78,36 @@ def test_the_first_drives_of_each_policy_are_filmed(tmp_path):
     }  # fmt: skip
 
 
+def test_repetitions_are_drives_of_their_own(tmp_path, pretended):
+    made = config(tmp_path, policies=("standing",), routes_per_town=1, repetitions=3)
+    jobs = plan(made)
+    assert [(job.town, job.seed, job.repetition) for job in jobs] == [
+        (town, seed, repetition) for town in "TU" for seed in (0, 1) for repetition in (0, 1, 2)
+    ]
+    assert len({job.log for job in jobs} | {job.policy_seed for job in jobs}) == 24
+    first = plan(config(tmp_path, policies=("standing",), routes_per_town=1))
+    assert [job for job in jobs if not job.repetition] == first
+    evaluate(config(tmp_path, policies=("standing",), routes_per_town=1))
+    assert len(pretended) == 4
+    evaluate(made)
+    assert pretended[4:] == [job for job in jobs if job.repetition]
+    summary = json.loads((made.out / "summary.json").read_text())
+    assert (summary["repetitions"], summary["policies"]["standing"]["num_drives"]) == (3, 12)
+    assert [row["repetition"] for row in summary["routes"]] == [0, 1, 2] * 4
+    scores = json.loads((made.out / "scores.json").read_text())["drives"]
+    assert [drive["repetition"] for drive in scores] == [0, 1, 2] * 4
+    board = json.loads((made.out / "leaderboard" / "standing.json").read_text())
+    ids = [record["route_id"] for record in board["_checkpoint"]["records"]]
+    assert ids[:6] == [f"RouteScenario_T-1-000_rep{number}" for number in range(6)]
+    assert table_of(summary).title == (
+        "leaderboard-2.1: 2 routes x 2 seeds x 3 repetitions, 95 % intervals"
+    )
+
+
 def test_a_result_comes_back_from_disk_as_it_was(tmp_path):
     result = drive(causes=["red_light", "off_road"], sim_errors=("once",))
     save_drive(tmp_path, result)
-    assert load_drive(drive_path(tmp_path, "p", "T-1-000", 0)) == result
+    assert load_drive(drive_path(tmp_path, "p", result.key)) == result
 
 
 def test_an_interrupted_evaluation_ends_as_an_unbroken_one(tmp_path, pretended, monkeypatch):
@@ -90,7 +117,7 @@ def test_an_interrupted_evaluation_ends_as_an_unbroken_one(tmp_path, pretended, 
     part = config(tmp_path)
     for job in plan(part)[:13]:
         save_drive(part.out, result_of(job))
-    cut_short = drive_path(part.out, "straight", "T-1-000", 1)
+    cut_short = drive_path(part.out, "straight", ("T-1-000", Trial(1)))
     cut_short.write_text(cut_short.read_text()[:100])
     evaluate(part)
     assert len(pretended) == 32 - 13 + 1

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dreamdrive.experiments.drives import ScenarioResult, drive_path, save_drive
+from dreamdrive.experiments.drives import ScenarioResult, Trial, drive_path, save_drive
 from dreamdrive.experiments.evaluate import EvaluateConfig
 from dreamdrive.experiments.event_log import LogEvent
 from dreamdrive.experiments.report import ReportConfig, report
@@ -47,7 +47,7 @@ def made(events=(), actors=(), columns=None, **fields):
 
 
 def keep(out, found):
-    path = drive_path(out, found.result.policy, found.result.route, found.result.seed)
+    path = drive_path(out, found.result.policy, found.result.key)
     save_drive(out, found.result)
     start, *rest = lines_of(found)
     start = json.loads(start) | {"points": found.route.tolist()}
@@ -255,7 +255,7 @@ def test_a_report_shows_drives_scores_and_links(evaluation):
 
 
 def test_a_log_that_cannot_be_read_is_named_and_the_rest_is_shown(evaluation):
-    drive_path(evaluation, "a", ROUTES[0], 0).with_suffix(".jsonl").write_text("{")
+    drive_path(evaluation, "a", (ROUTES[0], Trial(0))).with_suffix(".jsonl").write_text("{")
     words = report(ReportConfig(run=evaluation)).read_text()
     assert "Could not be read" in words
     assert "points: Dream02-1-000" in words

@@ -19,7 +19,7 @@ def keep(out, made, with_log=True):
     """Writes result and log as an evaluation does."""
     result = made.result
     save_drive(out, result)
-    path = drive_path(out, result.policy, result.route, result.seed)
+    path = drive_path(out, result.policy, result.key)
     if with_log:
         path.with_suffix(".jsonl").write_text("\n".join(lines_of(made)) + "\n")
     return path

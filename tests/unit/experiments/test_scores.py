@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from dreamdrive.experiments.drives import Trial
 from dreamdrive.experiments.scores import (
     MEASURE,
     UNSEEN_EVENTS,
@@ -83,13 +84,13 @@ def test_intervals_cover_the_truth_when_seeds_of_a_route_resemble_each_other():
     def make(rng, routes=25, seeds=4):
         hard = rng.normal(50.0, 15.0, routes)
         return {
-            (f"{r:02d}", s): [(hard[r] + rng.normal(0.0, 3.0), 1.0)]
+            (f"{r:02d}", Trial(s)): [(hard[r] + rng.normal(0.0, 3.0), 1.0)]
             for r in range(routes)
             for s in range(seeds)
         }
 
     def as_if_independent(rng):
-        return {(f"{r}/{s}", 0): pair for (r, s), pair in make(rng).items()}
+        return {(f"{r}/{s}", Trial(0)): pair for (r, s), pair in make(rng).items()}
 
     assert covered(make, 50.0) >= 0.88
     assert covered(as_if_independent, 50.0) < 0.80
@@ -98,19 +99,35 @@ def test_intervals_cover_the_truth_when_seeds_of_a_route_resemble_each_other():
 def test_intervals_cover_the_truth_when_training_runs_differ():
     def make(rng, routes=10, runs=8):
         skill = rng.normal(50.0, 10.0, runs)
-        return {(str(r), 0): [(value, 1.0) for value in skill] for r in range(routes)}
+        return {(str(r), Trial(0)): [(value, 1.0) for value in skill] for r in range(routes)}
 
     assert covered(make, 50.0) >= 0.83
 
 
 def test_routes_may_have_different_numbers_of_seeds():
-    of = {("a", 0): [(1.0, 1.0)], ("b", 0): [(3.0, 1.0)], ("b", 1): [(3.0, 1.0)]}
+    one = [(1.0, 1.0)]
+    of = {("a", Trial(0)): one, ("b", Trial(0)): [(3.0, 1.0)], ("b", Trial(1)): [(3.0, 1.0)]}
     drawn = bootstrap(of, samples=4000)
     assert set(np.round(drawn, 6)) == {1.0, 3.0, round(7.0 / 3.0, 6)}
 
 
+def test_repetitions_of_a_seed_are_drawn_together_and_all_count():
+    drives = [
+        drive(route=route, seed=seed, repetition=r, completion=20.0 * r + 40.0 * seed)
+        for route in "ab"
+        for seed in (0, 1)
+        for r in (0, 1)
+    ]
+    found = cells(drives)
+    assert len(found) == 8
+    assert estimate(found, MEASURE["completion_pct"]).value == pytest.approx(30.0)
+    pairs = {key: [(d.completion_pct, 1.0) for d in runs] for key, runs in found.items()}
+    drawn = bootstrap(pairs, samples=4000)
+    assert set(np.round(drawn, 6)) == {10.0, 20.0, 30.0, 40.0, 50.0}
+
+
 def test_the_same_seed_draws_the_same():
-    of = {(str(i), 0): [(float(i), 1.0)] for i in range(9)}
+    of = {(str(i), Trial(0)): [(float(i), 1.0)] for i in range(9)}
     np.testing.assert_array_equal(bootstrap(of, seed=3), bootstrap(of, seed=3))
     assert not np.array_equal(bootstrap(of, seed=3), bootstrap(of, seed=4))
 

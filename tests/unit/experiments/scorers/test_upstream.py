@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dreamdrive.experiments.drives import Trial
 from dreamdrive.experiments.event_log import LogEvent, make_log
 from dreamdrive.experiments.leaderboard_json import leaderboard_results
 from dreamdrive.experiments.score_tables import term_interval
@@ -75,7 +76,7 @@ def test_smoothness_and_efficiency_are_those_of_the_published_tool(told):
 
 def test_sums_over_routes_are_those_of_the_merging_tool():
     scorer = find_scorer("bench2drive-0.0.3")
-    cells = {(str(i), 0): (scorer.score(log_of(case)),) for i, case in enumerate(CASES)}
+    cells = {(str(i), Trial(0)): (scorer.score(log_of(case)),) for i, case in enumerate(CASES)}
     merged = FIGURES["merged-bench2drive"]
     found = term_interval(scorer, "value", cells, 100).value
     assert found == pytest.approx(merged["driving score"], rel=1e-12)
