@@ -28,6 +28,9 @@ SAME_S = 1.0
 """What happens again with the same actor within this time is told once."""
 
 MAX_LISTED = 400
+MOVED_M = 1.0
+"""A drive that came no further needs no map."""
+
 STOOD = ("blocked", "time_limit")
 
 
@@ -146,21 +149,17 @@ class DrivesPart:
             told = f"{row['completion_pct']:.0f} % of the route: {words}."
             return f'<article class="drive">{head}<p>{text(told)}</p></article>', 0
         events = once(log.events)
-        items: list[str] = []
-        strips: list[str] = []
-        roads = self._roads.use(log.result.town) if log.ticks is not None else ""
-        for label, (event, times) in enumerate(events, start=1):
-            again = f" {times} contacts, less than {SAME_S:g} s apart." if times > 1 else ""
-            items.append(
-                f"<li><b>{event.time_s:.1f} s</b> {text(describe(event, log))}{again} "
-                f'<span class="place">At ({event.x:.0f}, {event.y:.0f}).</span></li>'
-            )
-            drawn = strip(event, log, roads) if len(strips) < min(PER_DRIVE, left) else ""
-            if drawn:
-                caption = f"{label}: {text(name_of(event.cause))}"
-                strips.append(f"<figure>{drawn}<figcaption>{caption}</figcaption></figure>")
+        items = [
+            f"<li><b>{event.time_s:.1f} s</b> {text(describe(event, log))}"
+            + (f" {times} contacts, less than {SAME_S:g} s apart." if times > 1 else "")
+            + f' <span class="place">At ({event.x:.0f}, {event.y:.0f}).</span></li>'
+            for event, times in events
+        ]
+        moved = log.result.progress_m > MOVED_M or bool(events)
+        roads = self._roads.use(log.result.town) if log.ticks is not None and moved else ""
+        strips = _strips(log, events, roads, min(PER_DRIVE, left)) if moved else []
         marks = [(str(label), event) for label, (event, _) in enumerate(events, start=1)]
-        drawn = route_map(log, marks, roads) if left > 0 else ""
+        drawn = route_map(log, marks, roads) if left > 0 and moved else ""
         body = f"<p>{text(' '.join(_told(log)))}{self._film(drive)}</p>"
         body += f"<ol>{''.join(items)}</ol>" if items else ""
         shown = f'<div class="strips">{"".join(strips)}</div>' if strips else ""
@@ -175,31 +174,61 @@ class DrivesPart:
         """Returns every infraction of every drive, policy by policy, in the order of the routes."""
         rows: list[tuple[str, list[Cell | str]]] = []
         total = 0
-        for policy, drives in self.by_policy.items():
+        for drives in self.by_policy.values():
             for drive in sorted(drives, key=lambda d: (d.route, d.trial)):
-                for time_s, cause in drive.row["events"]:
-                    total += 1
-                    if total > MAX_LISTED:
-                        continue
-                    told, place = self._told(drive, time_s, cause)
-                    rows.append(("", [policy, drive.route, str(drive.trial), f"{time_s:.1f}", place,
-                                      Cell(text(told), "left wrap")]))  # fmt: skip
+                total += len(drive.row["events"])
+                if len(rows) < MAX_LISTED:
+                    rows += self._listed(drive)
         if not rows:
             return '<p class="note">There were none.</p>'
-        more = f'<p class="note">And {total - MAX_LISTED} more.</p>' if total > MAX_LISTED else ""
+        more = f'<p class="note">And {total - len(rows)} more.</p>' if total > len(rows) else ""
         head = ["Policy", "Route", "Seed", "s", "At x, y (m)", "What happened"]
         return (
             f"<details><summary>All {total} infractions, in words</summary>"
             f"{table(head, rows, left=2)}{more}</details>"
         )
 
-    def _told(self, drive: ShownDrive, time_s: float, cause: str) -> tuple[str, str]:
+    def _listed(self, drive: ShownDrive) -> list[tuple[str, list[Cell | str]]]:
+        """Returns a row for each infraction of a drive."""
         log = self._log(drive)
-        for event in log.events if log is not None else ():
-            if (event.time_s, event.cause) == (time_s, cause):
-                assert log is not None
-                return describe(event, log), f"{event.x:.0f}, {event.y:.0f}"
-        return f"{name_of(cause).capitalize()}.", ""
+        if log is None:
+            told = [(time_s, "", name_of(cause)) for time_s, cause in drive.row["events"]]
+        else:
+            told = [(e.time_s, f"{e.x:.0f}, {e.y:.0f}", describe(e, log)) for e in log.events]
+        where = [drive.policy, drive.route, str(drive.trial)]
+        return [
+            ("", [*where, f"{time_s:.1f}", place, Cell(text(words), "left wrap")])
+            for time_s, place, words in told
+        ]
+
+
+def _strips(
+    log: DriveLog, events: Sequence[tuple[LogEvent, int]], roads: str, at_most: int
+) -> list[str]:
+    """Returns pictures of what happened, each of all that happened alike at one moment."""
+    moments: list[list[tuple[int, LogEvent]]] = []
+    for label, (event, _) in enumerate(events, start=1):
+        last = moments[-1][0][1] if moments else None
+        if last and last.cause == event.cause and event.time_s - last.time_s <= SAME_S:
+            moments[-1].append((label, event))
+        else:
+            moments.append([(label, event)])
+    found = []
+    for moment in moments[:at_most]:
+        labels = [str(label) for label, _ in moment]
+        told = labels[0] if len(labels) == 1 else f"{labels[0]} to {labels[-1]}"
+        drawn = strip([event for _, event in moment], log, roads)
+        found.append((f"{told}: {name_of(moment[0][1].cause)}", drawn))
+    if log.result.cause in STOOD and log.ticks is not None and len(log.ticks):
+        x, y = (float(log.ticks.column(name)[-1]) for name in ("x", "y"))
+        end = LogEvent(cause=log.result.cause, time_s=log.result.time_s, x=x, y=y)
+        drawn = strip([end], log, roads, (0.0,))
+        found = [*found[: max(0, at_most - 1)], ("where it stood at the end", drawn)][:at_most]
+    return [
+        f"<figure>{drawn}<figcaption>{text(caption)}</figcaption></figure>"
+        for caption, drawn in found
+        if drawn
+    ]
 
 
 def once(events: Sequence[LogEvent]) -> list[tuple[LogEvent, int]]:

@@ -60,6 +60,7 @@ def evaluation_section(
         '<p class="note">Of each policy, the drives with the lowest driving scores, the worst '
         "first. A strip shows an infraction and the two seconds before it, redrawn from the event "
         "log, with the policy's car always heading up; the red mark is where it happened. "
+        "Of a car that stood until it was taken off, the picture shows what it stood before. "
         "Numbers on a map are those of the list beside it.</p>",
         drives.worst(),
         "<h3>Scenarios</h3>" + scenarios(results) if results else "",

@@ -25,6 +25,7 @@ MAP_MARGIN_M = 18.0
 LEGEND = (
     ("ego", "the policy's car"), ("car", "other vehicles"), ("walker", "walkers"),
     ("hit", "who was hit"), ("way", "the route"), ("trail", "the way driven"),
+    ("start", "its start"), ("goal", "its end"),
 )  # fmt: skip
 
 
@@ -41,35 +42,42 @@ def legend() -> str:
 def _key(kind: str) -> str:
     if kind in ("way", "trail"):
         return f'<path class="{kind}" d="M0 5h16"/>'
-    if kind == "walker":
+    if kind in ("walker", "start", "goal"):
         return f'<circle class="{kind}" cx="8" cy="5" r="3.5"/>'
     return f'<path class="{kind}" d="M1 1h11l3 4-3 4h-11z"/>'
 
 
-def strip(event: LogEvent, log: DriveLog, roads: str) -> str:
+def strip(
+    events: Sequence[LogEvent], log: DriveLog, roads: str, before_s: Sequence[float] = BEFORE_S
+) -> str:
     """Returns an infraction and the two seconds before it, from above, the ego's heading up.
 
     Args:
-        event: What happened.
+        events: What happened; several of a moment make one picture, of the first.
         log: The drive; one without ticks has no picture.
         roads: What draws the town's roads, empty without a map.
+        before_s: The moments, seconds before the first event.
     """
+    event = events[0]
+    hit = {event.other for event in events if is_collision(event.cause)}
     ticks = log.ticks
     if ticks is None or not len(ticks):
         return ""
-    shown = [(s, tick_before(ticks, event.time_s - s)) for s in BEFORE_S if event.time_s >= s]
+    shown = [(s, tick_before(ticks, event.time_s - s)) for s in before_s if event.time_s >= s]
     frames = []
-    for index, (before_s, tick) in enumerate(shown):
+    for index, (ago_s, tick) in enumerate(shown):
         x = index * (WIDE_M + GAP_M)
         is_last = index == len(shown) - 1
         mark = _mark(event, ticks, tick) if is_last else ""
-        speed = KMH * float(ticks.column("speed_mps")[tick])
-        when = f"{event.time_s:.1f} s" if is_last else f"\N{MINUS SIGN}{before_s:.0f} s"
+        # What a contact did to the speed is not what it was hit with.
+        told_at = max(0, tick - 1) if is_last and hit else tick
+        speed = KMH * float(ticks.column("speed_mps")[told_at])
+        when = f"{event.time_s:.1f} s" if is_last else f"\N{MINUS SIGN}{ago_s:.0f} s"
         frames.append(
             f'<svg x="{x:g}" width="{WIDE_M:g}" height="{AHEAD_M + BEHIND_M:g}" '
             f'viewBox="{-WIDE_M / 2:g} {-AHEAD_M:g} {WIDE_M:g} {AHEAD_M + BEHIND_M:g}">'
             '<path class="ground" d="M-99-99h198v198h-198z"/>'
-            f"{_moment(log, ticks, tick, event, roads)}{mark}"
+            f"{_moment(log, ticks, tick, hit, roads)}{mark}"
             f"{_scale_bar() if index == 0 else ''}</svg>"
             f'<text x="{x + WIDE_M / 2:g}" y="{AHEAD_M + BEHIND_M + 2.8:g}">'
             f"{when}, {speed:.0f} km/h</text>"
@@ -83,7 +91,7 @@ def strip(event: LogEvent, log: DriveLog, roads: str) -> str:
     )
 
 
-def _moment(log: DriveLog, ticks: Ticks, tick: int, event: LogEvent, roads: str) -> str:
+def _moment(log: DriveLog, ticks: Ticks, tick: int, hit: set[int], roads: str) -> str:
     """Returns one moment in world axes, turned so that the ego heads up."""
     x, y, yaw = (float(ticks.column(name)[tick]) for name in ("x", "y", "yaw_rad"))
     cos, sin = math.cos(yaw), math.sin(yaw)
@@ -101,8 +109,7 @@ def _moment(log: DriveLog, ticks: Ticks, tick: int, event: LogEvent, roads: str)
         number, is_walker, ax, ay, ayaw, _, _, half_length, half_width = ticks.actors[row]
         if math.hypot(ax - x, ay - y) > 1.3 * AHEAD_M:
             continue
-        is_hit = is_collision(event.cause) and int(number) == event.other
-        kind = "hit" if is_hit else "walker" if is_walker else "car"
+        kind = "hit" if int(number) in hit else "walker" if is_walker else "car"
         if is_walker:
             parts.append(f'<circle class="{kind}" cx="{ax:.1f}" cy="{ay:.1f}" r=".7"/>')
         else:
@@ -168,11 +175,11 @@ def route_map(log: DriveLog, events: Sequence[tuple[str, LogEvent]], roads: str)
     )
     labels = []
     for x, y, label in _apart(events, 2.5 * size):
-        high = 1.9 * size / max(1.0, len(label) / 2.5)
+        radius = size * (1.5 if len(label) < 3 else 2.3)
         labels.append(
-            f'<g transform="translate({x:.1f} {-y:.1f})"><circle class="spot" '
-            f'r="{1.5 * size:.1f}"/><text class="number" y="{0.35 * high:.1f}" '
-            f'style="font-size:{high:.1f}px">{text(label)}</text></g>'
+            f'<g transform="translate({x:.1f} {-y:.1f})"><circle class="spot" r="{radius:.1f}"/>'
+            f'<text class="number" y="{0.65 * size:.1f}" '
+            f'style="font-size:{1.9 * size:.1f}px">{text(label)}</text></g>'
         )
     box = f"{left:.1f} {-(top + height):.1f} {width:.1f} {height:.1f}"
     return (

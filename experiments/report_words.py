@@ -12,7 +12,8 @@ from dreamdrive.experiments.scorers.time_to_collision import is_at_fault
 
 KMH = 3.6
 STANDING_KMH = 1.0
-SEEN_AHEAD_M = 20.0
+SEEN_AHEAD_M, LANE_M = 20.0, 3.5
+"""What stands within this distance ahead, and reaches into a lane of this width, is named."""
 
 ENDS: dict[str, str] = {
     "route_finished": "reached the end",
@@ -104,7 +105,8 @@ def _ahead(ticks: Ticks, tick: int) -> str:
     ahead, left, rows = _seen_from_ego(ticks, tick)
     half = ticks.actor("half_length_m")[rows]
     gap = ahead - half - ticks.ego_half_length_m
-    near = (np.abs(left) < 2.0) & (ahead > 0.0) & (gap < SEEN_AHEAD_M)
+    reach = LANE_M / 2.0 + ticks.actor("half_width_m")[rows]
+    near = (np.abs(left) < reach) & (ahead > 0.0) & (gap < SEEN_AHEAD_M)
     if not near.any():
         return f"no vehicle or walker within {SEEN_AHEAD_M:.0f} m ahead"
     index = int(np.flatnonzero(near)[gap[near].argmin()])

@@ -141,7 +141,7 @@ def drawn(svg):
 def test_a_strip_shows_the_two_seconds_before_and_whom_the_ego_hit():
     actors = [car(t, 4.4 + 0.5 * (50 - t)) for t in range(30, 51)]
     actors += [car(50, -8.0, 3.0, number=9), car(50, 100.0, number=11)]
-    tree = drawn(strip(hit(), made([hit()], actors), "<use/>"))
+    tree = drawn(strip([hit()], made([hit()], actors), "<use/>"))
     frames = [part for part in tree if part.tag == "svg"]
     assert len(frames) == len(BEFORE_S)
     texts = [part.text for part in tree if part.tag == "text"]
@@ -150,9 +150,30 @@ def test_a_strip_shows_the_two_seconds_before_and_whom_the_ego_hit():
     assert [found.count("hit") for found in kinds] == [1, 1, 1]
     assert [found.count("car") for found in kinds] == [0, 0, 1]
     assert [found.count("ring") for found in kinds] == [0, 0, 1]
-    early = drawn(strip(hit(time_s=1.5), made(), ""))
+    early = drawn(strip([hit(time_s=1.5)], made(), ""))
     assert len([part for part in early if part.tag == "svg"]) == 2
-    assert strip(hit(), replace(made([hit()]), ticks=None), "") == ""
+    assert strip([hit()], replace(made([hit()]), ticks=None), "") == ""
+
+
+def test_what_happens_alike_at_one_moment_is_one_picture(evaluation):
+    both = [hit("walker", 5.0, number=7), hit("walker", 5.3, number=9)]
+    walkers = [car(50, 3.0, 0.5, number=n, is_walker=1) for n in (7, 9, 11)]
+    keep(evaluation, made(both, walkers, policy="a", route=ROUTES[0], town="Dream02"))
+    summary = json.loads((evaluation / "summary.json").read_text())
+    words = DrivesPart(summary, evaluation, Roads(), Media(evaluation / "r.html", 0), 9).worst()
+    (shown,) = re.findall(r"<figcaption>(1 .*?)</figcaption>", words)
+    assert shown == "1 to 2: hit a walker"
+    assert words.count('class="hit" cx') == 2
+
+
+def test_a_car_that_stood_is_shown_where_it_stood_unless_it_never_moved(evaluation):
+    summary = json.loads((evaluation / "summary.json").read_text())
+    words = DrivesPart(summary, evaluation, Roads(), Media(evaluation / "r.html", 0), 9).worst()
+    assert words.count("where it stood at the end") == 1
+    keep(evaluation, made(policy="a", route=ROUTES[1], completion=0.0, town="Dream02"))
+    words = DrivesPart(summary, evaluation, Roads(), Media(evaluation / "r.html", 0), 9).worst()
+    assert "where it stood" not in words
+    assert words.count('class="map"') == 2
 
 
 def test_the_ego_heads_up_and_left_is_left():
@@ -160,7 +181,7 @@ def test_the_ego_heads_up_and_left_is_left():
     way = {"x": 30.0, "y": -20.0, "yaw_rad": yaw}
     beside = (50, 7, 0, 30.0 + 10.0 * np.cos(yaw) - 4.0 * np.sin(yaw),
               -20.0 + 10.0 * np.sin(yaw) + 4.0 * np.cos(yaw), yaw, 0.0, 0.0, 2.0, 1.0)  # fmt: skip
-    tree = drawn(strip(hit(), made([hit()], [beside], way), ""))
+    tree = drawn(strip([hit()], made([hit()], [beside], way), ""))
     group = next(p for p in [part for part in tree if part.tag == "svg"][-1].iter() if p.tag == "g")
     a, b, c, d, e, f = map(float, re.findall(r"-?[\d.]+", group.get("transform")))
     (shape,) = [p for p in group if p.get("class") == "hit"]
@@ -240,7 +261,7 @@ def test_a_report_shows_drives_scores_and_links(evaluation):
     words = report(ReportConfig(run=evaluation)).read_text()
     cards = re.findall(r"<h4>(\d+)\. (\d+) points: ([\w-]+), seed 0</h4>", words)
     assert cards == [("1", "40", ROUTES[1]), ("2", "48", ROUTES[0]), ("1", "100", ROUTES[1])]
-    assert words.count('class="strip"') == 3
+    assert words.count('class="strip"') == 4
     assert words.count('class="map"') == 3
     assert words.count('id="town-0"') == 1
     assert words.count('<details class="policy" open>') == 1
@@ -259,7 +280,7 @@ def test_a_log_that_cannot_be_read_is_named_and_the_rest_is_shown(evaluation):
     words = report(ReportConfig(run=evaluation)).read_text()
     assert "Could not be read" in words
     assert "points: Dream02-1-000" in words
-    assert words.count('class="strip"') == 1
+    assert words.count('class="strip"') == 2
 
 
 def test_scenarios_are_counted_by_type_and_cause():
