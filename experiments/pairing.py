@@ -17,8 +17,11 @@ from dreamdrive.experiments.scored_drives import ScoredDrive, drives_in, score_c
 from dreamdrive.experiments.scorers.scorer import RouteScore, Scorer
 from dreamdrive.experiments.scores import (
     MEASURES,
+    MIN_ROUTES,
+    REAL,
     Interval,
     cells,
+    chance_of_swaps,
     paired_difference,
 )
 
@@ -95,6 +98,7 @@ def pair(
         if measure.name != "driving_score":
             differences[measure.name] = paired_difference(of_a, of_b, measure, samples=samples)
     head = scorers[0]
+    chance = chance_of_swaps(*scores[head.name], term_measure(head, VALUE))
     values = _paired_values(*scores[head.name])
     if not values:
         reasons = [d.reasons[head.name] for run in (*a.runs, *b.runs) for d in run if d.reasons]
@@ -112,8 +116,9 @@ def pair(
     return {
         "a": a.name, "b": b.name, "scorer": head.name, "num_pairs": len(values),
         "num_routes": len(gains),
-        "sentence": sentence(a.name, b.name, head, differences[head.name], len(gains)),
-        "is_real": differences[head.name].excludes_zero,
+        "sentence": sentence(a.name, b.name, head, differences[head.name], len(gains), chance),
+        "is_real": is_real(differences[head.name], chance),
+        "chance_of_swaps": chance,
         "differences": {name: asdict(found) for name, found in differences.items()},
         "won_pct": 100.0 * won / len(gains), "lost_pct": 100.0 * lost / len(gains),
         "even_pct": 100.0 * (len(gains) - won - lost) / len(gains),
@@ -128,17 +133,38 @@ def pair(
     }  # fmt: skip
 
 
-def sentence(a: str, b: str, scorer: Scorer, difference: Interval, num_routes: int) -> str:
-    """Returns in one sentence whether a difference is real."""
+def is_real(difference: Interval, chance: float | None) -> bool:
+    """Returns whether a difference is real: its interval misses zero, and swaps rarely make it."""
+    return difference.excludes_zero and chance is not None and chance < REAL
+
+
+def sentence(
+    a: str, b: str, scorer: Scorer, difference: Interval, num_routes: int, chance: float | None
+) -> str:
+    """Returns in one sentence whether a difference is real.
+
+    Args:
+        a: One policy.
+        b: The other.
+        scorer: Who judges.
+        difference: Of `a` less `b`.
+        num_routes: Routes that both drove.
+        chance: In what share of cases swapping the two makes as large a difference.
+    """
     value, low, high = difference.value, difference.low, difference.high
     assert value is not None
     routes = f"{num_routes} route{'s' * (num_routes != 1)}"
     told = f"{scorer.name}: {a} less {b} is {value:+.2f}"
     if low is None or high is None:
-        return f"{told} on {routes}, which is too few to say whether the difference is real."
+        return f"{told} on {routes}, too few to say whether it is real: {MIN_ROUTES} are needed."
     told += f" [{low:+.2f}, {high:+.2f}] on {routes}"
     if not difference.excludes_zero:
         return f"{told}: no real difference is shown, since the 95 % interval holds zero."
+    if not is_real(difference, chance):
+        return (
+            f"{told}: no real difference is shown, since swapping the two at random on each route "
+            f"makes one as large in {100.0 * (chance or 0.0):.0f} % of cases."
+        )
     better = a if (value > 0.0) == scorer.higher_is_better else b
     return f"{told}: the difference is real, {better} is better."
 

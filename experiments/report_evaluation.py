@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dreamdrive.experiments.drives import Trial
+from dreamdrive.experiments.pairing import is_real
 from dreamdrive.experiments.report_drives import DrivesPart
 from dreamdrive.experiments.report_html import Cell, Media, number, plot, table, text
 from dreamdrive.experiments.report_outcomes import faults, results_in, scenarios
@@ -121,16 +122,20 @@ def _difference(summary: Mapping[str, Any], better: str, worse: str) -> str | No
         if {pair["a"], pair["b"]} == {better, worse}:
             sign = 1.0 if pair["a"] == better else -1.0
             found = Interval(**pair["measures"]["driving_score"])
-            if found.value is None or found.low is None or found.high is None:
+            if found.value is None:
                 return None
+            if found.low is None or found.high is None:
+                value = f"{sign * found.value:+.1f}"
+                return f"{better} less {worse}: {value}, on too few routes to tell it from chance."
             ends = sorted((sign * found.low, sign * found.high))
             told = (
                 f"{better} less {worse}, drive by drive: {sign * found.value:+.1f} "
                 f"[{ends[0]:+.1f}, {ends[1]:+.1f}]"
             )
-            if found.excludes_zero:
+            chance = pair.get("chances", {}).get("driving_score", 0.0)
+            if is_real(found, chance):
                 return f"{told}; the difference is real."
-            return f"{told}; no real difference is shown, since the interval holds zero."
+            return f"{told}; no real difference is shown."
     return None
 
 
@@ -217,7 +222,7 @@ def _rows(
 
 
 def pairs(summary: Mapping[str, Any]) -> str:
-    """Returns the table of paired differences; intervals without zero are coloured."""
+    """Returns the table of paired differences; those that are real are coloured."""
     head = ["Policy", "less", *(_heading(name) for name in PAIRED), "Pairs"]
     rows: list[tuple[str, list[Cell | str]]] = []
     for pair in summary["pairs"]:
@@ -227,7 +232,8 @@ def pairs(summary: Mapping[str, Any]) -> str:
             interval = Interval(**pair["measures"][name])
             cell = number(interval, measure.digits, signed=True)
             kind = ""
-            if interval.excludes_zero and interval.value is not None:
+            chance = pair.get("chances", {}).get(name, 0.0)
+            if is_real(interval, chance) and interval.value is not None:
                 kind = "good" if (interval.value > 0.0) == (measure.better == "high") else "bad"
             cells.append(Cell(cell.content, kind))
         rows.append(("", [*cells, str(pair["num_pairs"])]))

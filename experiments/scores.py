@@ -7,6 +7,7 @@ Shapes: R routes, S seeds of a route, K training runs of a policy, B bootstrap s
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -36,6 +37,12 @@ def score(drive: DriveResult) -> Score:
     penalty = sum_penalty(counts, outside_pct=drive.outside_pct)
     return Score(max(0.0, drive.completion_pct * penalty), penalty)
 
+
+MIN_ROUTES = 6
+"""Fewer routes cannot show that two policies differ."""
+
+REAL = 0.05
+"""A difference that random swaps make less often than this is real."""
 
 D = TypeVar("D")
 """What is known of one drive: its result, or what a scorer says of it."""
@@ -167,7 +174,11 @@ def flat(drives: Cells) -> list[DriveResult]:
 
 
 def bootstrap(
-    of: Mapping[Key, Sequence[tuple[float, float]]], *, samples: int = 2000, seed: int = 0
+    of: Mapping[Key, Sequence[tuple[float, float]]],
+    *,
+    samples: int = 2000,
+    seed: int = 0,
+    draw_seeds: bool = True,
 ) -> NDArray[np.float64]:
     """Returns resampled ratios of sums: routes with replacement, in each its seeds, and runs.
 
@@ -180,6 +191,9 @@ def bootstrap(
         of: Numerator and denominator of each training run by route and trial.
         samples: Number of bootstrap samples B.
         seed: Fixes the draws.
+        draw_seeds: Whether seeds are drawn too; else a route brings all of its own. Since what
+            seeds do to a route's mean shows between routes already, drawing them makes intervals
+            wider than they need be.
 
     Returns:
         Shape (B,); NaN where the drawn denominators sum to 0.
@@ -195,6 +209,8 @@ def bootstrap(
     route_BR = rng.integers(R, size=(samples, R))
     count_BR1 = count_R[route_BR][..., None]
     seed_BRS = (rng.random((samples, R, S)) * count_BR1).astype(np.int64)
+    if not draw_seeds:
+        seed_BRS = np.broadcast_to(np.arange(S), (samples, R, S))
     drawn_BRSK2 = value_RSK2[route_BR[..., None], seed_BRS]
     is_drawn_BRS = np.arange(S) < count_BR1
     times_BK = rng.multinomial(K, np.full(K, 1.0 / K), size=samples)
@@ -245,17 +261,87 @@ def paired_difference(
     samples: int = 2000,
     seed: int = 0,
 ) -> Interval:
-    """Returns a measure of `a` less that of `b` on the routes and seeds that both drove."""
+    """Returns a measure of `a` less that of `b` on the routes and seeds that both drove.
+
+    Routes are drawn with all their seeds, and the percentiles are those of Student's t. Where both
+    drive alike, the interval misses zero about once in twenty times from ten routes on. Fewer than
+    `MIN_ROUTES` have no interval: that all of five differ in one direction happens by chance in
+    one case of sixteen.
+
+    Reference:
+        Hesterberg 2015, "What Teachers Should Know About the Bootstrap", The American Statistician
+        69 (4), section 5.3: the expanded percentile interval.
+    """
     common = sorted(set(a) & set(b))
     of_a = _ratios({key: a[key] for key in common}, measure)
     of_b = _ratios({key: b[key] for key in common}, measure)
     value_a, value_b = _ratio(of_a), _ratio(of_b)
     if value_a is None or value_b is None:
         return Interval(value=None, low=None, high=None)
-    drawn = bootstrap(of_a, samples=samples, seed=seed) - bootstrap(
-        of_b, samples=samples, seed=seed
+    num_routes = len({route for route, _ in common})
+    value = value_a - value_b
+    if num_routes < MIN_ROUTES:
+        return Interval(value=value, low=None, high=None)
+    drawn = bootstrap(of_a, samples=samples, seed=seed, draw_seeds=False) - bootstrap(
+        of_b, samples=samples, seed=seed, draw_seeds=False
     )
-    return _interval(value_a - value_b, of_a, drawn)
+    return _interval(value, of_a, drawn, tail=expanded_tail(num_routes))
+
+
+def chance_of_swaps(
+    a: Mapping[Key, Sequence[D]],
+    b: Mapping[Key, Sequence[D]],
+    measure: Measure[D],
+    *,
+    samples: int = 4000,
+    seed: int = 0,
+) -> float | None:
+    """Returns in what share of cases as large a difference comes of swapping the two at random.
+
+    On each route the two change places or not, with all seeds. Where both drive alike, every such
+    case is as likely as the one that was seen, so that a share below 5 % comes up in at most 5 %
+    of comparisons, whatever the scores look like. It says nothing of other training runs than
+    those that drove. None where one of the two has no value.
+
+    Reference:
+        Fisher 1935, "The Design of Experiments", section 21.
+    """
+    common = sorted(set(a) & set(b))
+    of = [_ratios({key: side[key] for key in common}, measure) for side in (a, b)]
+    routes = sorted({route for route, _ in common})
+    if not routes or _ratio(of[0]) is None or _ratio(of[1]) is None:
+        return None
+    sums_RP2 = np.zeros((len(routes), 2, 2))
+    for place, side in enumerate(of):
+        for (route, _), runs in side.items():
+            sums_RP2[routes.index(route), place] += np.mean(runs, axis=0)
+    num = len(routes)
+    if 2**num <= samples:
+        swapped_BR = (np.arange(2**num)[:, None] >> np.arange(num)) & 1
+    else:
+        swapped_BR = np.random.default_rng(seed).integers(2, size=(samples, num))
+        swapped_BR[0] = 0
+    kept, moved = sums_RP2, sums_RP2[:, ::-1]
+    sums_BP2 = np.einsum("br,rpn->bpn", 1 - swapped_BR, kept)
+    sums_BP2 += np.einsum("br,rpn->bpn", swapped_BR, moved)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio_BP = sums_BP2[..., 0] / sums_BP2[..., 1]
+    size_B = np.nan_to_num(np.abs(ratio_BP[:, 0] - ratio_BP[:, 1]), nan=np.inf)
+    return float(np.mean(size_B >= size_B[0] * (1.0 - 1e-9) - 1e-12))
+
+
+def expanded_tail(num: int, tail: float = 0.025) -> float:
+    """Returns the share of bootstrap samples to leave out at each end for a mean of `num` values.
+
+    The bootstrap's spread is that of a sample divided by its number and not by one less, and its
+    percentiles are those of a known spread. The quantile of Student's t is expanded in powers of
+    one over the degrees of freedom (Abramowitz and Stegun 26.7.5), good to 0.001 from 5 on.
+    """
+    normal, freedom = NormalDist(), num - 1
+    z = -normal.inv_cdf(tail)
+    t = z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
+    t += (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * freedom**3)
+    return normal.cdf(-t * (num / freedom) ** 0.5)
 
 
 def _ratios(
@@ -276,9 +362,11 @@ def _total(of: Mapping[Key, Sequence[tuple[float, float]]], part: int) -> float:
     return sum(pair[part] for runs in of.values() for pair in runs)
 
 
-def _interval(value: float, of: Mapping[Key, object], drawn_B: NDArray[np.float64]) -> Interval:
+def _interval(
+    value: float, of: Mapping[Key, object], drawn_B: NDArray[np.float64], tail: float = 0.025
+) -> Interval:
     drawn_B = drawn_B[np.isfinite(drawn_B)]
     if len({route for route, _ in of}) < 2 or not len(drawn_B):
         return Interval(value=value, low=None, high=None)
-    low, high = np.percentile(drawn_B, [2.5, 97.5])
+    low, high = np.percentile(drawn_B, [100.0 * tail, 100.0 * (1.0 - tail)])
     return Interval(value=value, low=float(low), high=float(high))

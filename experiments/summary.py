@@ -23,6 +23,7 @@ from dreamdrive.experiments.scores import (
     Cells,
     Interval,
     cells,
+    chance_of_swaps,
     driven_km,
     estimate,
     flat,
@@ -65,6 +66,9 @@ def summarise(config: "EvaluateConfig", drives: dict[str, list[DriveResult]]) ->
                     paired_difference(heads[a], heads[b], MEASURE[name], samples=samples)
                 )
                 for name in PAIRED
+            },
+            "chances": {
+                name: chance_of_swaps(heads[a], heads[b], MEASURE[name]) for name in PAIRED
             },
         }
         for b, a in sorted(combinations(heads, 2), key=lambda pair: list(heads).index(pair[1]))

@@ -61,7 +61,7 @@ def test_routes_won_and_the_worst_drives(two):
 
 
 def test_no_difference_is_not_called_real(tmp_path):
-    values = [40.0, 60.0, 80.0, 50.0]
+    values = [40.0, 60.0, 80.0, 50.0, 45.0, 70.0]
     a = folder(tmp_path, "a", routes(values))
     b = folder(tmp_path, "b", routes(values[::-1]))
     found = compared(a, b)
@@ -71,9 +71,22 @@ def test_no_difference_is_not_called_real(tmp_path):
     assert (compared(a, a)["won_pct"], compared(a, a)["lost_pct"]) == (0.0, 0.0)
 
 
-def test_one_route_is_too_few(tmp_path):
-    a, b = (folder(tmp_path, n, routes([c])) for n, c in (("a", 50.0), ("b", 40.0)))
-    assert "+10.00 on 1 route, which is too few" in compared(a, b)["sentence"]
+def test_one_route_is_too_few_and_so_are_five(tmp_path):
+    for num, words in ((1, "1 route"), (5, "5 routes")):
+        a, b = (folder(tmp_path, f"{n}{num}", routes([c] * num)) for n, c in (("a", 50), ("b", 40)))
+        found = compared(a, b)
+        assert f"+10.00 on {words}, too few to say whether it is real: 6" in found["sentence"]
+        assert not found["is_real"]
+
+
+def test_what_random_swaps_make_often_is_not_called_real(tmp_path):
+    gains = (20.0, 20.0, 20.0, 20.0, 20.0, -1.0)
+    a = folder(tmp_path, "a", routes([50.0 + gain for gain in gains]))
+    b = folder(tmp_path, "b", routes([50.0] * 6, "q"))
+    found = compared(a, b)
+    assert found["chance_of_swaps"] == 4.0 / 64.0
+    assert not found["is_real"]
+    assert "no real difference is shown, since" in found["sentence"]
 
 
 def test_policies_are_named_where_a_folder_holds_several(tmp_path):

@@ -154,12 +154,12 @@ def test_pairs_hold_only_what_both_drove():
 
 
 def test_runs_of_a_policy_pool_and_pair_with_a_policy_of_one_run():
-    runs = [[drive(route=r, completion=c) for r in "abc"] for c in (40.0, 60.0)]
+    runs = [[drive(route=r, completion=c) for r in "abcdef"] for c in (40.0, 60.0)]
     pooled = cells(*runs)
     assert estimate(pooled, MEASURE["completion_pct"]).value == pytest.approx(50.0)
     spread = estimate(pooled, MEASURE["completion_pct"])
     assert (spread.low, spread.high) == (pytest.approx(40.0), pytest.approx(60.0))
-    other = cells([drive(route=r, completion=30.0) for r in "abc"])
+    other = cells([drive(route=r, completion=30.0) for r in "abcdef"])
     gain = paired_difference(pooled, other, MEASURE["completion_pct"])
     assert gain.value == pytest.approx(20.0)
     assert gain.excludes_zero
