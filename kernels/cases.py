@@ -21,6 +21,7 @@ from dreamdrive.kernels import (
     flow_step,
     gated_residual,
     int8_linear,
+    masked_rows,
     ntm,
     qk_rope,
     ring_attention,
@@ -153,6 +154,7 @@ def cases(
         _conv(new(B, s.coarse_width, *s.latent[1:]), new),
         _ntm(B, s.slots, s.slot_width, new),
         _scan(new(B, s.horizon, kind=torch.float32)),
+        _reset(new(B, N, G, W, P), device),
     ]  # fmt: skip
     return made
 
@@ -291,4 +293,20 @@ def _scan(reward: Tensor) -> Case:
         name="lambda_return", call=call, inputs=(reward, reward.clone(), reward.clone()),
         num_differentiated=3, num_bytes=4 * size_of(reward), num_flops=6 * reward.numel(),
         backward_bytes=7 * size_of(reward), backward_flops=10 * reward.numel(),
+    )  # fmt: skip
+
+
+def _reset(source: Tensor, device: str | torch.device) -> Case:
+    rows = len(source)
+    target = source.clone()
+    mask = torch.ones(rows, dtype=torch.bool, device=device)
+    index = torch.zeros(rows, dtype=torch.long, device=device)
+
+    def call(source: Tensor, mask: Tensor, index: Tensor, *, backend: Backend) -> Any:
+        masked_rows.masked_rows_([target], mask, [source], index, backend=backend)
+        return target
+
+    return Case(
+        name="masked_rows", call=call, inputs=(source, mask, index), num_differentiated=0,
+        num_bytes=2 * size_of(source), num_flops=0,
     )  # fmt: skip

@@ -45,9 +45,17 @@ class Ring(NamedTuple):
 
 
 class RingWriter:
-    """Writes one frame to a ring, layer by layer, and leaves the ring that it was given intact."""
+    """Writes one frame to a ring, layer by layer.
 
-    def __init__(self, ring: Ring) -> None:
+    Args:
+        ring: Where the frames before are.
+        in_place: Write into the ring's own memory, which saves a copy of it but spoils the state
+            that it belongs to; otherwise the ring is left intact. Without gradients only.
+    """
+
+    def __init__(self, ring: Ring, *, in_place: bool = False) -> None:
+        if in_place and torch.is_grad_enabled():
+            raise ValueError("A ring is written in place where no gradient is recorded")
         W, P = ring.key_BLNGWP.shape[-2:]
         count_B, device = ring.count_B, ring.count_B.device
         self._row_B = torch.arange(len(count_B), device=device)
@@ -58,9 +66,11 @@ class RingWriter:
         """Angles of this frame, shape (B, 1, P/2)."""
         self.count_B = count_B + 1
         """Frames written once this one is."""
-        self._in_place = not torch.is_grad_enabled()
-        if self._in_place:
-            self._key, self._value = ring.key_BLNGWP.clone(), ring.value_BLNGWP.clone()
+        self._is_written = not torch.is_grad_enabled()
+        if self._is_written:
+            self._key, self._value = ring.key_BLNGWP, ring.value_BLNGWP
+            if not in_place:
+                self._key, self._value = self._key.clone(), self._value.clone()
         else:
             newest = torch.arange(W, device=device) == self._slot_B[:, None]
             self._newest = newest[:, None, None, :, None]
@@ -75,7 +85,7 @@ class RingWriter:
             key: This frame's rotated key, shape (B, N, G, P).
             value: Likewise.
         """
-        if self._in_place:
+        if self._is_written:
             keys, values = self._key[:, layer], self._value[:, layer]
             for store, new in ((keys, key), (values, value)):
                 store[self._row_B, :, :, self._slot_B] = new.to(store.dtype)
@@ -87,7 +97,7 @@ class RingWriter:
 
     def finish(self) -> Ring:
         """Returns the ring with this frame in it."""
-        if self._in_place:
+        if self._is_written:
             return Ring(self._key, self._value, self.count_B)
         return Ring(torch.stack(self._keys, 1), torch.stack(self._values, 1), self.count_B)
 

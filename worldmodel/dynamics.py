@@ -171,12 +171,15 @@ class Dynamics(nn.Module):
         empty = torch.zeros(shape, device=device)
         return Ring(empty, empty.clone(), torch.zeros(batch_size, dtype=torch.long, device=device))
 
-    def forward(self, frames: Frames, ring: Ring | None = None) -> tuple[Predicted, Ring | None]:
+    def forward(
+        self, frames: Frames, ring: Ring | None = None, *, in_place: bool = False
+    ) -> tuple[Predicted, Ring | None]:
         """Returns predictions for each frame, and the ring with this frame written to it.
 
         Args:
             frames: T blocks; with a ring, T is 1.
             ring: What the frames before left behind; None makes the T frames a window of their own.
+            in_place: Write into the ring that is given, which saves a copy of it.
 
         Raises:
             ValueError: If the size of the step is missing, or given to a network without that
@@ -189,7 +192,7 @@ class Dynamics(nn.Module):
         if frames.step is not None:
             condition = condition + self.embed_step(_fourier(frames.step).to(x.dtype))
         modulation = self.modulation(condition)
-        writer = None if ring is None else RingWriter(ring)
+        writer = None if ring is None else RingWriter(ring, in_place=in_place)
         time_layer = 0
         for block in self.blocks:
             x = block(

@@ -279,6 +279,7 @@ class WorldModel(nn.Module):
         generator: torch.Generator | None = None,
         noise: tuple[Tensor, Tensor] | None = None,
         num_steps: int = 1,
+        in_place: bool = False,
     ) -> tuple[RolloutState, Imagined]:
         """Returns the state after an action, and what it shows; differentiable in both arguments.
 
@@ -288,6 +289,13 @@ class WorldModel(nn.Module):
             generator: Source of the flow's noise where `noise` is None.
             noise: Unit Gaussian of the shapes of the latent and the vector.
             num_steps: Euler steps of the sampler: 1 gives the mean, 4 a sample.
+            in_place: Write the frame into the ring of `state`, which may then not be used again.
+                It saves a copy of the past at every step; who branches takes copies with
+                `RolloutState.clone` or `select` first. Without gradients only.
+
+        Raises:
+            ConfigError: If the dynamics cannot take so many steps.
+            ValueError: If `in_place` is asked for while gradients are recorded.
         """
         if noise is None:
             noise = (
@@ -295,8 +303,10 @@ class WorldModel(nn.Module):
                 torch.randn(state.vector_BK.shape, generator=generator, device=self.device),
             )
         before = self.normalise_vector(state.vector_BK)
+        # Only the transformer's memory is so large that it is worth writing in place.
+        how = {"in_place": True} if in_place and self.config.kind == "transformer" else {}
         step = self.dynamics.step(
-            state.latent_BCHW, before, action_BA, state.memory, noise, num_steps
+            state.latent_BCHW, before, action_BA, state.memory, noise, num_steps, **how
         )
         vector = self.unnormalise_vector(step.vector)
         outcome = self.heads(step.agent)

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_leaves, tree_map
 
 LAG = 4
 """Frames between the two that an agent sees: one frame alone shows no motion."""
@@ -71,6 +71,20 @@ class RolloutState(NamedTuple):
 
         chosen: RolloutState = tree_map(choose, self, other)
         return chosen
+
+    def leaves(self) -> list[Tensor]:
+        """Returns every tensor, in a fixed order."""
+        found: list[Tensor] = tree_leaves(self)
+        return found
+
+    def overwrite(self, other: "RolloutState") -> None:
+        """Writes the values of another state into the tensors of this one.
+
+        What both share, a ring that was written in place, is not touched.
+        """
+        for mine, theirs in zip(self.leaves(), other.leaves(), strict=True):
+            if mine.data_ptr() != theirs.data_ptr():
+                mine.copy_(theirs)
 
     def put(self, index: Tensor, other: "RolloutState") -> "RolloutState":
         """Returns this state with the rows of `other` at the indices; both are left intact."""

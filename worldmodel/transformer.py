@@ -110,6 +110,8 @@ class TransformerDynamics(nn.Module):
         memory: Ring | Remembered,
         noise: tuple[Tensor, Tensor],
         num_steps: int = 1,
+        *,
+        in_place: bool = False,
     ) -> Step:
         """Returns the frame after `latent` and `vector` under `action`.
 
@@ -124,6 +126,7 @@ class TransformerDynamics(nn.Module):
             memory: What the frames before left behind.
             noise: Unit Gaussian of the shapes of `latent` and `vector`.
             num_steps: Euler steps.
+            in_place: Write into the memory's ring, which saves a copy of it; see `RingWriter`.
 
         Raises:
             ConfigError: If the network is told the size of its steps and never learned these, or
@@ -151,11 +154,13 @@ class TransformerDynamics(nn.Module):
                 z[:, None], u[:, None], latent[:, None], vector[:, None], action[:, None],
                 torch.full((len(z), 1), tau, device=z.device), recalled, size,
             )  # fmt: skip
-            predicted, written = self.network(frames, ring)
-            if self.guidance != 1.0:
-                predicted = self._guided(predicted, frames, ring)
+            # Every pass writes the same slot, so that the last one's frame is what stays.
+            without = self._unguided(frames, ring) if self.guidance != 1.0 else None
+            predicted, written = self.network(frames, ring, in_place=in_place)
+            if without is not None:
+                predicted = self._guided(predicted, without)
             if i + 1 < num_steps:
-                now = torch.tensor(tau, device=z.device)
+                now = torch.full((), tau, device=z.device)
                 z = euler_step(predicted.latent[:, 0], z, now, 1.0 / num_steps)
                 u = euler_step(predicted.vector[:, 0], u, now, 1.0 / num_steps)
         kept = written if external is None else Remembered(written, external)
@@ -166,14 +171,18 @@ class TransformerDynamics(nn.Module):
         has_null_action = self.network.config.has_null_action
         return torch.where(action.isnan(), 0.0, action) if has_null_action else action
 
-    def _guided(self, predicted: Predicted, frames: Frames, ring: Any) -> Predicted:
+    def _unguided(self, frames: Frames, ring: Any) -> Predicted:
+        """Returns what is predicted under no action."""
         if not self.network.config.has_null_action:
             raise ConfigError(
                 "This model has no null action to be guided away from",
                 do="Leave guidance at 1, or train with --transformer.has-null-action.",
             )
         nothing = frames._replace(action=torch.full_like(frames.action, torch.nan))
-        without, _ = self.network(nothing, ring)
+        predicted, _ = self.network(nothing, ring)
+        return predicted
+
+    def _guided(self, predicted: Predicted, without: Predicted) -> Predicted:
         return predicted._replace(
             latent=torch.lerp(without.latent, predicted.latent, self.guidance),
             vector=torch.lerp(without.vector, predicted.vector, self.guidance),

@@ -3,6 +3,8 @@
 Shapes: any leading dimensions `...`, K vector size, Q comfort signals.
 """
 
+from functools import cache
+
 import torch
 from torch import Tensor
 
@@ -30,8 +32,16 @@ def discomfort(signals: Tensor) -> Tensor:
     Args:
         signals: Signals in the order of `COMFORT_BOUNDS`, shape (..., Q).
     """
-    low = signals.new_tensor([bound.low for bound in COMFORT_BOUNDS])
-    high = signals.new_tensor([bound.high for bound in COMFORT_BOUNDS])
+    low, high = _bounds(signals.dtype, signals.device)
     share = torch.where(signals < 0.0, signals / low, signals / high)
     excess = (share - 1.0).clamp_min(0.0)
     return excess.square().mean(-1) + 0.05 * share.square().mean(-1)
+
+
+@cache
+def _bounds(dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Returns the bounds, brought to a device once: a step of a dream may not wait for the host."""
+    with torch.inference_mode(False):
+        low = torch.tensor([bound.low for bound in COMFORT_BOUNDS], dtype=dtype, device=device)
+        high = torch.tensor([bound.high for bound in COMFORT_BOUNDS], dtype=dtype, device=device)
+    return low, high

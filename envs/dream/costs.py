@@ -34,8 +34,12 @@ class CostMeter:
 
     def restart(self, mask_B: Tensor, vector_BK: Tensor) -> None:
         """Forgets the motion of the environments of the mask; they stand at a first frame."""
-        self._known_B = self._known_B.masked_fill(mask_B, 0)
+        self._known_B.masked_fill_(mask_B, 0)
         self._remember(vector_BK, mask_B)
+
+    def buffers(self) -> list[Tensor]:
+        """Returns what is remembered, which is written in place."""
+        return [self._motion_BH2, self._known_B]
 
     def update(self, vector_BK: Tensor, termination_BJ: Tensor) -> dict[str, Tensor]:
         """Returns the terms of the decision that led to a frame, each of shape (B,).
@@ -60,11 +64,10 @@ class CostMeter:
             [vector_BK[:, STATE_INDEX["speed"]], vector_BK[:, STATE_INDEX["yaw_rate"]]], 1
         )
         moved = torch.cat([self._motion_BH2[:, 1:], motion[:, None]], 1)
-        if mask_B is None:
-            self._motion_BH2, self._known_B = moved, self._known_B + 1
-        else:
-            self._motion_BH2 = torch.where(mask_B[:, None, None], moved, self._motion_BH2)
-            self._known_B = self._known_B + mask_B
+        if mask_B is not None:
+            moved = torch.where(mask_B[:, None, None], moved, self._motion_BH2)
+        self._motion_BH2.copy_(moved)
+        self._known_B.add_(1 if mask_B is None else mask_B)
 
     def _comfort(self) -> Tensor:
         speed, rate = self._motion_BH2.unbind(-1)

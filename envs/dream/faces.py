@@ -64,11 +64,15 @@ class Face(ABC):
 
     @abstractmethod
     def bounded(self, vector_BK: Tensor) -> Tensor:
-        """Returns vectors within the bounds of `state_space`."""
+        """Returns new vectors, within the bounds of `state_space`."""
 
     @abstractmethod
     def restart(self, mask_B: Tensor, vector_BK: Tensor) -> None:
         """Forgets what costs need of the past, where episodes begin."""
+
+    def buffers(self) -> list[Tensor]:
+        """Returns what is remembered from step to step, which is written in place."""
+        return []
 
     @abstractmethod
     def costs(self, vector_BK: Tensor, termination_BJ: Tensor) -> dict[str, Tensor]:
@@ -126,7 +130,6 @@ class DrivingFace(Face):
     def observations(self, image_BHWC: Tensor, vector_BK: Tensor, *, as_torch: bool) -> Any:
         """Returns `image` and the clipped `state`."""
         observation = {"image": image_BHWC, "state": self.bounded(vector_BK)}
-        # Every step makes new tensors, so that their arrays are the caller's to keep.
         return observation if as_torch else arrays(observation)
 
     def bounded(self, vector_BK: Tensor) -> Tensor:
@@ -136,6 +139,10 @@ class DrivingFace(Face):
     def restart(self, mask_B: Tensor, vector_BK: Tensor) -> None:
         """Forgets the motion that comfort needs."""
         self._meter.restart(mask_B, vector_BK)
+
+    def buffers(self) -> list[Tensor]:
+        """Returns the motion that comfort needs."""
+        return self._meter.buffers()
 
     def costs(self, vector_BK: Tensor, termination_BJ: Tensor) -> dict[str, Tensor]:
         """Returns collision, rule, progress and comfort."""
@@ -180,8 +187,8 @@ class OwnFace(Face):
         return torch.from_numpy(np.ascontiguousarray(array)).to(self._device)
 
     def bounded(self, vector_BK: Tensor) -> Tensor:
-        """Returns vectors as they are."""
-        return vector_BK
+        """Returns a copy of the vectors."""
+        return vector_BK.clone()
 
     def restart(self, mask_B: Tensor, vector_BK: Tensor) -> None:
         """Does nothing: there are no costs."""

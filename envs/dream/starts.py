@@ -58,7 +58,7 @@ class Starts:
             clip = self._clip(options)
             index_B = torch.zeros(num_envs, dtype=torch.long, device=device)
             return index_B - 1, self._encoded(clip), index_B
-        bank = self._encoded_bank()
+        bank = self.bank()
         count = len(bank.image_BHWC)
         if "context" not in options:
             index_B = noise.integers(count)
@@ -77,7 +77,12 @@ class Starts:
             index_B = torch.from_numpy(np.broadcast_to(number, num_envs).copy()).long().to(device)
         return index_B, bank, index_B
 
-    def _encoded_bank(self) -> Start:
+    def bank(self) -> Start:
+        """Returns all start contexts, encoded once.
+
+        Raises:
+            CheckpointError: If there are none, or they are damaged.
+        """
         if self._bank is None:
             contexts = self._contexts
             if contexts is None:

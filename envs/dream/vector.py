@@ -1,6 +1,7 @@
 """`WorldModelDream-v0`: many dreams at once, in one batch of a world model."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,17 +15,16 @@ from torch import Tensor
 
 from dreamdrive.envs.dream.contexts import Contexts
 from dreamdrive.envs.dream.faces import arrays, make_face
-from dreamdrive.envs.dream.info import DreamInfo, merged_infos
-from dreamdrive.envs.dream.noise import NoiseStreams
+from dreamdrive.envs.dream.graph import GraphedStep, copy_of
+from dreamdrive.envs.dream.info import DreamInfo
+from dreamdrive.envs.dream.program import LATENT_LIMIT, DreamProgram, Shown, Stepped
 from dreamdrive.envs.dream.starts import Starts
 from dreamdrive.envs.dream.window import Window
-from dreamdrive.errors import ConfigError
+from dreamdrive.errors import CheckpointError, ConfigError
 from dreamdrive.seeding import derive_seed
 from dreamdrive.worldmodel.model import DEFAULT, WorldModel, find_checkpoint
 from dreamdrive.worldmodel.state import RolloutState
 
-LATENT_LIMIT = 20.0
-"""Bound of latent observations, in standard deviations; latents beyond it are clipped."""
 RENDER_SCALE = 8
 RESET_OPTIONS = ("reset_mask", "context", "clip", "image", "state")
 
@@ -48,6 +48,8 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
         termination: `sampled` ends with the predicted probability, `threshold` above one half.
         uncertainty_limit: Truncates where the model's uncertainty exceeds it; None never does.
         as_torch: Takes and gives tensors on `device` instead of NumPy arrays.
+        copy: Give pictures that are the caller's to keep. Otherwise they are the memory that the
+            next step writes to, as with Gymnasium's vector environments.
         device: Where the model runs.
         autoreset_mode: One of Gymnasium's.
         render_mode: `rgb_array`, `human`, or None.
@@ -69,6 +71,7 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
         termination: Literal["sampled", "threshold"] = "sampled",
         uncertainty_limit: float | None = None,
         as_torch: bool = False,
+        copy: bool = True,
         device: str = "cpu",
         autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
         render_mode: str | None = None,
@@ -103,31 +106,29 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
         self.device = self.model.device
         self.num_steps = num_steps
         self.max_steps = self._face.max_steps if max_steps is None else max_steps
-        self.uncertainty_limit = uncertainty_limit
-        self._is_sampled, self._is_latent = termination == "sampled", observations == "latent"
+        self._is_latent, self._copy = observations == "latent", copy
         shows = self._face.has_image and not self._is_latent
-        self._has_pixels = shows or render_mode is not None
         self.single_observation_space = self._observation_space()
         self.single_action_space = self._face.action_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
 
-        C, H, W = config.latent_shape
-        self._reward_scale = config.reward_scale
-        self._noise_sizes = (C * H * W, config.vector_size)
-        self._noise = NoiseStreams(num_envs, sum(self._noise_sizes), self.device)
         self._starts = Starts(self.model, contexts)
         self._info = DreamInfo(
             config.causes, num_envs, as_torch=as_torch, costs=self._face.cost_names
         )
-        self._state = self.model.init_state(num_envs)
-        self._image_BHWC = torch.zeros(
-            num_envs, config.image_size, config.image_size, 3, dtype=torch.uint8, device=self.device
+        self._program = DreamProgram(
+            self.model, num_envs, self._face, self._info, num_steps=num_steps,
+            max_steps=self.max_steps, autoreset_mode=self.autoreset_mode,
+            is_sampled=termination == "sampled", uncertainty_limit=uncertainty_limit,
+            has_pixels=shows or render_mode is not None,
+        )  # fmt: skip
+        # On a GPU the whole step is one launch; on a processor there is nothing to capture.
+        is_on_gpu = self._program.is_on_gpu
+        self._step: Callable[[Tensor], Stepped] = (
+            GraphedStep(self._program) if is_on_gpu else self._program.step
         )
-        self._step_B = torch.zeros(num_envs, dtype=torch.long, device=self.device)
-        self._start_B = torch.full_like(self._step_B, -1)
-        self._over_B = torch.ones(num_envs, dtype=torch.bool, device=self.device)
-        self.is_seeded = False
+        self.is_seeded, self._has_looked = False, False
         self._window = Window(self.metadata["render_fps"]) if render_mode == "human" else None
 
     def _observation_space(self) -> gym.Space[Any]:
@@ -139,8 +140,11 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
 
     @property
     def state(self) -> RolloutState:
-        """The world model's state of all environments; the next step or reset replaces it."""
-        return self._state
+        """The world model's state of all environments, which the next step or reset writes to.
+
+        Whoever keeps it takes a `clone()`; `select` copies rows of it, to branch from there.
+        """
+        return self._program.state
 
     # --- reset -----------------------------------------------------------------------------------
 
@@ -175,9 +179,10 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
         mask_B = torch.from_numpy(mask).to(self.device)
         with self._guard():
             self._seed(seed, mask)
-            self._begin(mask_B, options)
-            info = self._info.reset(self._start_B, mask_B)
-            observation = self._observe()
+            start_B, bank, index_B = self._starts.pick(self._program.noise, options)
+            self._program.begin(mask_B, start_B, bank, index_B)
+            info = self._info.reset(self._kept(self._program.start_B), mask_B)
+            observation = self._observation(self._program.shown())
         self._show()
         return observation, info
 
@@ -195,33 +200,14 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
             seeds = list(seed)
             if len(seeds) != self.num_envs:
                 raise ConfigError(f"There are {len(seeds)} seeds for {self.num_envs} environments")
-        self.is_seeded = True
+        self.is_seeded, noise = True, self._program.noise
         for i in np.flatnonzero(mask):
             value = seeds[i]
             if value is None:
-                self._noise.episode_B[i] += 1
+                noise.episode_B[i] += 1
             else:
-                self._noise.seed_B[i] = derive_seed(value, "dream")
-                self._noise.episode_B[i] = 0
-
-    def _begin(self, mask_B: Tensor, options: Mapping[str, Any]) -> None:
-        """Puts the environments of the mask at a start."""
-        start_B, bank, index_B = self._starts.pick(self._noise, options)
-        if mask_B.device.type == "cpu":
-            # Copies the few rows that start, where the masks below would copy all of them twice.
-            row = mask_B.nonzero()[:, 0]
-            picked = bank.select(index_B[row])
-            self._state = self._state.put(row, picked.state)
-            self._image_BHWC = self._image_BHWC.index_copy(0, row, picked.image_BHWC)
-        else:
-            picked = bank.select(index_B)
-            self._state = self._state.where(mask_B, picked.state)
-            rows = mask_B[:, None, None, None]
-            self._image_BHWC = torch.where(rows, picked.image_BHWC, self._image_BHWC)
-        self._start_B = torch.where(mask_B, start_B, self._start_B)
-        self._step_B = self._step_B.masked_fill(mask_B, 0)
-        self._over_B = self._over_B & ~mask_B
-        self._face.restart(mask_B, self._state.vector_BK)
+                noise.seed_B[i] = derive_seed(value, "dream")
+                noise.episode_B[i] = 0
 
     # --- step ------------------------------------------------------------------------------------
 
@@ -234,29 +220,25 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
             gymnasium.error.ResetNeeded: With autoreset disabled, if an episode is over.
         """
         action_BA = self._face.to_unit(actions, self.num_envs)
-        if self.autoreset_mode is AutoresetMode.DISABLED and self._knows(self._over_B):
+        if self.autoreset_mode is AutoresetMode.DISABLED and self._knows(self._program.over_B):
             raise gym.error.ResetNeeded("An episode is over: reset it first.")
-        over_B = self._over_B
+        self._prepare()
         with self._guard():
-            reward, terminated, truncated, info = self._imagine(action_BA)
-            done_B = terminated | truncated
-            if self.autoreset_mode is AutoresetMode.NEXT_STEP:
-                self._over_B = done_B & ~over_B
-                if self._any(over_B):
-                    self._restart(over_B)
-                    reward = reward.masked_fill(over_B, 0.0)
-                    terminated, truncated = terminated & ~over_B, truncated & ~over_B
-                    info = merged_infos(over_B, self._info.values_at_start(self._start_B), info)
-            else:
-                self._over_B = done_B
-            shown = self._info.shown(info)
-            if self.autoreset_mode is AutoresetMode.SAME_STEP and self._any(done_B):
-                final = self._observe()
-                self._restart(done_B)
-                fresh = merged_infos(done_B, self._info.values_at_start(self._start_B), info)
-                shown = self._info.shown(fresh) | self._info.final(final, info, done_B)
-            observation = self._observe()
+            stepped = self._step(action_BA)
+            if self._program.is_on_gpu and self._copy:
+                stepped = copy_of(stepped)
+            done_B = stepped.terminated_B | stepped.truncated_B
+            if self._is_stuck(done_B):
+                self._starts.bank()
+            shown = self._info.shown(stepped.info)
+            if stepped.final is not None:
+                assert stepped.final_info is not None
+                final = self._observation(stepped.final)
+                if self.as_torch or self._any(done_B):
+                    shown |= self._info.final(final, stepped.final_info, done_B)
+            observation = self._observation(stepped.shown)
         self._show()
+        reward, terminated, truncated = stepped.reward_B, stepped.terminated_B, stepped.truncated_B
         if self.as_torch:
             return observation, reward, terminated, truncated, shown
         return (
@@ -264,54 +246,39 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
             truncated.cpu().numpy(), shown,
         )  # fmt: skip
 
-    def _imagine(self, action_BA: Tensor) -> tuple[Tensor, Tensor, Tensor, dict[str, Any]]:
-        """Returns reward, terminated, truncated and the values of `info`."""
-        size, C = self._noise_sizes, self.model.config.latent_shape
-        noise = self._noise.normals(self._step_B, sum(size))
-        latent_noise, vector_noise = noise.split(size, 1)
-        self._state, seen = self.model.imagine_step(
-            self._state, action_BA, noise=(latent_noise.unflatten(1, C), vector_noise),
-            num_steps=self.num_steps,
-        )  # fmt: skip
-        total_BJ = seen.termination_BC.cumsum(1)
-        if self._is_sampled:
-            draw_B = self._noise.uniforms(self._step_B)
-            terminated = draw_B < total_BJ[:, -1]
-            cause_B = 1 + (total_BJ <= draw_B[:, None]).sum(1)
-        else:
-            terminated = total_BJ[:, -1] > 0.5
-            cause_B = 1 + seen.termination_BC.argmax(1)
-        self._step_B = self._step_B + 1
-        late_B = self._step_B >= self.max_steps
-        cause_B = torch.where(terminated, cause_B, late_B * self._info.time_limit)
-        truncated = late_B & ~terminated
-        if self.uncertainty_limit is not None:
-            lost_B = (seen.uncertainty_B > self.uncertainty_limit) & ~terminated
-            cause_B = torch.where(lost_B, self._info.uncertain, cause_B)
-            truncated = truncated | lost_B
-        if self._has_pixels:
-            image_BCHW, self._state = self.model.decode_step(self._state)
-            pixels = (image_BCHW * 255.0).round_().to(torch.uint8)
-            self._image_BHWC = pixels.permute(0, 2, 3, 1).contiguous()
-        info = {
-            "cause": cause_B,
-            "uncertainty": seen.uncertainty_B,
-            "context": self._start_B,
-            "cost": self._face.costs(seen.vector_BK, seen.termination_BC),
-        }
-        return seen.reward_B * self._reward_scale, terminated, truncated, info
+    def _prepare(self) -> None:
+        """Loads the starts of the episodes that the program begins by itself.
 
-    def _restart(self, mask_B: Tensor) -> None:
-        self._noise.episode_B += mask_B
-        self._begin(mask_B, {})
+        Raises:
+            CheckpointError: If an episode is over, there are no start contexts, and the program
+                ought to begin another.
+        """
+        program, mode = self._program, self.autoreset_mode
+        if mode is AutoresetMode.DISABLED or program.bank is not None:
+            return
+        with self._guard():
+            if not self._has_looked:
+                self._has_looked = True
+                with suppress(CheckpointError):
+                    program.bank = self._starts.bank()
+            elif mode is AutoresetMode.NEXT_STEP and bool(program.over_B.any()):
+                program.bank = self._starts.bank()
 
-    def _observe(self) -> Any:
-        vector_BK = self._state.vector_BK
-        if not self._is_latent:
-            return self._face.observations(self._image_BHWC, vector_BK, as_torch=self.as_torch)
-        latent = self._state.latent_BCHW.clamp(-LATENT_LIMIT, LATENT_LIMIT)
-        observation = {"latent": latent, "state": self._face.bounded(vector_BK)}
-        return observation if self.as_torch else arrays(observation)
+    def _is_stuck(self, done_B: Tensor) -> bool:
+        """Returns whether an episode has ended that ought to begin again and has nowhere to."""
+        is_same_step = self.autoreset_mode is AutoresetMode.SAME_STEP
+        return self._program.bank is None and is_same_step and bool(done_B.any())
+
+    def _observation(self, shown: Shown) -> Any:
+        if self._is_latent:
+            observation = {"latent": shown.latent_BCHW, "state": shown.vector_BK}
+            return observation if self.as_torch else arrays(observation)
+        image_BHWC = self._kept(shown.image_BHWC)
+        return self._face.observations(image_BHWC, shown.vector_BK, as_torch=self.as_torch)
+
+    def _kept(self, buffer: Tensor) -> Tensor:
+        """Returns a copy of what the next step writes to, where the caller wants to keep it."""
+        return buffer.clone() if self._copy else buffer
 
     def _guard(self) -> Any:
         """Tensors that go out must not be inference tensors: a policy may learn from them."""
@@ -331,7 +298,7 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
             self._window.show(self._frames())
 
     def _frames(self) -> NDArray[np.uint8]:
-        frames: NDArray[np.uint8] = self._image_BHWC.cpu().numpy()
+        frames: NDArray[np.uint8] = self._program.image_BHWC.cpu().numpy()
         return frames.repeat(RENDER_SCALE, axis=1).repeat(RENDER_SCALE, axis=2)
 
     def render(self) -> tuple[NDArray[np.uint8], ...] | None:  # type: ignore[override]

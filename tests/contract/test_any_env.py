@@ -123,7 +123,7 @@ def test_rewards_are_in_the_environments_units(point: Path) -> None:
     largest = max(float(np.abs(store[i].reward).max()) for i in range(len(store)))
     assert model.config.reward_scale == pytest.approx(largest)
     dream, twice = (DreamEnv(model=model, contexts=point / "worldmodel/model") for _ in range(2))
-    twice._batch._reward_scale = 2.0 * model.config.reward_scale
+    twice._batch._program.reward_scale = 2.0 * model.config.reward_scale
     action = np.float32([[1.0]])
     rewards = []
     for env in (dream, twice):
