@@ -22,7 +22,9 @@ from dreamdrive.envs.dream.starts import Starts
 from dreamdrive.envs.dream.window import Window
 from dreamdrive.errors import CheckpointError, ConfigError
 from dreamdrive.seeding import derive_seed
+from dreamdrive.worldmodel.engine import Engine, build_step
 from dreamdrive.worldmodel.model import DEFAULT, WorldModel, find_checkpoint
+from dreamdrive.worldmodel.packed import Precision
 from dreamdrive.worldmodel.state import RolloutState
 
 RENDER_SCALE = 8
@@ -50,6 +52,10 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
         as_torch: Takes and gives tensors on `device` instead of NumPy arrays.
         copy: Give pictures that are the caller's to keep. Otherwise they are the memory that the
             next step writes to, as with Gymnasium's vector environments.
+        engine: How a step is computed, see `worldmodel.engine`: `eager` is the model itself;
+            `fused` and `compiled` dream the same but for rounding, and faster on a processor;
+            `auto` is eager until `dreamdrive bench engines` has measured what is fastest here.
+        precision: Of the matrix products: float32, or bfloat16 with the engine `fused`.
         device: Where the model runs.
         autoreset_mode: One of Gymnasium's.
         render_mode: `rgb_array`, `human`, or None.
@@ -57,6 +63,7 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
     Raises:
         CheckpointError: If the world model is missing or damaged.
         ConfigError: If an argument is impossible.
+        KernelError: If an engine that was asked for by name cannot run here.
         MissingExtraError: If `human` is asked for and pygame is not installed.
     """
 
@@ -72,6 +79,8 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
         uncertainty_limit: float | None = None,
         as_torch: bool = False,
         copy: bool = True,
+        engine: Engine = "auto",
+        precision: Precision = "float32",
         device: str = "cpu",
         autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
         render_mode: str | None = None,
@@ -123,6 +132,7 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
             is_sampled=termination == "sampled", uncertainty_limit=uncertainty_limit,
             has_pixels=shows or render_mode is not None,
         )  # fmt: skip
+        self._program.imagine = build_step(self.model, num_envs, engine, precision)
         # On a GPU the whole step is one launch; on a processor there is nothing to capture.
         is_on_gpu = self._program.is_on_gpu
         self._step: Callable[[Tensor], Stepped] = (

@@ -1,0 +1,280 @@
+"""Loops of a rollout's step for a processor, compiled by numba: what stands between its products.
+
+PyTorch runs each addition, norm and rotation as a pass over memory of its own; these do in one pass
+what belongs together, over arrays that are made once. Each has its meaning in plain torch in the
+file of the operation that it names, and a test holds both to each other. Arrays are float32 and
+contiguous. What is compiled is kept beside this file and compared with it alone, so nothing here
+comes from another module.
+
+Shapes: R rows B · N, B batch, N tokens a frame, D width, M query heads, G key heads, P head size,
+W slots of the ring, C H W latent, p patch. A modulation row holds six vectors: shift, scale, gate
+for attention, then for SwiGLU.
+
+Reference:
+    Cephes' exp2f, by a polynomial of degree 6 on [-1/2, 1/2]: relative error below 3e-7.
+"""
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+ONE, ZERO, HALF = np.float32(1.0), np.float32(0.0), np.float32(0.5)
+LOG2_E = np.float32(1.4426950408889634)
+LEAST, MOST = np.float32(-126.0), np.float32(126.0)
+C1, C2, C3 = np.float32(6.9314718056e-1), np.float32(2.4022650696e-1), np.float32(5.5504108665e-2)
+C4, C5, C6 = np.float32(9.6181291076e-3), np.float32(1.3333558146e-3), np.float32(1.5403530393e-4)
+
+
+def fast(function: Any) -> Any:
+    """Returns a function compiled at its first call and kept on disk, sums in any order."""
+    try:
+        return njit(cache=True, fastmath=True, error_model="numpy")(function)
+    except RuntimeError:  # No folder can be written to, neither the package's nor the user's.
+        return njit(fastmath=True, error_model="numpy")(function)
+
+
+@fast
+def exponential(x):  # type: ignore[no-untyped-def]
+    """Returns e^x, between 2^-126 and 2^126."""
+    y = max(min(x * LOG2_E, MOST), LEAST)
+    n = np.floor(y + HALF)
+    f = y - n
+    power = ((((((C6 * f + C5) * f + C4) * f + C3) * f + C2) * f) + C1) * f + ONE
+    bits = (np.int32(n) + np.int32(127)) << np.int32(23)
+    return power * np.int32(bits).view(np.float32)
+
+
+@fast
+def patchify(z, before, p, out):  # type: ignore[no-untyped-def]
+    """Writes the patches of two latents (B, C, H, W) side by side, (B · N', 2 C p²)."""
+    B, C, H, W = z.shape
+    across = W // p
+    for b in range(B):
+        for c in range(C):
+            for y in range(H):
+                for x in range(W):
+                    row = (b * (H // p) + y // p) * across + x // p
+                    at = (c * p + y % p) * p + x % p
+                    out[row, at] = z[b, c, y, x]
+                    out[row, C * p * p + at] = before[b, c, y, x]
+
+
+@fast
+def unpatchify(patches, before, p, out):  # type: ignore[no-untyped-def]
+    """Writes `before` plus the change that patches (B · N', C p²) hold, (B, C, H, W)."""
+    B, C, H, W = before.shape
+    across = W // p
+    for b in range(B):
+        for c in range(C):
+            for y in range(H):
+                for x in range(W):
+                    row = (b * (H // p) + y // p) * across + x // p
+                    at = (c * p + y % p) * p + x % p
+                    out[b, c, y, x] = before[b, c, y, x] + patches[row, at]
+
+
+@fast
+def assemble(patches, extra, place, out):  # type: ignore[no-untyped-def]
+    """Writes tokens (B, N, D): patches (B · N', D), then others (B, N - N', D), all with places."""
+    B, N, D = out.shape
+    count = N - extra.shape[1]
+    for b in range(B):
+        for n in range(count):
+            for d in range(D):
+                out[b, n, d] = patches[b * count + n, d] + place[n, d]
+        for n in range(count, N):
+            for d in range(D):
+                out[b, n, d] = extra[b, n - count, d] + place[n, d]
+
+
+@fast
+def _normalised(row, shift, scale, out, epsilon):  # type: ignore[no-untyped-def]
+    D = row.shape[0]
+    total = ZERO
+    for d in range(D):
+        total += row[d]
+    mean = total / np.float32(D)
+    squares = ZERO
+    for d in range(D):
+        squares += (row[d] - mean) * (row[d] - mean)
+    inverse = ONE / np.sqrt(squares / np.float32(D) + epsilon)
+    for d in range(D):
+        out[d] = (row[d] - mean) * inverse * scale[d] + shift[d]
+
+
+@fast
+def modulate(x, modulation, bias, first, epsilon, shift, scale, out):  # type: ignore[no-untyped-def]
+    """Writes norm(x) · (1 + scale) + shift, (B, N, D); see `kernels.adaln`.
+
+    `first` is the number of the shift among the six; `shift` and `scale` are scratch (D,).
+    """
+    B, N, D = x.shape
+    for b in range(B):
+        for d in range(D):
+            shift[d] = modulation[b, first * D + d] + bias[first * D + d]
+            scale[d] = ONE + modulation[b, (first + 1) * D + d] + bias[(first + 1) * D + d]
+        for n in range(N):
+            _normalised(x[b, n], shift, scale, out[b * N + n], epsilon)
+
+
+@fast
+def add_gated(x, branch, modulation, bias, which):  # type: ignore[no-untyped-def]
+    """Adds gate · branch to the tokens (B, N, D), in place; see `kernels.gated_residual`."""
+    B, N, D = x.shape
+    for b in range(B):
+        for n in range(N):
+            for d in range(D):
+                gate = modulation[b, which * D + d] + bias[which * D + d]
+                x[b, n, d] += gate * branch[b * N + n, d]
+
+
+@fast
+def affine_norm(x, weight, bias, epsilon, out):  # type: ignore[no-untyped-def]
+    """Writes the layer norm of tokens (B, N, D) with its own weight and bias."""
+    B, N, _ = x.shape
+    for b in range(B):
+        for n in range(N):
+            _normalised(x[b, n], bias, weight, out[b, n], epsilon)
+
+
+@fast
+def gated_unit(gate_up, out):  # type: ignore[no-untyped-def]
+    """Writes silu(gate) · up, (R, H) of (R, 2 H); see `kernels.swiglu`."""
+    R, H = out.shape
+    for r in range(R):
+        for h in range(H):
+            gate = gate_up[r, h]
+            out[r, h] = gate / (ONE + exponential(-gate)) * gate_up[r, H + h]
+
+
+@fast
+def _rotated(source, scale, cos, sin, epsilon, factor, out):  # type: ignore[no-untyped-def]
+    """Writes a head with unit root mean square, scaled and turned; see `kernels.qk_rope`."""
+    P = source.shape[0]
+    half = P // 2
+    squares = ZERO
+    for p in range(P):
+        squares += source[p] * source[p]
+    inverse = factor / np.sqrt(squares / np.float32(P) + epsilon)
+    for p in range(half):
+        first = source[p] * inverse * scale[p]
+        second = source[half + p] * inverse * scale[half + p]
+        out[p] = first * cos[p] - second * sin[p]
+        out[half + p] = first * sin[p] + second * cos[p]
+
+
+@fast
+def _softmax(score, count):  # type: ignore[no-untyped-def]
+    largest = score[0]
+    for j in range(count):
+        largest = max(largest, score[j])
+    total = ZERO
+    for j in range(count):
+        score[j] = exponential(score[j] - largest)
+        total += score[j]
+    return ONE / total
+
+
+@fast
+def attend_space(  # type: ignore[no-untyped-def]
+    qkv, query_scale, key_scale, cos, sin, epsilon, G, query, key, score, out
+):
+    """Writes what the tokens of each frame read from it, (B · N, M · P); see `kernels.attention`.
+
+    The last token is read by itself alone.
+
+    Args:
+        qkv: Queries, keys and values, (B · N, (M + 2 G) P), before norm and rotation.
+        query_scale: (P,), and likewise `key_scale`.
+        cos: Of the angles of the tokens, (N, P/2), and likewise `sin`.
+        epsilon: Of the norm of queries and keys.
+        G: Key heads.
+        query: Scratch (P,).
+        key: Scratch (G, P, N): keys lie across, so that scores are sums of whole rows.
+        score: Scratch (N,).
+        out: Result.
+    """
+    N, P = cos.shape[0], query_scale.shape[0]
+    M = out.shape[1] // P
+    group = M // G
+    factor = ONE / np.sqrt(np.float32(P))
+    for b in range(qkv.shape[0] // N):
+        for n in range(N):
+            for g in range(G):
+                source = qkv[b * N + n, (M + g) * P : (M + g + 1) * P]
+                _rotated(source, key_scale, cos[n], sin[n], epsilon, ONE, query)
+                for p in range(P):
+                    key[g, p, n] = query[p]
+        for n in range(N):
+            seen = N if n == N - 1 else N - 1
+            for m in range(M):
+                g = m // group
+                source = qkv[b * N + n, m * P : (m + 1) * P]
+                _rotated(source, query_scale, cos[n], sin[n], epsilon, factor, query)
+                for j in range(N):
+                    score[j] = ZERO
+                for p in range(P):
+                    for j in range(N):
+                        score[j] += query[p] * key[g, p, j]
+                inverse = _softmax(score, seen)
+                result = out[b * N + n, m * P : (m + 1) * P]
+                for p in range(P):
+                    result[p] = ZERO
+                for j in range(seen):
+                    weight = score[j] * inverse
+                    value = qkv[b * N + j, (M + G + g) * P : (M + G + g + 1) * P]
+                    for p in range(P):
+                        result[p] += weight * value[p]
+
+
+@fast
+def attend_ring(  # type: ignore[no-untyped-def]
+    qkv, query_scale, key_scale, cos, sin, epsilon, count, keys, values, layer, query, score, out
+):
+    """Writes this frame to the rings, and what it reads there; see `kernels.ring_attention`.
+
+    Args:
+        qkv: As in `attend_space`.
+        query_scale: (P,), and likewise `key_scale`.
+        cos: Of this frame's angles, (B, P/2), and likewise `sin`.
+        epsilon: Of the norm of queries and keys.
+        count: Frames written before this one, int64 (B,).
+        keys: (B, L, N, G, W, P), and likewise `values`.
+        layer: Which of the L time layers.
+        query: Scratch (P,).
+        score: Scratch (W,).
+        out: Result (B · N, M · P).
+    """
+    B, _, N, G, W, P = keys.shape
+    M = out.shape[1] // P
+    group = M // G
+    factor = ONE / np.sqrt(np.float32(P))
+    for b in range(B):
+        slot = count[b] % W
+        seen = min(count[b] + 1, W)
+        for n in range(N):
+            row = qkv[b * N + n]
+            for g in range(G):
+                source = row[(M + g) * P : (M + g + 1) * P]
+                place = keys[b, layer, n, g, slot]
+                _rotated(source, key_scale, cos[b], sin[b], epsilon, ONE, place)
+                for p in range(P):
+                    values[b, layer, n, g, slot, p] = row[(M + G + g) * P + p]
+            for m in range(M):
+                g = m // group
+                source = row[m * P : (m + 1) * P]
+                _rotated(source, query_scale, cos[b], sin[b], epsilon, factor, query)
+                for s in range(seen):
+                    total = ZERO
+                    for p in range(P):
+                        total += query[p] * keys[b, layer, n, g, s, p]
+                    score[s] = total
+                inverse = _softmax(score, seen)
+                result = out[b * N + n, m * P : (m + 1) * P]
+                for p in range(P):
+                    result[p] = ZERO
+                for s in range(seen):
+                    weight = score[s] * inverse
+                    for p in range(P):
+                        result[p] += weight * values[b, layer, n, g, s, p]

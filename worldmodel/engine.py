@@ -1,0 +1,206 @@
+"""Which way a step of the dream is computed: told by name, or what was measured to be fastest here.
+
+`eager` is the model itself, the meaning of all others. `fused` has packed products and compiled
+loops (`fused`), `compiled` is torch.compile's C++. Asked for by name, a way that cannot run says
+why. `auto` is eager until the ways were measured on this machine (`dreamdrive bench engines`), and
+from then on the fastest.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import platform
+import shutil
+import time
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+
+from dreamdrive.config import to_dict
+from dreamdrive.errors import ConfigError, KernelError
+from dreamdrive.files import write_atomically
+from dreamdrive.worldmodel.fused import FusedStep
+from dreamdrive.worldmodel.model import WorldModel
+from dreamdrive.worldmodel.packed import Precision, has_packed_products
+from dreamdrive.worldmodel.transformer import TransformerDynamics
+
+Engine = Literal["auto", "eager", "fused", "compiled"]
+ENGINES: tuple[str, ...] = get_args(Engine)
+PRECISIONS: tuple[str, ...] = get_args(Precision)
+FILE = "engines.json"
+COMPILERS = ("g++", "clang++")
+
+Imagine = Callable[..., Any]
+"""With the arguments and the result of `WorldModel.imagine_step`."""
+
+log = logging.getLogger(__name__)
+
+
+def build_step(
+    model: WorldModel, batch_size: int, engine: Engine = "auto", precision: Precision = "float32"
+) -> Imagine:
+    """Returns a step of a model's dreams, with the arguments of `WorldModel.imagine_step`.
+
+    Args:
+        model: The model.
+        batch_size: How many dreams are stepped together.
+        engine: Which way.
+        precision: Of the matrix products; bfloat16 is for the fused way, on processors that have
+            it.
+
+    Raises:
+        ConfigError: If there is no such way or precision, or they do not go together.
+        KernelError: If a way that was asked for by name cannot run here.
+    """
+    if engine not in ENGINES or precision not in PRECISIONS:
+        raise ConfigError(
+            f"There is no engine {engine!r} in {precision!r}",
+            do=f"Known: {', '.join(ENGINES)}; {', '.join(PRECISIONS)}.",
+        )
+    if engine == "auto":
+        engine = "fused" if precision == "bfloat16" else fastest_engine(model, batch_size)
+    if engine != "fused" and precision != "float32":
+        raise ConfigError(f"The engine {engine!r} has no {precision}", do="Use engine='fused'.")
+    why = why_not(model, engine)
+    if why:
+        raise KernelError(f"The engine {engine!r} cannot run: {why}", do="Use engine='eager'")
+    if engine == "eager":
+        return model.imagine_step
+    if engine == "fused":
+        return FusedStep(model, batch_size, precision)
+    return torch.compile(model.imagine_step, fullgraph=True, dynamic=False)
+
+
+def why_not(model: WorldModel, engine: Engine) -> str:
+    """Returns why a way cannot run here, as words that follow a colon; empty if it can."""
+    if engine == "fused":
+        dynamics = model.dynamics
+        if not isinstance(dynamics, TransformerDynamics):
+            return f"it is written for transformers, not for models of the kind {model.config.kind}"
+        if dynamics.guidance != 1.0:
+            return "it has no guidance"
+        if model.device.type != "cpu":
+            return f"it is for processors, and the model is on {model.device}"
+        if not has_packed_products():
+            return "this PyTorch is built without oneDNN"
+    if engine == "compiled" and model.device.type == "cpu":
+        named = os.environ.get("CXX")
+        if not any(shutil.which(name) for name in ([named] if named else COMPILERS)):
+            return f"there is no C++ compiler ({named or ' or '.join(COMPILERS)})"
+    return ""
+
+
+# --- what was measured ---------------------------------------------------------------------------
+
+
+def measure_engines(
+    model: WorldModel, batch_size: int, engines: tuple[Engine, ...] = ("eager", "fused"),
+    precision: Precision = "float32", seconds: float = 1.0,
+) -> dict[str, float | str]:  # fmt: skip
+    """Returns the seconds that a step takes each way, the median, or why it cannot run.
+
+    The ways take turns, so that what else the machine does meets all of them.
+    """
+    found: dict[str, float | str] = {}
+    steps: dict[str, Callable[[], Any]] = {}
+    action = torch.zeros(batch_size, model.config.action_size, device=model.device)
+    for engine in engines:
+        why = why_not(model, engine)
+        if why:
+            found[engine] = why
+            continue
+        how = precision if engine == "fused" else "float32"
+        step, state = build_step(model, batch_size, engine, how), model.init_state(batch_size)
+        noise = (torch.zeros_like(state.latent_BCHW), torch.zeros_like(state.vector_BK))
+        steps[engine] = _bound(step, state, action, noise)
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    with torch.no_grad():
+        for step in steps.values():
+            step(), step()
+        deadline = time.perf_counter() + seconds * max(1, len(steps))
+        while time.perf_counter() < deadline:
+            for name, step in steps.items():
+                began = time.perf_counter()
+                step()
+                times[name].append(time.perf_counter() - began)
+    for name, taken in times.items():
+        found[name] = sorted(taken)[len(taken) // 2]
+    return found
+
+
+def _bound(step: Imagine, state: Any, action: Any, noise: Any) -> Callable[[], Any]:
+    return lambda: step(state, action, noise=noise, in_place=True)
+
+
+def remember(model: WorldModel, batch_size: int, times: dict[str, float | str]) -> Path:
+    """Keeps what was measured, for `auto`, and returns the file.
+
+    Raises:
+        StorageError: If it could not be written.
+    """
+    path = cache_folder() / FILE
+    kept = _read(path)
+    if kept.get("machine") != _machine():
+        kept = {"machine": _machine(), "steps": {}}
+    seconds = {name: value for name, value in times.items() if isinstance(value, float)}
+    kept["steps"][_key(model, batch_size)] = seconds
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, (json.dumps(kept, indent=2) + "\n").encode())
+    return path
+
+
+def fastest_engine(model: WorldModel, batch_size: int) -> Engine:
+    """Returns the way that was measured to be fastest here; eager where nothing was measured.
+
+    A measurement of another machine or of other versions counts as none, which is said.
+    """
+    if model.device.type != "cpu":
+        return "eager"
+    path = cache_folder() / FILE
+    kept = _read(path)
+    if not kept:
+        return "eager"
+    if kept.get("machine") != _machine():
+        log.warning(
+            "%s was measured on another machine or with other versions and is not used: run "
+            "`dreamdrive bench engines` again", path,
+        )  # fmt: skip
+        return "eager"
+    times = kept["steps"].get(_key(model, batch_size), {})
+    able = {name: value for name, value in times.items() if not why_not(model, name)}
+    best: Engine = min(able, key=lambda name: able[name], default="eager")
+    return best
+
+
+def cache_folder() -> Path:
+    """Returns the user's folder for what can be made again."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "dreamdrive"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Returns what was kept; nothing where it is missing or damaged, as it can be made again."""
+    try:
+        kept = json.loads(path.read_text())
+        return kept if isinstance(kept["steps"], dict) else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _key(model: WorldModel, batch_size: int) -> str:
+    sizes = json.dumps(to_dict(model.config), sort_keys=True).encode()
+    return f"{hashlib.sha256(sizes).hexdigest()[:16]} x {batch_size}"
+
+
+def _machine() -> dict[str, str]:
+    """Returns what a measurement depends on beside the model."""
+    names = ("torch", "numba")
+    return {name: metadata.version(name) for name in names} | {
+        "processor": platform.processor() or platform.machine(),
+        "capability": str(torch.backends.cpu.get_cpu_capability()),
+        "threads": str(torch.get_num_threads()),
+    }

@@ -1,0 +1,253 @@
+"""A step of the transformer on a processor: packed products, and one pass for all between them.
+
+The products go to oneDNN with weights that are packed once; everything between them is
+`kernels.processor`. Buffers are made once for a batch size. The result is the model's own step but
+for the order of sums.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dreamdrive.errors import ConfigError
+from dreamdrive.kernels import processor
+from dreamdrive.kernels.adaln import EPSILON as NORM_EPSILON
+from dreamdrive.kernels.qk_rope import EPSILON as UNIT_EPSILON
+from dreamdrive.worldmodel.blocks import TIME_BASE, Block, Ring
+from dreamdrive.worldmodel.dynamics import _fourier
+from dreamdrive.worldmodel.heads import NUM_BINS, NUM_MEMBERS, OutcomeHeads
+from dreamdrive.worldmodel.memory import MemoryState
+from dreamdrive.worldmodel.model import WorldModel
+from dreamdrive.worldmodel.packed import Packed, Precision, pack, product
+from dreamdrive.worldmodel.path import euler_step
+from dreamdrive.worldmodel.shortcut import NUM_STEPS
+from dreamdrive.worldmodel.state import Imagined, RolloutState
+from dreamdrive.worldmodel.transformer import Remembered, TransformerDynamics
+
+
+class FusedStep:
+    """`WorldModel.imagine_step` for B dreams on a processor; without gradients.
+
+    Args:
+        model: A model of the kind `transformer`, on the CPU.
+        batch_size: B.
+        precision: Of the products.
+
+    Raises:
+        KernelError: If this PyTorch cannot pack weights, or the model is not on the CPU.
+    """
+
+    def __init__(
+        self, model: WorldModel, batch_size: int, precision: Precision = "float32"
+    ) -> None:
+        dynamics = model.dynamics
+        assert isinstance(dynamics, TransformerDynamics), "see engine.why_not"
+        self.model, self.batch_size, self.precision = model, batch_size, precision
+        self._dynamics, self._network = dynamics, dynamics.network
+        network, config = dynamics.network, dynamics.network.config
+        B, N, D = batch_size, network.num_tokens, config.width
+        G, P = config.num_key_heads, config.width // config.num_heads
+        self._sizes = D, G
+        rows = B * N
+
+        def packed(*linears: nn.Linear, rows: int = rows) -> Packed:
+            bias = None if linears[0].bias is None else torch.cat([x.bias for x in linears])
+            weight = torch.cat([x.weight for x in linears])
+            return pack(weight, bias, precision, rows, both_ways=False)
+
+        patches = B * network.num_patches
+        self._embed_patch = packed(network.embed_patch, rows=patches)
+        self._to_patch = packed(network.to_patch, rows=patches)
+        self._blocks = []
+        for block in network.blocks:
+            assert isinstance(block, Block)
+            attention = block.attention
+            self._blocks.append(
+                (
+                    block.over_time, packed(attention.to_query, attention.to_key_value),
+                    packed(attention.out), packed(block.gate_up), packed(block.down),
+                    array(block.modulation_bias), array(attention.query_scale),
+                    array(attention.key_scale),
+                )
+            )  # fmt: skip
+        self._place = array(network.place)
+        self._norm = array(network.norm.weight), array(network.norm.bias)
+        angle = network.space_angle
+        self._space = array(angle.cos()), array(angle.sin())
+        self._frequency = TIME_BASE ** (-torch.arange(P // 2).double() / (P // 2))
+        self._heads = FusedHeads(model.heads)
+
+        def scratch(*shape: int) -> tuple[Tensor, Any]:
+            made = torch.zeros(shape)
+            return made, made.numpy()
+
+        self._x = scratch(B, N, D)
+        self._wide = scratch(rows, D)
+        self._hidden = scratch(rows, 2 * D)
+        self._normal = scratch(B, N, D)
+        self._patches = scratch(patches, network.embed_patch.in_features)
+        self._small = [np.zeros(D, np.float32), np.zeros(D, np.float32)]
+        self._head = np.zeros(P, np.float32)
+        self._key = np.zeros((G, P, N), np.float32)
+        self._score = np.zeros(max(N, config.window), np.float32)
+
+    def __call__(
+        self,
+        state: RolloutState,
+        action_BA: Tensor,
+        *,
+        noise: tuple[Tensor, Tensor],
+        num_steps: int = 1,
+        in_place: bool = False,
+    ) -> tuple[RolloutState, Imagined]:
+        """Returns what `WorldModel.imagine_step` returns, but for rounding; arguments as there.
+
+        Raises:
+            ConfigError: If the batch is not of the size that the step was made for, or the model
+                cannot take so many steps.
+        """
+        if len(action_BA) != self.batch_size:
+            raise ConfigError(
+                f"The step was made for {self.batch_size} dreams, not for {len(action_BA)}"
+            )
+        with torch.no_grad():
+            return self._step(state, action_BA, noise, num_steps, in_place)
+
+    def _step(
+        self, state: RolloutState, action_BA: Tensor, noise: tuple[Tensor, Tensor], num_steps: int,
+        in_place: bool,
+    ) -> tuple[RolloutState, Imagined]:  # fmt: skip
+        model, network = self.model, self._network
+        config = network.config
+        if config.has_step_size and num_steps not in NUM_STEPS:
+            raise ConfigError(f"This model learned to dream in {NUM_STEPS} steps, not {num_steps}")
+        before = model.normalise_vector(state.vector_BK)
+        memory, recalled, external = state.memory, None, None
+        if isinstance(memory, Remembered):
+            recalled, external = self._recall(memory, state.latent_BCHW, before, action_BA)
+            memory = memory.ring
+        if not in_place:
+            memory = Ring(memory.key_BLNGWP.clone(), memory.value_BLNGWP.clone(), memory.count_B)
+        embedded = network._action(action_BA[:, None])[:, 0]
+        agent = network.agent_action(embedded)
+        z, u = (x.contiguous() for x in noise)
+        for i in range(num_steps):
+            tau = i / num_steps
+            condition = embedded + self._time(tau, 1.0 / num_steps)
+            vector = network.embed_vector(torch.cat([u, before], -1))
+            between = [] if recalled is None else [network.embed_recalled(recalled)]
+            extra = torch.stack([*between, vector, agent], 1)
+            latent, change, token = self._pass(
+                z, state.latent_BCHW, extra, network.modulation(condition), memory
+            )
+            predicted = before + change
+            if i + 1 < num_steps:
+                now = torch.full((), tau)
+                z = euler_step(latent, z, now, 1.0 / num_steps)
+                u = euler_step(predicted, u, now, 1.0 / num_steps)
+        kept: Any = Ring(memory.key_BLNGWP, memory.value_BLNGWP, memory.count_B + 1)
+        if external is not None:
+            kept = Remembered(kept, external)
+        vector = model.unnormalise_vector(predicted)
+        after = state.followed_by(latent)._replace(vector_BK=vector, memory=kept)
+        return after, Imagined(latent, vector, *self._heads(token))
+
+    def _recall(
+        self, memory: Remembered, latent: Tensor, before: Tensor, action_BA: Tensor
+    ) -> tuple[Tensor, MemoryState]:
+        dynamics = self._dynamics
+        assert dynamics.external is not None
+        found, external = dynamics.external(
+            memory.external, latent, before, dynamics._known(action_BA)
+        )
+        return (torch.zeros_like(found) if dynamics.is_muted else found), external
+
+    def _time(self, tau: float, step: float) -> Tensor:
+        """Returns the embedding of a flow time and the size of the step, (1, D)."""
+        network = self._network
+        embedded: Tensor = network.embed_tau(_fourier(torch.full((1,), tau)))
+        if network.config.has_step_size:
+            embedded = embedded + network.embed_step(_fourier(torch.full((1,), step)))
+        return embedded
+
+    def _pass(
+        self, z: Tensor, latent: Tensor, extra: Tensor, modulation: Tensor, ring: Ring
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns the latent, the change of the vector and the agent token; writes to the ring."""
+        network, (D, G) = self._network, self._sizes
+        p = network.config.patch
+        x_, (wide, wide_), (hidden, hidden_) = self._x[1], self._wide, self._hidden
+        patches, patches_ = self._patches
+        before_ = array(latent)
+        processor.patchify(z.numpy(), before_, p, patches_)
+        embedded = product(patches, self._embed_patch)
+        processor.assemble(embedded.numpy(), extra.numpy(), self._place, x_)
+        rows, modulation_ = self._small, modulation.numpy()
+        angle = ring.count_B[:, None] * self._frequency
+        cos, sin = angle.cos().float().numpy(), angle.sin().float().numpy()
+        count, keys, values = (
+            ring.count_B.numpy(), ring.key_BLNGWP.numpy(), ring.value_BLNGWP.numpy()
+        )  # fmt: skip
+        norm, unit, layer = np.float32(NORM_EPSILON), np.float32(UNIT_EPSILON), 0
+        for block in self._blocks:
+            over_time, to_qkv, out, gate_up, down, bias, query_scale, key_scale = block
+            processor.modulate(x_, modulation_, bias, 0, norm, *rows, wide_)
+            qkv = product(wide, to_qkv).numpy()
+            if over_time:
+                processor.attend_ring(
+                    qkv, query_scale, key_scale, cos, sin, unit, count, keys, values, layer,
+                    self._head, self._score, wide_,
+                )  # fmt: skip
+                layer += 1
+            else:
+                processor.attend_space(
+                    qkv, query_scale, key_scale, *self._space, unit, G, self._head, self._key,
+                    self._score, wide_,
+                )  # fmt: skip
+            processor.add_gated(x_, product(wide, out).numpy(), modulation_, bias, 2)
+            processor.modulate(x_, modulation_, bias, 3, norm, *rows, wide_)
+            processor.gated_unit(product(wide, gate_up).numpy(), hidden_)
+            processor.add_gated(x_, product(hidden, down).numpy(), modulation_, bias, 5)
+        normal, normal_ = self._normal
+        processor.affine_norm(x_, *self._norm, np.float32(network.norm.eps), normal_)
+        tokens = normal[:, : network.num_patches].reshape(-1, D)
+        change = product(tokens, self._to_patch)
+        new = torch.empty_like(latent)
+        processor.unpatchify(change.numpy(), before_, p, new.numpy())
+        return new, network.to_vector(normal[:, -2]), normal[:, -1].clone()
+
+
+class FusedHeads:
+    """`OutcomeHeads` with the products of its members next to each other."""
+
+    def __init__(self, heads: OutcomeHeads) -> None:
+        members: list[Any] = list(heads.members)
+        norms, first, last = ([member[i] for member in members] for i in (0, 1, 3))
+        self._width, self._bins = norms[0].normalized_shape, heads.bins
+        self._epsilon = norms[0].eps
+        # A norm's own weight and bias are part of the product that follows it.
+        self._first = torch.cat([f.weight * n.weight for n, f in zip(norms, first, strict=True)])
+        self._first_bias = torch.cat(
+            [f.bias + f.weight @ n.bias for n, f in zip(norms, first, strict=True)]
+        )
+        self._last = torch.stack([x.weight.T for x in last])
+        self._last_bias = torch.stack([x.bias for x in last])[:, None]
+
+    def __call__(self, agent_BD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns reward, termination by cause and uncertainty, as the heads do."""
+        normal = F.layer_norm(agent_BD, self._width, eps=self._epsilon)
+        hidden = F.silu(F.linear(normal, self._first, self._first_bias))
+        parts = hidden.unflatten(1, (NUM_MEMBERS, -1)).transpose(0, 1)
+        out = torch.baddbmm(self._last_bias, parts, self._last)
+        reward = out[..., :NUM_BINS].softmax(-1) @ self._bins
+        cause = out[..., NUM_BINS:].softmax(-1)
+        uncertainty = (1.0 - cause[..., 0]).std(0) + reward.std(0)
+        return reward.mean(0), cause[..., 1:].mean(0), uncertainty
+
+
+def array(x: Tensor) -> Any:
+    """Returns a tensor as a contiguous array, which shares its memory where it is contiguous."""
+    return x.detach().contiguous().numpy()
