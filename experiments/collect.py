@@ -64,6 +64,8 @@ class CollectConfig:
     server: str = "embedded"
     """Which servers are started: embedded, unreal (in the folder that CARLA_ROOT names), or the
     path of a CarlaUE4.sh or of its folder."""
+    wet_grip: bool = False
+    """Tyres grip less on wet roads of embedded servers that are started."""
 
     def __post_init__(self) -> None:
         """Checks the ranges.
@@ -194,7 +196,8 @@ def _collect_part(config: CollectConfig, plans: list[EpisodePlan]) -> Iterator[t
     drivers: dict[str, Driver] = {}
     first = plans[0].town
     with CarlaDriveEnv(
-        host=config.host, port=config.port, server=config.server, town=first,
+        host=config.host, port=config.port, server=config.server, wet_grip=config.wet_grip,
+        town=first,
         max_steps=config.max_steps, route_length_m=config.route_length_m,
     ) as env:  # fmt: skip
         for plan in plans:
@@ -226,7 +229,7 @@ def collect(config: CollectConfig) -> Path:
     for name in config.shares:
         make_driver(name)
     if config.port is None:
-        server_of(config.server)
+        server_of(config.server, wet_grip=config.wet_grip)
     with only_one(config.out):
         return _collect_missing(config)
 

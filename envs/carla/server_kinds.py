@@ -13,6 +13,10 @@ LAUNCHER = "CarlaUE4.sh"
 UNREAL_ROOT = "CARLA_ROOT"
 """Environment variable with the folder of an unpacked CARLA, as the leaderboard uses it."""
 
+DRY_GRIP = "--no-wet-grip"
+"""The option of an embedded server that leaves tyres their grip on wet roads, as the Unreal server
+does."""
+
 LEASH = Path(__file__).with_name("leash.py")
 
 
@@ -40,7 +44,7 @@ class SupervisorConfig:
 
     command: tuple[str, ...] = (
         sys.executable, "-m", "dreamdrive.envs.embedded",
-        "--port", "{port}", "--town", "{town}", "--sync", "--until-stdin-closes",
+        "--port", "{port}", "--town", "{town}", "--sync", "--until-stdin-closes", DRY_GRIP,
     )  # fmt: skip
     says_ready: bool = True
     opens_town: bool = True
@@ -68,6 +72,10 @@ class SupervisorConfig:
         maps = ("--maps", *(str(Path(path).resolve()) for path in paths))
         return replace(self, command=(*self.command, *maps))
 
+    def with_wet_grip(self) -> Self:
+        """Returns how an embedded server is started on whose wet roads tyres grip less."""
+        return replace(self, command=tuple(part for part in self.command if part != DRY_GRIP))
+
     @classmethod
     def unreal(cls, launcher: Path) -> Self:
         """Returns how CARLA's own server is started, without a window.
@@ -91,6 +99,7 @@ def server_of(
     *,
     draws: bool = False,
     maps: Sequence[Path] = (),
+    wet_grip: bool = False,
     memory_limit_mib: float | None = None,
 ) -> SupervisorConfig:
     """Returns how the server of a name is started.
@@ -100,17 +109,23 @@ def server_of(
             of `CarlaUE4.sh` or of the folder that it stands in.
         draws: Whether it must be able to draw from its first tick on.
         maps: OpenDRIVE files that an embedded server offers as towns.
+        wet_grip: Whether tyres grip less on an embedded server's wet roads.
         memory_limit_mib: Resident memory above which it is ended; None for what its kind may hold.
 
     Raises:
-        ConfigError: If there is no such server, or it has its own towns.
+        ConfigError: If there is no such server, or it has its own towns and its own grip.
     """
     if name == "embedded":
         found = SupervisorConfig.with_sensors() if draws else SupervisorConfig()
         found = found.with_maps(maps)
+        found = found.with_wet_grip() if wet_grip else found
     elif maps:
         raise ConfigError(
             "CARLA's own server has its own towns", where=maps[0], do="Leave the maps out."
+        )
+    elif wet_grip:
+        raise ConfigError(
+            "Weather does not change the grip of tyres on CARLA's own server", do="Leave it out."
         )
     else:
         found = SupervisorConfig.unreal(find_unreal(name))

@@ -49,6 +49,10 @@ def parser() -> argparse.ArgumentParser:
         help="the folder of recordings, which no client's file name leads out of (./%(default)s)",
     )  # fmt: skip
     found.add_argument(
+        "--wet-grip", action=argparse.BooleanOptionalAction, default=True,
+        help="tyres grip less on wet roads",
+    )  # fmt: skip
+    found.add_argument(
         "--only-answer", action="store_true", help="answer ticks without simulating (a yardstick)"
     )
     found.add_argument(
@@ -87,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         town = load_town(options.town)
         simulator = Simulator(
             town, synchronous=options.sync, only_answer=options.only_answer, limits=limits,
-            recordings=options.recordings,
+            recordings=options.recordings, has_wet_grip=options.wet_grip,
         )  # fmt: skip
         if options.sensors:
             simulator.eyes()

@@ -24,7 +24,7 @@ VEHICLE_STATE = np.dtype(
         *_COMMON, ("throttle", "f8"), ("steer", "f8"), ("brake", "f8"), ("hand_brake", "f8"),
         ("reverse", "f8"), ("manual", "f8"), ("gear", "f8"), ("wheelbase", "f8"),
         ("max_steer", "f8"), ("power", "f8"), ("speed_limit", "f8"), ("spin", "f8"),
-        ("grip", "f8"), ("pull", "f8"), ("brakes", "f8"), ("drag", "f8"),
+        ("grip", "f8"), ("traction", "f8"), ("pull", "f8"), ("brakes", "f8"), ("drag", "f8"),
     ],
     align=True,
 )  # fmt: skip
@@ -132,8 +132,9 @@ class Bodies:
 class Vehicles(Bodies):
     """Vehicles: controls, the speed limit where they are, `spin` for a turn beside the steering.
 
-    `grip`, `pull` and `brakes` are the largest accelerations sideways, by the engine and by the
-    brakes, in m/s²; `drag` is that by the air over speed squared, in 1/m.
+    `grip` and `traction` are the largest accelerations sideways and along that tyres hold, `pull`
+    and `brakes` those by the engine and by the brakes, in m/s²; `drag` is that by the air over
+    speed squared, in 1/m.
     """
 
     STATE: ClassVar = VEHICLE_STATE
@@ -152,6 +153,7 @@ class Vehicles(Bodies):
     speed_limit: NDArray[np.float64]
     spin: NDArray[np.float64]
     grip: NDArray[np.float64]
+    traction: NDArray[np.float64]
     pull: NDArray[np.float64]
     brakes: NDArray[np.float64]
     drag: NDArray[np.float64]
@@ -162,7 +164,8 @@ class Vehicles(Bodies):
             actor, pose=pose, z=z, half=(model.half_length, model.half_width), mass=model.mass_kg,
             physics=1.0, wheelbase=model.wheelbase, max_steer=np.radians(model.max_steer_deg),
             power=model.power_w, speed_limit=30.0 / 3.6, top=2.0 * model.half_height,
-            grip=GRIP_MPS2, pull=MAX_DRIVE_MPS2, brakes=MAX_BRAKE_MPS2, drag=DRAG_PER_M,
+            grip=GRIP_MPS2, traction=MAX_BRAKE_MPS2, pull=MAX_DRIVE_MPS2, brakes=MAX_BRAKE_MPS2,
+            drag=DRAG_PER_M,
         )  # fmt: skip
 
 

@@ -6,6 +6,9 @@ road of slope θ, of which the map shows u cos θ:
     yaw rate r = u tan(δ) / L, limited so that |r u| stays within the grip of the tyres
     du/dt = throttle · min(a_max, P / (m |u|)) - g sin(θ), less drag, rolling and brake
 
+On a wet road tyres keep a share of their grip, by their speed: no more than that turns, drives or
+brakes a vehicle.
+
 Reference:
     Rajamani 2012, "Vehicle Dynamics and Control", section 2.2 (kinematic bicycle).
 """
@@ -30,6 +33,8 @@ SPIN_RADPS2 = 4.0
 """How fast scrubbing tyres end a turn that the steering does not ask for."""
 STEERING_CURVE = ((0.0, 20.0 / 3.6, 60.0 / 3.6, 120.0 / 3.6), (1.0, 0.9, 0.8, 0.7))
 """Share of the steering angle that is left at a speed in m/s."""
+WET_SPEEDS_KMH = (50.0, 90.0, 130.0)
+"""Speeds at which it is known what a wet road leaves of the grip."""
 
 _CARS = from_dtype(VEHICLE_STATE)[::1]
 
@@ -46,23 +51,45 @@ def _steering_share(speed: float) -> float:
 
 
 @compiled()
+def _kept_grip(kept: NDArray[np.float64], speed: float) -> float:
+    """Returns the share of its grip that a tyre keeps at a speed in m/s of any sign.
+
+    Below the first of `WET_SPEEDS_KMH` it keeps what it keeps there, and beyond the last likewise.
+    """
+    kmh = 3.6 * abs(speed)
+    if kmh <= WET_SPEEDS_KMH[0]:
+        return kept[0]
+    for k in range(1, len(WET_SPEEDS_KMH)):
+        if kmh < WET_SPEEDS_KMH[k]:
+            slope = (kept[k] - kept[k - 1]) / (WET_SPEEDS_KMH[k] - WET_SPEEDS_KMH[k - 1])
+            return kept[k - 1] + slope * (kmh - WET_SPEEDS_KMH[k - 1])
+    return kept[-1]
+
+
+@compiled()
 def _shrunk(value: float, amount: float) -> float:
     """Returns a value that is nearer to 0 by an amount, but not beyond."""
     return math.copysign(max(abs(value) - amount, 0.0), value)
 
 
 @compiled()
-def _acceleration(car: Any, speed: float, dt_s: float) -> float:
-    """Returns the acceleration along the heading; brakes never turn a vehicle round."""
+def _acceleration(car: Any, speed: float, share: float, dt_s: float) -> float:
+    """Returns the acceleration along the heading; brakes never turn a vehicle round.
+
+    A share of the grip below 1 is that of a wet road.
+    """
     if car.constant[2] > 0.0:
         return (car.constant[0] - speed) / dt_s
     if car.fall > 0.0:
         return 0.0
     pull = min(car.pull, car.power / (car.mass * max(abs(speed), 1.0)))
+    stop = car.brake * car.brakes + car.hand_brake * HAND_BRAKE_MPS2
+    if share < 1.0:
+        pull, stop = min(pull, share * car.traction), min(stop, share * car.traction)
     drive = -car.throttle * pull if car.reverse > 0.0 else car.throttle * pull
     if car.weightless <= 0.0:
         drive -= GRAVITY_MPS2 * math.sin(car.pitch)
-    slow = car.brake * car.brakes + car.hand_brake * HAND_BRAKE_MPS2 + ROLLING_MPS2
+    slow = stop + ROLLING_MPS2
     slow += car.drag * speed * speed
     if car.throttle <= 0.0:
         slow += ENGINE_BRAKE_MPS2
@@ -70,25 +97,26 @@ def _acceleration(car: Any, speed: float, dt_s: float) -> float:
 
 
 @compiled()
-def _drive_one(car: Any, dt_s: float) -> None:
+def _drive_one(car: Any, kept: NDArray[np.float64], dt_s: float) -> None:
     """Moves one vehicle; its pose is that of the point half way between the axles."""
     pose, velocity = car.pose, car.velocity
     cos, sin = math.cos(pose[2]), math.sin(pose[2])
     level = math.cos(car.pitch)
     u = (velocity[0] * cos + velocity[1] * sin) / level
     w = velocity[1] * cos - velocity[0] * sin
-    acceleration = _acceleration(car, u, dt_s)
+    share = _kept_grip(kept, u)
+    acceleration = _acceleration(car, u, share, dt_s)
     middle = u + 0.5 * acceleration * dt_s
     magnitude = abs(middle)
     angle = car.steer * car.max_steer * _steering_share(magnitude)
-    limit = car.grip / max(magnitude, 0.5)
+    limit = share * car.grip / max(magnitude, 0.5)
     rate = min(max(middle * math.tan(angle) / car.wheelbase, -limit), limit)
     if car.spin != 0.0:
         rate += car.spin
-        car.spin = _shrunk(car.spin, SPIN_RADPS2 * dt_s)
+        car.spin = _shrunk(car.spin, share * SPIN_RADPS2 * dt_s)
     # The centre moves sideways by half the wheelbase times the yaw rate, whatever limits it.
     sideways = 0.5 * rate * car.wheelbase if magnitude > 0.1 else 0.0
-    across = sideways + _shrunk(w - sideways, SLIDE_MPS2 * dt_s)
+    across = sideways + _shrunk(w - sideways, share * SLIDE_MPS2 * dt_s)
     half = pose[2] + 0.5 * rate * dt_s
     along = middle * level
     pose[0] += (along * math.cos(half) - across * math.sin(half)) * dt_s
@@ -101,18 +129,19 @@ def _drive_one(car: Any, dt_s: float) -> None:
     car.yaw_rate = rate
 
 
-@compiled(void(_CARS, float64))
-def drive(cars: Any, dt_s: float) -> None:
+@compiled(void(_CARS, float64[::1], float64))
+def drive(cars: Any, kept: NDArray[np.float64], dt_s: float) -> None:
     """Moves vehicles by one time step, in place; those without physics stand still.
 
     Args:
         cars: Rows of `VEHICLE_STATE`, shape (n,).
+        kept: The share of its grip that a tyre keeps at `WET_SPEEDS_KMH`, shape (3,).
         dt_s: Length of the step.
     """
     for i in range(len(cars)):
         car = cars[i]
         if car.physics > 0.0:
-            _drive_one(car, dt_s)
+            _drive_one(car, kept, dt_s)
         else:
             car.velocity[0] = car.velocity[1] = car.yaw_rate = 0.0
 

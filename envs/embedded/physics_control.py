@@ -91,7 +91,7 @@ def act(cars: Vehicles, row: int, model: VehicleModel, control: list[Any]) -> No
     )
     cars.pull[row] = MAX_DRIVE_MPS2 * torque * ratio / max(radius, 1e-3) * lighter
     cars.power[row] = model.power_w * work
-    cars.grip[row] = GRIP_MPS2 * friction
+    cars.grip[row], cars.traction[row] = GRIP_MPS2 * friction, MAX_BRAKE_MPS2 * friction
     cars.brakes[row] = MAX_BRAKE_MPS2 * min(brake * lighter, friction)
     cars.drag[row] = DRAG_PER_M * drag * lighter
 

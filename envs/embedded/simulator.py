@@ -19,6 +19,7 @@ from dreamdrive.envs.embedded.recorder.recordings import Recordings
 from dreamdrive.envs.embedded.render.attributes import RENDERED
 from dreamdrive.envs.embedded.sensors import georeference, is_due, messages
 from dreamdrive.envs.embedded.towns import Town
+from dreamdrive.envs.embedded.wet_roads import DRY, kept_grip
 from dreamdrive.envs.embedded.world import World
 
 if TYPE_CHECKING:
@@ -78,11 +79,12 @@ class Simulator:
         is_map_new: Whether the last tick opened it.
         are_lamps_new: Whether the sun has switched the lamps since the last tick.
         recordings: What is recorded and replayed.
+        has_wet_grip: Whether tyres grip less on wet roads.
     """
 
     def __init__(
         self, town: Town, *, synchronous: bool = False, only_answer: bool = False,
-        limits: Limits | None = None, recordings: Path = RECORDINGS,
+        limits: Limits | None = None, recordings: Path = RECORDINGS, has_wet_grip: bool = True,
     ) -> None:  # fmt: skip
         self.episode, self.synchronous = 1, synchronous
         self.dt_s: float | None = DEFAULT_DT_S if synchronous else None
@@ -95,7 +97,8 @@ class Simulator:
         self.stream_port = 0
         self.gravity_mps2 = 9.81
         self.on_tick: Callable[[], None] = lambda: None
-        self.weather = list(CLEAR_NOON)
+        self.has_wet_grip = has_wet_grip
+        self._weather = list(CLEAR_NOON)
         self.definitions = blueprints.definitions()
         self.uid = {definition[1]: definition[0] for definition in self.definitions}
         self.caller = 0
@@ -112,6 +115,7 @@ class Simulator:
         """Makes a world the current one; recording and replay of the one before end."""
         self.recordings.close()
         self.world = world
+        self.weather = self._weather
         self._eyes: Eyes | None = None
         self.light_states: dict[int, int] = {}
         self.physics_controls: dict[int, list[Any]] = {}
@@ -123,6 +127,16 @@ class Simulator:
         self.let_lamps_follow_sun()
         self.debug_shapes.clear()
         self.reference = georeference(world.town.xodr)
+
+    @property
+    def weather(self) -> list[float]:
+        """The weather's parameters, as the wire has them; always replaced, never written to."""
+        return self._weather
+
+    @weather.setter
+    def weather(self, parameters: list[float]) -> None:
+        self._weather = parameters
+        self.world.kept_grip = kept_grip(parameters) if self.has_wet_grip else DRY
 
     def enter(self, town: Town) -> None:
         """Opens a new world of a town, as another episode."""

@@ -16,6 +16,7 @@ from dreamdrive.envs.embedded.records import fill_lights, fill_vehicles, fill_wa
 from dreamdrive.envs.embedded.render.view import Pose, attached
 from dreamdrive.envs.embedded.touching import CollisionEvent, Solids, Touching
 from dreamdrive.envs.embedded.towns import CELL_M, Town, TownSignal
+from dreamdrive.envs.embedded.wet_roads import DRY
 from dreamdrive.envs.embedded.wire import ACTOR_RECORD, LIGHT_RECORD
 
 SPAWN_COLLISION = "Spawn failed because of collision at spawn position"
@@ -68,6 +69,7 @@ class World:
         touching: What bodies may touch.
         away: Numbers of the town's solid objects that are not there; replaced, never changed.
         events: Collisions of the last tick.
+        kept_grip: What wet roads leave of a tyre's grip, as `wet_roads.kept_grip` has it.
     """
 
     def __init__(self, town: Town, *, first_id: int = 1, frame: int = 0) -> None:
@@ -76,6 +78,7 @@ class World:
         self.vehicles, self.walkers = Vehicles(), Walkers()
         self.lights = TrafficLights(town)
         self.events: list[CollisionEvent] = []
+        self.kept_grip = DRY
         self.next_id = first_id
         self._yaw_rates = np.zeros(0)  # Those of vehicles before the last tick.
         self._statics = np.zeros(0, ACTOR_RECORD)
@@ -264,7 +267,7 @@ class World:
         return float(self.vehicles.yaw_rate[row] - before[row]) / self.dt_s
 
     def _move(self, dt_s: float) -> None:
-        dynamics.drive(self.vehicles.state, dt_s)
+        dynamics.drive(self.vehicles.state, self.kept_grip, dt_s)
         if len(self.walkers):
             walking.walk(self.walkers.state, dt_s)
         self._settle(dt_s)

@@ -8,6 +8,7 @@ from dreamdrive.envs.embedded.blueprints import VEHICLES
 from dreamdrive.envs.embedded.simulator import Simulator
 from dreamdrive.envs.embedded.towns import load_town
 from dreamdrive.envs.embedded.vehicle_calls import VehicleCalls
+from dreamdrive.envs.embedded.wet_roads import DRY
 
 CAR, DT_S = "vehicle.lincoln.mkz_2020", 0.01
 MODEL = VEHICLES[CAR]
@@ -39,7 +40,7 @@ def run(cars, seconds, **values):
     for name, value in values.items():
         cars[name] = value
     for _ in range(round(seconds / DT_S)):
-        dynamics.drive(cars, DT_S)
+        dynamics.drive(cars, DRY, DT_S)
     return float(np.hypot(*cars["velocity"][0]))
 
 

@@ -1,0 +1,55 @@
+"""Weather and grip through CARLA's own client."""
+
+import pytest
+
+from dreamdrive.envs.carla.server_kinds import server_of
+from dreamdrive.errors import ConfigError
+from support.server import DT_S, server_process, spawn, ticks
+
+carla = pytest.importorskip("carla")
+
+
+def stopping_distance_m(world, weather):
+    world.set_weather(weather)
+    car = spawn(world, 2)
+    world.tick()
+    car.set_target_velocity(13.0 * car.get_transform().get_forward_vector())
+    car.apply_control(carla.VehicleControl(brake=1.0))
+    start = car.get_location()
+    ticks(world, 120)
+    assert car.get_velocity().length() < 1e-3
+    distance = car.get_location().distance(start)
+    car.destroy()
+    world.set_weather(carla.WeatherParameters.ClearNoon)
+    return distance
+
+
+def test_a_car_stops_later_in_heavy_rain_by_the_published_ratio(world):
+    dry = stopping_distance_m(world, carla.WeatherParameters.ClearNoon)
+    wet = stopping_distance_m(world, carla.WeatherParameters.HardRainNoon)
+    # A film of 1 mm on a tenth of the road and puddles on the rest, at most at 50 km/h.
+    share = (0.1 * 0.55 + 0.9 * 0.5) / 0.85
+    assert wet / dry == pytest.approx((8.0 + 0.75) / (8.0 * share + 0.75), rel=0.03)
+
+
+def test_without_the_option_rain_changes_nothing():
+    with server_process("--port", "0", "--sync", "--no-wet-grip") as process:
+        port = int(process.stdout.readline().rsplit(":", 1)[1])
+        client = carla.Client("127.0.0.1", port, 2)
+        client.set_timeout(20.0)
+        world = client.get_world()
+        settings = world.get_settings()
+        settings.synchronous_mode, settings.fixed_delta_seconds = True, DT_S
+        world.apply_settings(settings)
+        dry = stopping_distance_m(world, carla.WeatherParameters.ClearNoon)
+        assert stopping_distance_m(world, carla.WeatherParameters.HardRainNoon) == dry
+
+
+def test_servers_that_are_started_for_drives_are_dry_unless_asked():
+    assert "--no-wet-grip" in server_of("embedded").command
+    assert "--no-wet-grip" in server_of("embedded", draws=True).command
+    wet = server_of("embedded", draws=True, wet_grip=True).command
+    assert "--no-wet-grip" not in wet
+    assert wet[-1] == "--sensors"
+    with pytest.raises(ConfigError, match="CARLA's own"):
+        server_of("unreal", wet_grip=True)
