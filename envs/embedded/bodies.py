@@ -28,6 +28,21 @@ VEHICLE_STATE = np.dtype(
     ],
     align=True,
 )  # fmt: skip
+STEER_POINTS, TORQUE_POINTS, GEARS = 16, 32, 16
+"""How many points and gears a physics control has at most."""
+TUNING = np.dtype(
+    [
+        ("on", "f8"), ("steer_mps", "f8", STEER_POINTS), ("steer_share", "f8", STEER_POINTS),
+        ("has_engine", "f8"), ("torque_rpm", "f8", TORQUE_POINTS), ("torque", "f8", TORQUE_POINTS),
+        ("num_gears", "f8"), ("ratio", "f8", GEARS), ("up", "f8", GEARS), ("down", "f8", GEARS),
+        ("is_automatic", "f8"), ("switch_s", "f8"), ("max_rpm", "f8"), ("inertia", "f8"),
+        ("damping", "f8"), ("engine_brake", "f8"), ("hand_brake", "f8"), ("wheel_drag", "f8"),
+        ("understeer", "f8"), ("grip_right", "f8"), ("grip_left", "f8"), ("tip_pull", "f8"),
+        ("tip_stop", "f8"), ("gear", "f8"), ("switching_s", "f8"),
+    ],
+    align=True,
+)  # fmt: skip
+"""What `tuning.py` makes of a physics control: what of it no vehicle has that was told none."""
 WALKER_STATE = np.dtype(
     [
         *_COMMON, ("direction", "f8", 3), ("speed", "f8"), ("jump", "f8"), ("rise", "f8"),
@@ -134,11 +149,16 @@ class Vehicles(Bodies):
 
     `grip` and `traction` are the largest accelerations sideways and along that tyres hold, `pull`
     and `brakes` those by the engine and by the brakes, in m/s²; `drag` is that by the air over
-    speed squared, in 1/m.
+    speed squared, in 1/m. `tuning` has a row of `TUNING` for each, which is `on` for those that
+    were told their physics.
     """
 
     STATE: ClassVar = VEHICLE_STATE
     RECORD: ClassVar = VEHICLE_RECORD
+
+    def __init__(self) -> None:
+        self.tuning = np.zeros(0, TUNING)
+        super().__init__()
 
     throttle: NDArray[np.float64]
     steer: NDArray[np.float64]
@@ -167,6 +187,16 @@ class Vehicles(Bodies):
             grip=GRIP_MPS2, traction=MAX_BRAKE_MPS2, pull=MAX_DRIVE_MPS2, brakes=MAX_BRAKE_MPS2,
             drag=DRAG_PER_M,
         )  # fmt: skip
+
+    def add(self, actor: int, **values: Any) -> int:
+        """Adds a row that was told no physics."""
+        self.tuning = np.append(self.tuning, np.zeros(1, TUNING))
+        return super().add(actor, **values)
+
+    def remove(self, actor: int) -> None:
+        """Removes a row with its tuning."""
+        self.tuning = np.delete(self.tuning, self.row[actor])
+        super().remove(actor)
 
 
 class Walkers(Bodies):

@@ -1,13 +1,7 @@
 """What a vehicle says of its physics, as VehiclePhysicsControl and VehicleTelemetryData.
 
-Of a control that is applied, mass, the largest steering angle, the torque curve, the gears, the
-final ratio, drag, the wheels' friction, radius and brake torque act, each by how it compares with
-what the vehicle tells when it has been told nothing; the rest is kept.
-
-    pull = 4.5 m/s² · (torque · gear · final ratio / radius, over its default) · m0 / m
-    power = P0 · (largest torque · engine speed, over its default)
-    grip = 7.8 m/s² · f,  brakes = 8 m/s² · min(brake torque over its default · m0 / m, f),
-    drag = 0.0004 / m · (drag coefficient over its default) · m0 / m,  f = friction over its default
+A vehicle that was told nothing has one gear, and an engine whose torque curve is what it pulls
+with: 4.5 m/s² from rest, and no more than its power at any speed.
 """
 
 import math
@@ -19,27 +13,35 @@ from dreamdrive.envs.embedded.arguments import CallError, flag, items, number, n
 from dreamdrive.envs.embedded.blueprints import VehicleModel
 from dreamdrive.envs.embedded.bodies import (
     DRAG_PER_M,
-    GRIP_MPS2,
-    MAX_BRAKE_MPS2,
+    GEARS,
     MAX_DRIVE_MPS2,
+    STEER_POINTS,
+    TORQUE_POINTS,
     Vehicles,
 )
+from dreamdrive.envs.embedded.dynamics import ROLLING_MPS2, RPM
+from dreamdrive.envs.embedded.tuning import FINAL, FORWARD, WHEEL_INSET_M
 
 TIRE_FRICTION, WHEEL_RADIUS_M = 3.5, 0.35
 DRAG_N_PER_MPS2 = 0.68
 IDLE_RPM, FINAL_RATIO = 800.0, 4.0
 GRAVITY_MPS2 = 9.81
 FLOATS_BEFORE_GEARS = (1, 2, 3, 4, 5, 7, 8, 9)
+ENGINE_MOI = 1.0
+POINTS_APART = 1.15
+"""Ratio of the speeds of two points of a torque curve: straight lines between them stay within half
+a percent of constant power."""
 
 
-def default_physics(cars: Vehicles, row: int) -> list[Any]:
+def default_physics(cars: Vehicles, row: int, model: VehicleModel) -> list[Any]:
     """Returns the VehiclePhysicsControl of a vehicle that was told none."""
     x, y, yaw = cars.pose[row]
-    steer = math.degrees(float(cars.max_steer[row]))
+    steer = model.max_steer_deg
+    curve = _torque_curve(model)
     wheels = []
     for along, across in ((1, -1), (1, 1), (-1, -1), (-1, 1)):
         dx = along * cars.wheelbase[row] / 2.0
-        dy = across * (cars.half[row, 1] - 0.1)
+        dy = across * (cars.half[row, 1] - WHEEL_INSET_M)
         at = (x + dx * math.cos(yaw) - dy * math.sin(yaw),
               y + dx * math.sin(yaw) + dy * math.cos(yaw))  # fmt: skip
         wheels.append(
@@ -47,10 +49,27 @@ def default_physics(cars: Vehicles, row: int) -> list[Any]:
              3000.0, 2.0, 17.0, 1000.0, [100.0 * float(at[0]), 100.0 * float(at[1]), 35.0]]
         )  # fmt: skip
     return [
-        [[0.0, 400.0], [5000.0, 400.0]], 6000.0, 1.0, 0.15, 2.0, 0.35, True, 0.5, 10.0, FINAL_RATIO,
-        [[1.0, 0.5, 0.65]], float(cars.mass[row]), 0.3, [0.0, 0.0, 0.0],
+        curve, curve[-1][0], ENGINE_MOI, 0.15, 2.0, 0.35, True, 0.5, 10.0, FINAL_RATIO,
+        [[1.0, 0.5, 0.65]], model.mass_kg, 0.3, [0.0, 0.0, 0.0],
         [[0.0, 1.0], [20.0, 0.9], [60.0, 0.8], [120.0, 0.7]], wheels, False,
     ]  # fmt: skip
+
+
+def _torque_curve(model: VehicleModel) -> list[list[float]]:
+    """Returns the torque by rpm whose pull, less the engine's own inertia, is a vehicle's."""
+    ratio = FINAL_RATIO / WHEEL_RADIUS_M
+    per_watt = model.power_w / model.mass_kg
+    top = per_watt ** (1.0 / 3.0)
+    for _ in range(50):  # P / m = a v + k v³, by Newton's steps.
+        excess = ROLLING_MPS2 * top + DRAG_PER_M * top**3 - per_watt
+        top -= excess / (ROLLING_MPS2 + 3.0 * DRAG_PER_M * top**2)
+    speeds = [0.0, max(per_watt / MAX_DRIVE_MPS2, 1.0)]
+    while speeds[-1] < 1.1 * top:
+        speeds.append(speeds[-1] * POINTS_APART)
+    strength = (model.mass_kg + ENGINE_MOI * ratio**2) / ratio
+    return [
+        [v * ratio * RPM, strength * min(MAX_DRIVE_MPS2, per_watt / max(v, 1.0))] for v in speeds
+    ]
 
 
 def check_physics(control: Any) -> None:
@@ -60,13 +79,17 @@ def check_physics(control: Any) -> None:
         CallError: If it is none, or not that of a vehicle with four wheels.
     """
     items(control, "physics_control", 17)
-    for curve, name in ((control[0], "torque_curve"), (control[14], "steering_curve")):
-        for point in items(curve, name):
+    for curve, name, most in (
+        (control[0], "torque_curve", TORQUE_POINTS), (control[14], "steering_curve", STEER_POINTS),
+    ):  # fmt: skip
+        _few(curve, name, most)
+        for point in curve:
             numbers(point, name, 2)
     for index in FLOATS_BEFORE_GEARS:
         number(control[index], f"physics_control[{index}]")
     flag(control[6], "use_gear_autobox")
-    for gear in items(control[10], "forward_gears"):
+    _few(control[10], "forward_gears", GEARS)
+    for gear in control[10]:
         numbers(gear, "forward_gears", 3)
     if number(control[11], "mass") <= 0.0:
         raise CallError(f"mass must be positive, got {control[11]:g}")
@@ -80,56 +103,33 @@ def check_physics(control: Any) -> None:
     flag(control[16], "use_sweep_wheel_collision")
 
 
-def act(cars: Vehicles, row: int, model: VehicleModel, control: list[Any]) -> None:
-    """Lets a vehicle drive as a checked VehiclePhysicsControl has it."""
-    plain = default_physics(cars, row)
-    cars.mass[row] = mass = max(1.0, float(control[11]))
-    cars.max_steer[row] = math.radians(max(float(wheel[2]) for wheel in control[15]))
-    lighter = model.mass_kg / mass
-    torque, work, ratio, drag, friction, radius, brake = (
-        _share(now, then) for now, then in zip(_strengths(control), _strengths(plain), strict=True)
-    )
-    cars.pull[row] = MAX_DRIVE_MPS2 * torque * ratio / max(radius, 1e-3) * lighter
-    cars.power[row] = model.power_w * work
-    cars.grip[row], cars.traction[row] = GRIP_MPS2 * friction, MAX_BRAKE_MPS2 * friction
-    cars.brakes[row] = MAX_BRAKE_MPS2 * min(brake * lighter, friction)
-    cars.drag[row] = DRAG_PER_M * drag * lighter
+def _few(values: Any, name: str, most: int) -> None:
+    if len(items(values, name)) > most:
+        raise CallError(f"{name} has at most {most} entries here, got {len(values)}")
 
 
-def _share(now: float, then: float) -> float:
-    return max(now, 0.0) / then
-
-
-def _strengths(control: list[Any]) -> tuple[float, ...]:
-    """Returns torque, torque times speed, gear ratio, drag, and friction, radius, brake torque."""
-    curve, wheels = control[0], control[15]
-    gears = [float(gear[0]) for gear in control[10]] or [1.0]
-    return (
-        max((float(torque) for _, torque in curve), default=0.0),
-        max((float(torque) * float(rpm) for rpm, torque in curve), default=0.0),
-        max(gears) * float(control[9]), float(control[12]),
-        *(sum(float(wheel[i]) for wheel in wheels) / len(wheels) for i in (0, 3, 4)),
-    )  # fmt: skip
-
-
-def telemetry(cars: Vehicles, row: int) -> list[Any]:
+def telemetry(cars: Vehicles, row: int, control: list[Any]) -> list[Any]:
     """Returns a vehicle's VehicleTelemetryData, its weight resting on four wheels alike.
 
-    The gear is 1 forwards and -1 backwards, since there is no gear box; forces are those that its
-    acceleration asks for.
+    The gear is that of its control's gears that it is in, and -1 backwards; forces are those that
+    its acceleration asks for.
     """
+    radius = max(sum(float(wheel[3]) for wheel in control[15]) / 400.0, 0.01)
+    friction = sum(float(wheel[0]) for wheel in control[15]) / 4.0
+    in_gear = int(cars.tuning[row]["gear"])
     yaw, mass = float(cars.pose[row, 2]), float(cars.mass[row])
     speed = float(np.hypot(*cars.velocity[row]))
     ax, ay = (float(value) for value in cars.acceleration[row])
     load = mass * GRAVITY_MPS2 / 4.0
     along = mass * (ax * math.cos(yaw) + ay * math.sin(yaw)) / 4.0
     across = mass * (ay * math.cos(yaw) - ax * math.sin(yaw)) / 4.0
-    omega = speed / WHEEL_RADIUS_M
+    omega = speed / radius
     wheel = [
-        TIRE_FRICTION, 0.0, 0.0, omega, load, 1.0, along * WHEEL_RADIUS_M, along, across,
+        friction, 0.0, 0.0, omega, load, 1.0, along * radius, along, across,
         along / load, across / load,
     ]  # fmt: skip
-    rpm = max(IDLE_RPM, omega * FINAL_RATIO * 30.0 / math.pi)
+    ratios = [float(gear[0]) * float(control[FINAL]) for gear in control[FORWARD]] or [0.0]
+    rpm = max(IDLE_RPM, omega * ratios[min(in_gear, len(ratios) - 1)] * RPM)
     controls = [float(cars.steer[row]), float(cars.throttle[row]), float(cars.brake[row])]
-    gear = -1 if cars.reverse[row] > 0.0 else 1
+    gear = -1 if cars.reverse[row] > 0.0 else in_gear + 1
     return [speed, *controls, rpm, gear, DRAG_N_PER_MPS2 * speed**2, [wheel] * 4]

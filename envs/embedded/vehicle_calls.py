@@ -10,8 +10,9 @@ from dreamdrive.envs.embedded import wire
 from dreamdrive.envs.embedded.ackermann import DEFAULT_SETTINGS, Target
 from dreamdrive.envs.embedded.arguments import CallError, flag, integer, items, number, numbers
 from dreamdrive.envs.embedded.blueprints import VEHICLES
-from dreamdrive.envs.embedded.physics_control import act, check_physics, default_physics, telemetry
+from dreamdrive.envs.embedded.physics_control import check_physics, default_physics, telemetry
 from dreamdrive.envs.embedded.simulator import Simulator
+from dreamdrive.envs.embedded.tuning import tune
 
 WHEELS = 15
 """Where the wheels stand in a VehiclePhysicsControl."""
@@ -68,23 +69,29 @@ class VehicleCalls:
     # --- physics ---------------------------------------------------------------------------------
 
     def get_physics_control(self, actor: int) -> Any:
+        return wire.ok(self._physics(actor))
+
+    def _physics(self, actor: int) -> list[Any]:
+        """Returns what a vehicle was told of its physics, its wheels where they are."""
         row, cars = self.sim.vehicle(actor), self.sim.world.vehicles
         told = self.sim.physics_controls.get(actor)
-        control = default_physics(cars, row)
+        control = default_physics(cars, row, VEHICLES[self.sim.world.actors[actor].kind])
         if told is not None:
             places = [wheel[-1] for wheel in control[WHEELS]]
             wheels = [[*w[:-1], at] for w, at in zip(told[WHEELS], places, strict=True)]
             control = [*told[:WHEELS], wheels, *told[WHEELS + 1 :]]
-        return wire.ok(control)
+        return control
 
     def apply_physics_control(self, actor: int, control: list[Any]) -> None:
         row, cars = self.sim.vehicle(actor), self.sim.world.vehicles
         check_physics(control)
-        act(cars, row, VEHICLES[self.sim.world.actors[actor].kind], control)
+        model = VEHICLES[self.sim.world.actors[actor].kind]
+        tune(cars, row, model, control, default_physics(cars, row, model))
         self.sim.physics_controls[actor] = control
 
     def get_telemetry_data(self, actor: int) -> Any:
-        return wire.ok(telemetry(self.sim.world.vehicles, self.sim.vehicle(actor)))
+        row = self.sim.vehicle(actor)
+        return wire.ok(telemetry(self.sim.world.vehicles, row, self._physics(actor)))
 
     def show_vehicle_debug_telemetry(self, actor: int, enabled: bool) -> None:
         self.sim.vehicle(actor)

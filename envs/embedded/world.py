@@ -267,7 +267,8 @@ class World:
         return float(self.vehicles.yaw_rate[row] - before[row]) / self.dt_s
 
     def _move(self, dt_s: float) -> None:
-        dynamics.drive(self.vehicles.state, self.kept_grip, dt_s)
+        cars = self.vehicles
+        dynamics.drive(cars.state, cars.tuning, self.kept_grip, dt_s)
         if len(self.walkers):
             walking.walk(self.walkers.state, dt_s)
         self._settle(dt_s)

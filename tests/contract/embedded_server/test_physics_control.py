@@ -185,3 +185,47 @@ def test_what_only_shows_is_accepted(server, world, car):
         ("set_actor_autopilot", [False]),
     ):  # fmt: skip
         assert call(server, method, car.id, *arguments)[3] == [[False]]
+
+
+def test_a_high_centre_of_mass_slows_turns_and_a_low_one_does_not(world, car):
+    turned = []
+    for up in (0.0, 2.0, -0.2):
+        control = car.get_physics_control()
+        control.center_of_mass = carla.Vector3D(0.0, 0.0, up)
+        car.apply_physics_control(control)
+        car.enable_constant_velocity(carla.Vector3D(12.0, 0.0, 0.0))
+        car.apply_control(carla.VehicleControl(steer=0.6))
+        ticks(world, 5)
+        turned.append(car.get_angular_velocity().z)
+    assert turned[1] < 0.7 * turned[0]
+    assert turned[2] == pytest.approx(turned[0], rel=1e-3)
+
+
+def test_gears_of_a_client_change_and_telemetry_names_them(world, car):
+    control = car.get_physics_control()
+    control.forward_gears = [
+        carla.GearPhysicsControl(ratio=ratio, down_ratio=0.05, up_ratio=0.15) for ratio in (3, 2, 1)
+    ]
+    control.gear_switch_time = 0.1
+    car.apply_physics_control(control)
+    car.apply_control(carla.VehicleControl(throttle=1.0))
+    gears = []
+    for _ in range(100):
+        world.tick()
+        gears.append(car.get_telemetry_data().gear)
+    assert sorted(set(gears)) == [1, 2, 3]
+    assert gears == sorted(gears)
+
+
+def test_a_steering_curve_of_a_client_turns_the_wheels_less_at_speed(world, car):
+    turned = []
+    for share in (1.0, 0.25):
+        control = car.get_physics_control()
+        control.steering_curve = [carla.Vector2D(0.0, 1.0), carla.Vector2D(7.2, share)]
+        car.apply_physics_control(control)
+        car.enable_constant_velocity(carla.Vector3D(2.0, 0.0, 0.0))
+        car.apply_control(carla.VehicleControl(steer=0.1))
+        ticks(world, 5)
+        turned.append(car.get_angular_velocity().z)
+    angle = math.radians(7.0)
+    assert turned[1] / turned[0] == pytest.approx(math.tan(angle / 4.0) / math.tan(angle), rel=1e-3)

@@ -60,4 +60,4 @@ def test_without_a_folder_to_keep_it_in_a_function_is_compiled_all_the_same():
 
 def test_arguments_of_another_kind_are_refused():
     with pytest.raises(TypeError, match="No matching definition"):
-        dynamics.drive(np.zeros(3), np.ones(3), 0.05)
+        dynamics.drive(np.zeros(3), np.zeros(3), np.ones(3), 0.05)

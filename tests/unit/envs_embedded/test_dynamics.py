@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from dreamdrive.envs.embedded import bodies, dynamics, walking
-from dreamdrive.envs.embedded.bodies import VEHICLE_STATE, WALKER_STATE
+from dreamdrive.envs.embedded.bodies import TUNING, VEHICLE_STATE, WALKER_STATE
 from dreamdrive.envs.embedded.wet_roads import DRY
 
 DT_S = 0.01
@@ -27,7 +27,7 @@ def drive(seconds, **values):
     cars = fleet(**values)
     poses, velocities = [cars["pose"][0].copy()], [cars["velocity"][0].copy()]
     for _ in range(round(seconds / DT_S)):
-        dynamics.drive(cars, DRY, DT_S)
+        dynamics.drive(cars, np.zeros(len(cars), TUNING), DRY, DT_S)
         poses.append(cars["pose"][0].copy())
         velocities.append(cars["velocity"][0].copy())
     return np.array(poses), np.array(velocities)
@@ -38,7 +38,7 @@ def at_constant_speed(seconds, speed, steer):
     cars = fleet(velocity=(speed, 0.0), constant=(speed, 0.0, 1.0), steer=steer, max_steer=0.5)
     poses = [cars["pose"][0].copy()]
     for _ in range(round(seconds / DT_S)):
-        dynamics.drive(cars, DRY, DT_S)
+        dynamics.drive(cars, np.zeros(len(cars), TUNING), DRY, DT_S)
         poses.append(cars["pose"][0].copy())
     return np.array(poses), float(cars["yaw_rate"][0])
 
@@ -124,16 +124,16 @@ def random_fleet(count):
 
 def test_a_fleet_moves_as_its_vehicles_do_alone():
     together, alone = random_fleet(7), random_fleet(7)
-    dynamics.drive(together, DRY, 0.05)
+    dynamics.drive(together, np.zeros(len(together), TUNING), DRY, 0.05)
     for i in range(len(alone)):
-        dynamics.drive(alone[i : i + 1], DRY, 0.05)
+        dynamics.drive(alone[i : i + 1], np.zeros(1, TUNING), DRY, 0.05)
     np.testing.assert_array_equal(together, alone)
 
 
 def test_without_physics_a_vehicle_stands_where_it_is():
     cars, before = random_fleet(3), random_fleet(3)
     cars["physics"][1] = 0.0
-    dynamics.drive(cars, DRY, 0.05)
+    dynamics.drive(cars, np.zeros(len(cars), TUNING), DRY, 0.05)
     np.testing.assert_array_equal(cars["pose"][1], before["pose"][1])
     assert not cars["velocity"][1].any()
     assert cars["yaw_rate"][1] == 0.0
@@ -143,7 +143,7 @@ def test_without_physics_a_vehicle_stands_where_it_is():
 def test_the_acceleration_is_the_change_of_velocity():
     cars = random_fleet(3)
     before = cars["velocity"].copy()
-    dynamics.drive(cars, DRY, 0.05)
+    dynamics.drive(cars, np.zeros(len(cars), TUNING), DRY, 0.05)
     dynamics.accelerate(cars, before, 0.05)
     np.testing.assert_allclose(before + 0.05 * cars["acceleration"], cars["velocity"], atol=1e-12)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dreamdrive.envs.embedded import bodies, dynamics
-from dreamdrive.envs.embedded.bodies import VEHICLE_STATE
+from dreamdrive.envs.embedded.bodies import TUNING, VEHICLE_STATE
 from dreamdrive.envs.embedded.simulator import CLEAR_NOON, Simulator
 from dreamdrive.envs.embedded.towns import load_town
 from dreamdrive.envs.embedded.wet_roads import DRY, kept_grip
@@ -55,7 +55,7 @@ def test_the_largest_cornering_acceleration_is_what_the_road_leaves(sky, kmh):
     kept, speed = kept_grip(sky), kmh / 3.6
     cars = car(velocity=(speed, 0.0), constant=(speed, 0.0, 1.0), steer=1.0)
     for _ in range(200):
-        dynamics.drive(cars, kept, DT_S)
+        dynamics.drive(cars, np.zeros(len(cars), TUNING), kept, DT_S)
     share = np.interp(kmh, (50.0, 90.0, 130.0), kept)
     limit = min(share * bodies.GRIP_MPS2, speed**2 * np.tan(1.2) / 2.8)
     assert abs(speed * cars["yaw_rate"][0]) == pytest.approx(limit, rel=1e-3)
@@ -68,7 +68,7 @@ def test_stopping_distance_from_town_speed_grows_as_friction_falls(sky, pedals):
     speed, kept = 13.0, kept_grip(sky)
     cars = car(velocity=(speed, 0.0), drag=0.0, **pedals)
     for _ in range(2000):
-        dynamics.drive(cars, kept, DT_S)
+        dynamics.drive(cars, np.zeros(len(cars), TUNING), kept, DT_S)
     slows = kept[0] * bodies.MAX_BRAKE_MPS2 + dynamics.ROLLING_MPS2 + dynamics.ENGINE_BRAKE_MPS2
     assert cars["pose"][0, 0] == pytest.approx(speed**2 / (2.0 * slows), rel=0.005)
 
@@ -77,7 +77,7 @@ def test_a_strong_engine_pulls_no_harder_than_the_road_holds():
     kept = kept_grip(FLOODED)
     cars = car(throttle=1.0, pull=20.0)
     for _ in range(100):
-        dynamics.drive(cars, kept, DT_S)
+        dynamics.drive(cars, np.zeros(len(cars), TUNING), kept, DT_S)
     pull = kept[0] * bodies.MAX_BRAKE_MPS2 - dynamics.ROLLING_MPS2
     assert cars["velocity"][0, 0] == pytest.approx(pull * 100 * DT_S, rel=1e-6)
 
@@ -86,7 +86,7 @@ def test_a_sideways_slide_lasts_longer_on_a_wet_road():
     for sky in (CLEAR_NOON, RAIN):
         cars, kept = car(velocity=(0.0, 3.5)), kept_grip(sky)
         for _ in range(1000):
-            dynamics.drive(cars, kept, DT_S)
+            dynamics.drive(cars, np.zeros(len(cars), TUNING), kept, DT_S)
         expected = 3.5**2 / (2.0 * dynamics.SLIDE_MPS2 * kept[0])
         assert cars["pose"][0, 1] == pytest.approx(expected, rel=0.02)
 
