@@ -64,7 +64,7 @@ class CollectConfig:
     server: str = "embedded"
     """Which servers are started: embedded, unreal (in the folder that CARLA_ROOT names), or the
     path of a CarlaUE4.sh or of its folder."""
-    wet_grip: bool = False
+    road_hazards: bool = False
     """Tyres grip less on wet roads of embedded servers that are started."""
 
     def __post_init__(self) -> None:
@@ -196,7 +196,7 @@ def _collect_part(config: CollectConfig, plans: list[EpisodePlan]) -> Iterator[t
     drivers: dict[str, Driver] = {}
     first = plans[0].town
     with CarlaDriveEnv(
-        host=config.host, port=config.port, server=config.server, wet_grip=config.wet_grip,
+        host=config.host, port=config.port, server=config.server, road_hazards=config.road_hazards,
         town=first,
         max_steps=config.max_steps, route_length_m=config.route_length_m,
     ) as env:  # fmt: skip
@@ -229,7 +229,7 @@ def collect(config: CollectConfig) -> Path:
     for name in config.shares:
         make_driver(name)
     if config.port is None:
-        server_of(config.server, wet_grip=config.wet_grip)
+        server_of(config.server, road_hazards=config.road_hazards)
     with only_one(config.out):
         return _collect_missing(config)
 

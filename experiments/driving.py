@@ -50,7 +50,7 @@ class Conditions:
             routes of a seed they are placed where there is room, on those of a file the others are
             left out. None by default, but for a file, all that it has; `none` for none.
         scenarios_per_route: How many are placed on a route of a seed at most.
-        wet_grip: Whether tyres grip less on the wet roads of embedded servers that are started.
+        road_hazards: Whether tyres grip less on the wet roads of embedded servers that are started.
     """
 
     route_seed: int = 1
@@ -64,7 +64,7 @@ class Conditions:
     route_file: str = ""
     scenarios: tuple[str, ...] = ()
     scenarios_per_route: int = 2
-    wet_grip: bool = False
+    road_hazards: bool = False
 
     @property
     def digest(self) -> str:
@@ -73,8 +73,8 @@ class Conditions:
         What is empty or off is left out, so that older results keep their names.
         """
         told = {name: value for name, value in to_dict(self).items() if value not in ("", [])}
-        if not self.wet_grip:
-            del told["wet_grip"]
+        if not self.road_hazards:
+            del told["road_hazards"]
         if not self.scenarios:
             del told["scenarios_per_route"]
         text = json.dumps(told, sort_keys=True)
@@ -323,7 +323,7 @@ class RouteDriver:
                 tick_deadline_s=settings.tick_deadline_s,
                 server=server_of(
                     settings.server, draws=settings.draws, maps=settings.maps,
-                    wet_grip=conditions.wet_grip,
+                    road_hazards=conditions.road_hazards,
                     memory_limit_mib=settings.server_memory_mib,
                 ),
             )  # fmt: skip

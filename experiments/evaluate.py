@@ -217,7 +217,7 @@ def evaluate(config: EvaluateConfig) -> Path:
     )  # fmt: skip
     scorers = find_scorers(config.scorers)
     if config.port is None:
-        server_of(config.server, maps=config.maps, wet_grip=config.conditions.wet_grip)
+        server_of(config.server, maps=config.maps, road_hazards=config.conditions.road_hazards)
     _check_policies(config)
     _check_routes(config)
     with only_one(config.out):

@@ -91,7 +91,7 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
         start_speed_mps: Bounds of the speed at the start.
         tick_deadline_s: A server that takes longer for a step counts as dead.
         render_mode: `rgb_array`, or None.
-        wet_grip: Whether tyres grip less on wet roads, on an embedded server that is started by
+        road_hazards: Whether tyres grip less on wet roads, on an embedded server that is started by
             its name here; on others it is as they were started.
 
     ## Reset arguments
@@ -126,7 +126,7 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
         start_speed_mps: tuple[float, float] = (0.0, 5.0),
         tick_deadline_s: float = 10.0,
         render_mode: str | None = None,
-        wet_grip: bool = False,
+        road_hazards: bool = False,
     ) -> None:
         self._reckoning = Reckoning(reward, lambda: self._expert.desired_speed_mps(self))
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
@@ -151,7 +151,7 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
         self._own_servers: ServerPool | None = None
         if port is None and not isinstance(server, ServerPool):
             if isinstance(server, str):
-                server = server_of(server, draws=observation != "bev", wet_grip=wet_grip)
+                server = server_of(server, draws=observation != "bev", road_hazards=road_hazards)
             server = self._own_servers = ServerPool(1, server)
         self._connection = Connection(
             SessionConfig(host=host, port=port or 0, tick_deadline_s=tick_deadline_s),

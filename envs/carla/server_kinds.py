@@ -13,7 +13,7 @@ LAUNCHER = "CarlaUE4.sh"
 UNREAL_ROOT = "CARLA_ROOT"
 """Environment variable with the folder of an unpacked CARLA, as the leaderboard uses it."""
 
-DRY_GRIP = "--no-wet-grip"
+NO_HAZARDS = "--no-road-hazards"
 """The option of an embedded server that leaves tyres their grip on wet roads, as the Unreal server
 does."""
 
@@ -44,7 +44,7 @@ class SupervisorConfig:
 
     command: tuple[str, ...] = (
         sys.executable, "-m", "dreamdrive.envs.embedded",
-        "--port", "{port}", "--town", "{town}", "--sync", "--until-stdin-closes", DRY_GRIP,
+        "--port", "{port}", "--town", "{town}", "--sync", "--until-stdin-closes", NO_HAZARDS,
     )  # fmt: skip
     says_ready: bool = True
     opens_town: bool = True
@@ -72,9 +72,9 @@ class SupervisorConfig:
         maps = ("--maps", *(str(Path(path).resolve()) for path in paths))
         return replace(self, command=(*self.command, *maps))
 
-    def with_wet_grip(self) -> Self:
+    def with_road_hazards(self) -> Self:
         """Returns how an embedded server is started on whose wet roads tyres grip less."""
-        return replace(self, command=tuple(part for part in self.command if part != DRY_GRIP))
+        return replace(self, command=tuple(part for part in self.command if part != NO_HAZARDS))
 
     @classmethod
     def unreal(cls, launcher: Path) -> Self:
@@ -99,7 +99,7 @@ def server_of(
     *,
     draws: bool = False,
     maps: Sequence[Path] = (),
-    wet_grip: bool = False,
+    road_hazards: bool = False,
     memory_limit_mib: float | None = None,
 ) -> SupervisorConfig:
     """Returns how the server of a name is started.
@@ -109,7 +109,7 @@ def server_of(
             of `CarlaUE4.sh` or of the folder that it stands in.
         draws: Whether it must be able to draw from its first tick on.
         maps: OpenDRIVE files that an embedded server offers as towns.
-        wet_grip: Whether tyres grip less on an embedded server's wet roads.
+        road_hazards: Whether tyres grip less on an embedded server's wet roads.
         memory_limit_mib: Resident memory above which it is ended; None for what its kind may hold.
 
     Raises:
@@ -118,12 +118,12 @@ def server_of(
     if name == "embedded":
         found = SupervisorConfig.with_sensors() if draws else SupervisorConfig()
         found = found.with_maps(maps)
-        found = found.with_wet_grip() if wet_grip else found
+        found = found.with_road_hazards() if road_hazards else found
     elif maps:
         raise ConfigError(
             "CARLA's own server has its own towns", where=maps[0], do="Leave the maps out."
         )
-    elif wet_grip:
+    elif road_hazards:
         raise ConfigError(
             "Weather does not change the grip of tyres on CARLA's own server", do="Leave it out."
         )

@@ -49,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
         help="the folder of recordings, which no client's file name leads out of (./%(default)s)",
     )  # fmt: skip
     found.add_argument(
-        "--wet-grip", action=argparse.BooleanOptionalAction, default=True,
+        "--road-hazards", action=argparse.BooleanOptionalAction, default=True,
         help="tyres grip less on wet roads",
     )  # fmt: skip
     found.add_argument(
@@ -91,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         town = load_town(options.town)
         simulator = Simulator(
             town, synchronous=options.sync, only_answer=options.only_answer, limits=limits,
-            recordings=options.recordings, has_wet_grip=options.wet_grip,
+            recordings=options.recordings, has_road_hazards=options.road_hazards,
         )  # fmt: skip
         if options.sensors:
             simulator.eyes()

@@ -33,7 +33,7 @@ def test_a_car_stops_later_in_heavy_rain_by_the_published_ratio(world):
 
 
 def test_without_the_option_rain_changes_nothing():
-    with server_process("--port", "0", "--sync", "--no-wet-grip") as process:
+    with server_process("--port", "0", "--sync", "--no-road-hazards") as process:
         port = int(process.stdout.readline().rsplit(":", 1)[1])
         client = carla.Client("127.0.0.1", port, 2)
         client.set_timeout(20.0)
@@ -46,10 +46,10 @@ def test_without_the_option_rain_changes_nothing():
 
 
 def test_servers_that_are_started_for_drives_are_dry_unless_asked():
-    assert "--no-wet-grip" in server_of("embedded").command
-    assert "--no-wet-grip" in server_of("embedded", draws=True).command
-    wet = server_of("embedded", draws=True, wet_grip=True).command
-    assert "--no-wet-grip" not in wet
+    assert "--no-road-hazards" in server_of("embedded").command
+    assert "--no-road-hazards" in server_of("embedded", draws=True).command
+    wet = server_of("embedded", draws=True, road_hazards=True).command
+    assert "--no-road-hazards" not in wet
     assert wet[-1] == "--sensors"
     with pytest.raises(ConfigError, match="CARLA's own"):
-        server_of("unreal", wet_grip=True)
+        server_of("unreal", road_hazards=True)

@@ -92,7 +92,7 @@ def test_a_sideways_slide_lasts_longer_on_a_wet_road():
 
 
 def test_a_simulator_hands_the_weather_to_its_worlds_unless_told_otherwise():
-    wet, dry = Simulator(TOWN), Simulator(TOWN, has_wet_grip=False)
+    wet, dry = Simulator(TOWN), Simulator(TOWN, has_road_hazards=False)
     for sim in (wet, dry):
         sim.weather = list(RAIN)
     np.testing.assert_array_equal(wet.world.kept_grip, kept_grip(RAIN))

@@ -254,7 +254,7 @@ def test_the_time_limit_grows_with_the_route():
     assert conditions.max_decisions(100.0) == 1000
     assert conditions.digest != Conditions(num_walkers=1).digest
     assert conditions.digest == Conditions().digest
-    assert conditions.digest != Conditions(wet_grip=True).digest
+    assert conditions.digest != Conditions(road_hazards=True).digest
     assert Conditions().digest == "f0baede398dc"
 
 
