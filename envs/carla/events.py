@@ -18,6 +18,8 @@ STOP_AREA_M = 6.0
 OFF_ROAD_M = 0.5
 """How far the ego's centre may be beyond the edge of its lane."""
 
+GROUND = ("static.sidewalk", "static.road", "static.terrain")
+"""What wheels touch; the leaderboard takes no kerb for a collision either."""
 CONTACT_WAIT_S = 0.05
 CONTACT_MARGIN_M = 0.3
 HARDEST_BRAKE_MPS2 = 12.0
@@ -57,6 +59,8 @@ class ContactLog:
         """Takes one message of the sensor."""
         other = event.other_actor
         kind, number = (other.type_id, other.id) if other is not None else ("static", 0)
+        if kind in GROUND:
+            return
         with self._condition:
             self._contacts.append((event.frame, number, kind))
             self._condition.notify_all()

@@ -50,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     found.add_argument(
         "--road-hazards", action=argparse.BooleanOptionalAction, default=True,
-        help="tyres grip less on wet roads",
+        help="tyres grip less on wet roads, kerbs jolt, and posts of lights and signs are solid",
     )  # fmt: skip
     found.add_argument(
         "--only-answer", action="store_true", help="answer ticks without simulating (a yardstick)"

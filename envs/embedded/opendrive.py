@@ -107,6 +107,7 @@ class Road:
     speed_mps: float
     signals: list[Signal] = field(default_factory=list)
     boxes: list[tuple[float, float, float, float, float]] = field(default_factory=list)
+    box_kinds: list[tuple[str, str]] = field(default_factory=list)
 
     def at(self, s: float, t: float = 0.0) -> Pose:
         """Returns the pose at arc length `s`, `t` metres left of the reference line."""
@@ -229,13 +230,15 @@ def _road(element: Element) -> Road:
     speed_mps = DEFAULT_SPEED_MPS
     if speed is not None and speed.get("max", "") not in ("no limit", "undefined", ""):
         speed_mps = float(speed.get("max", "")) * SPEED_UNITS[speed.get("unit")]
+    boxes = _boxes(element)
     return Road(
         id=int(element.get("id", "")), junction=int(element.get("junction", "-1")), length=length,
         pieces=pieces, starts=starts,
         offsets=_cubics(element.findall("lanes/laneOffset"), "s"),
         elevation=_cubics(element.findall("elevationProfile/elevation"), "s"), sections=sections,
         predecessor=_link(element, "predecessor"), successor=_link(element, "successor"),
-        speed_mps=speed_mps, signals=_signals(element), boxes=_boxes(element),
+        speed_mps=speed_mps, signals=_signals(element), boxes=[place for place, _ in boxes],
+        box_kinds=[kind for _, kind in boxes],
     )  # fmt: skip
 
 
@@ -281,8 +284,10 @@ def _signals(road: Element) -> list[Signal]:
     return found
 
 
-def _boxes(road: Element) -> list[tuple[float, float, float, float, float]]:
-    """Returns s, t, heading, length and width of each solid object."""
+def _boxes(
+    road: Element,
+) -> list[tuple[tuple[float, float, float, float, float], tuple[str, str]]]:
+    """Returns s, t, heading, length and width of each solid object, and its type and name."""
     found = []
     for element in road.findall("objects/object"):
         if element.get("type") in ("building", "pole", "barrier", "obstacle", "tree"):
@@ -290,7 +295,8 @@ def _boxes(road: Element) -> list[tuple[float, float, float, float, float]]:
             size = [_number(element, name, 2.0 * radius) for name in ("length", "width")]
             if min(size) > 0.0:
                 place = [_number(element, name, 0.0) for name in ("s", "t", "hdg")]
-                found.append((place[0], place[1], place[2], size[0], size[1]))
+                kind = element.get("type", ""), element.get("name", "")
+                found.append(((place[0], place[1], place[2], size[0], size[1]), kind))
     return found
 
 

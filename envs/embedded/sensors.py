@@ -26,7 +26,7 @@ def collision_messages(world: World, sensor: int, describe: Any) -> list[bytes]:
     Args:
         world: The world.
         sensor: The sensor's actor number.
-        describe: Returns an actor as the wire has it, by its number; 0 is a building.
+        describe: Returns an actor as the wire has it, by its number.
     """
     parent = world.actors[sensor].parent
     head = wire.header("collision", world.frame, world.time_s, sensor_transform(world, sensor))

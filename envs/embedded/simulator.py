@@ -1,5 +1,6 @@
 """A world and what the protocol keeps beside it: settings, episodes, tokens, actors as wired."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from dreamdrive.envs.embedded.recorder.folder import RecordingFolder
 from dreamdrive.envs.embedded.recorder.recordings import Recordings
 from dreamdrive.envs.embedded.render.attributes import RENDERED
 from dreamdrive.envs.embedded.sensors import georeference, is_due, messages
+from dreamdrive.envs.embedded.touching import FIRST_SOLID, SIDEWALK
 from dreamdrive.envs.embedded.towns import Town
 from dreamdrive.envs.embedded.wet_roads import DRY, kept_grip
 from dreamdrive.envs.embedded.world import World
@@ -30,6 +32,11 @@ SUN_ALTITUDE = 5
 DEFAULT_DT_S = 0.05
 LOADED_AFTER_S = 1.0
 """How long a town waits at most for the client that asked for it."""
+SIDEWALK_TAG = 2
+STATIC_KINDS = {
+    2: "sidewalk", 3: "building", 4: "wall", 6: "pole", 9: "vegetation", 14: "car", 20: "static",
+}  # fmt: skip
+"""How CARLA calls what is no actor: after its semantic tag, small and in the singular."""
 RECORDINGS = Path("recordings")
 """The folder of recordings if no other is named; it is made when one is."""
 KINDS = {
@@ -79,7 +86,7 @@ class Simulator:
         is_map_new: Whether the last tick opened it.
         are_lamps_new: Whether the sun has switched the lamps since the last tick.
         recordings: What is recorded and replayed.
-        has_road_hazards: Whether tyres grip less on wet roads.
+        has_road_hazards: Whether tyres grip less on wet roads, kerbs jolt, and posts are solid.
     """
 
     def __init__(
@@ -109,7 +116,7 @@ class Simulator:
         self.next_town: NextTown | None = None
         self.is_map_new = False
         self._has_begun = False
-        self.open(World(town))
+        self.open(World(town, has_hazards=has_road_hazards))
 
     def open(self, world: World) -> None:
         """Makes a world the current one; recording and replay of the one before end."""
@@ -141,7 +148,8 @@ class Simulator:
     def enter(self, town: Town) -> None:
         """Opens a new world of a town, as another episode."""
         old = self.world
-        self.open(World(town, first_id=old.next_id, frame=old.frame + 1))
+        hazards = self.has_road_hazards
+        self.open(World(town, first_id=old.next_id, frame=old.frame + 1, has_hazards=hazards))
         self.episode += 1
         self.is_map_new = True
 
@@ -274,10 +282,12 @@ class Simulator:
         return self.eyes().messages(sensor, self.weather) if is_due(world, sensor) else []
 
     def describe(self, actor: int) -> list[Any]:
-        """Returns an actor as the wire has it; 0 is a building."""
+        """Returns an actor as the wire has it; numbers below 0 are those of `CollisionEvent`.
+
+        What is no actor has the number 0 and a type after its semantic tag, as with CARLA.
+        """
         if actor not in self.world.actors:
-            box = wire.bounding_box((0.0, 0.0, 0.0), (0.0, 0.0, 0.0), 0)
-            return [0, 0, [0, "static.building", []], box, b"", b""]
+            return self._describe_static(actor)
         known = self.world.actors[actor]
         attributes = [
             [name, attribute_kind(name), value] for name, value in known.attributes.items()
@@ -289,6 +299,22 @@ class Simulator:
         tags = bytes([model.tag]) if model else bytes([12]) if "walker." in known.kind else b""
         description = [self.uid.get(known.kind, 0), known.kind, attributes]
         return [actor, known.parent, description, self.box(actor), tags, token]
+
+    def _describe_static(self, number: int) -> list[Any]:
+        town, tag = self.world.town, SIDEWALK_TAG
+        box = wire.bounding_box((0.0, 0.0, 0.0), (0.0, 0.0, 0.0), 0)
+        if number != SIDEWALK:
+            place = FIRST_SOLID - number
+            if not 0 <= place < len(town.static_tags):
+                return [0, 0, [0, "static.unknown", []], box, b"", b""]
+            tag = int(town.static_tags[place])
+            x, y, length, width, yaw = town.static_boxes[place].tolist()
+            low, high = town.static_spans[place].tolist()
+            box = wire.bounding_box(
+                (x, y, (low + high) / 2.0), (length, width, (high - low) / 2.0), 0,
+                math.degrees(yaw),
+            )  # fmt: skip
+        return [0, 0, [0, f"static.{STATIC_KINDS[tag]}", []], box, bytes([tag]), b""]
 
     def box(self, actor: int) -> list[Any]:
         """Returns an actor's bounding box; that of a light or sign is its trigger volume."""

@@ -4,6 +4,7 @@ Most ticks see no contact at all, so a look at the circles around vehicles comes
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,12 +29,17 @@ MANY = 64
 """From so many vehicles on they are searched at once: a look at all pairs would take longer."""
 
 ROUNDING_M = 1e-6
+SIDEWALK, FIRST_SOLID = -1, -2
+"""What bodies touch that are no actors; a town's solids are numbered as its triangles are."""
 EACH_OTHER, SOLID = 1, 2
 """What vehicles may touch."""
 
 
 class CollisionEvent(NamedTuple):
-    """Two bodies touched; `other` is 0 for a building. The impulse is in N s."""
+    """Two bodies touched; the impulse is in N s.
+
+    `other` is `SIDEWALK` for a kerb, and `FIRST_SOLID` less its place for one of the town's solids.
+    """
 
     actor: int
     other: int
@@ -46,13 +52,25 @@ class Solids(NamedTuple):
     Attributes:
         boxes: x, y, half length, half width and yaw in radians of each, shape (n, 5).
         spans: Between which heights each is, shape (n, 2).
+        ids: What a `CollisionEvent` calls each, shape (n,).
     """
 
     boxes: Array
     spans: Array
+    ids: NDArray[np.int64]
 
 
-NO_SOLIDS = Solids(np.zeros((0, 5)), np.zeros((0, 2)))
+NO_SOLIDS = Solids(np.zeros((0, 5)), np.zeros((0, 2)), np.zeros(0, np.int64))
+
+
+def solids_of(
+    boxes: Sequence[Sequence[float]], spans: Sequence[Sequence[float]], ids: Sequence[int]
+) -> Solids:
+    """Returns boxes that may be none."""
+    return Solids(
+        np.array(boxes, np.float64).reshape(-1, 5), np.array(spans, np.float64).reshape(-1, 2),
+        np.array(ids, np.int64),
+    )  # fmt: skip
 
 
 class Touching:
@@ -80,7 +98,7 @@ class Touching:
         """Returns whether nothing is in a box, shape (1, 5), between two heights."""
         for others, spans in (
             (cars.solid_boxes(), cars.spans()), (walkers.solid_boxes(), walkers.spans()),
-            self._still, self.props,
+            self._still[:2], self.props[:2],
         ):  # fmt: skip
             low, high = spans[find_contacts(box, others).second].T
             if np.any((low < span[1]) & (span[0] < high)):
@@ -103,21 +121,24 @@ class Touching:
         found = _look_around(cars.state, boxes, clearance.clear, *clearance.low, CELL_M, REACH_M)
         if found & EACH_OTHER:
             contacts = at_one_height(find_contacts(boxes), cars.spans, cars.spans)
-            _push(contacts, cars, cars.id, None, events)
+            _push(contacts, cars, cars.id[contacts.second], None, events)
         if len(walkers):
             contacts = find_contacts(boxes, walkers.solid_boxes())
             contacts = at_one_height(contacts, cars.spans, walkers.spans)
             on_foot = (walkers.pose[:, :2], walkers.velocity, walkers.mass)
-            _knock_over(contacts, walkers, _push(contacts, cars, walkers.id, on_foot, events))
+            ids = walkers.id[contacts.second]
+            _knock_over(contacts, walkers, _push(contacts, cars, ids, on_foot, events))
         if not found & SOLID and not len(self.props.boxes):
             return
-        for contacts in self._contacts_with_solids(boxes, cars):
+        for contacts, ids in self._contacts_with_solids(boxes, cars):
             count = int(contacts.second.max(initial=-1)) + 1
             wall = (np.zeros((count, 2)), np.zeros((count, 2)), np.full(count, np.inf))
-            _push(contacts, cars, None, wall, events)
+            _push(contacts, cars, ids, wall, events)
 
-    def _contacts_with_solids(self, boxes: Array, bodies: Vehicles | Walkers) -> list[Contacts]:
-        """Returns where bodies touch buildings, then where they touch props."""
+    def _contacts_with_solids(
+        self, boxes: Array, bodies: Vehicles | Walkers
+    ) -> list[tuple[Contacts, NDArray[np.int64]]]:
+        """Returns where bodies touch buildings, then where they touch props, and which."""
         found = []
         near = self._clearance.near(boxes)
         if len(near):
@@ -125,28 +146,31 @@ class Touching:
         if len(near):
             contacts = find_contacts(boxes[near], self._still.boxes)
             contacts = contacts._replace(first=near[contacts.first])
-            found.append(at_one_height(contacts, bodies.spans, lambda: self._still.spans))
+            contacts = at_one_height(contacts, bodies.spans, lambda: self._still.spans)
+            found.append((contacts, self._still.ids[contacts.second]))
         if len(self.props.boxes):
             contacts = find_contacts(boxes, self.props.boxes)
-            found.append(at_one_height(contacts, bodies.spans, lambda: self.props.spans))
+            contacts = at_one_height(contacts, bodies.spans, lambda: self.props.spans)
+            found.append((contacts, self.props.ids[contacts.second]))
         return found
 
     def _stop_walkers(self, walkers: Walkers, events: list[CollisionEvent]) -> None:
         """Parts walkers from buildings and props."""
-        for contacts in self._contacts_with_solids(walkers.solid_boxes(), walkers):
-            for row, normal, depth in zip(
-                contacts.first.tolist(), contacts.normal, contacts.depth.tolist(), strict=True
-            ):
+        for contacts, ids in self._contacts_with_solids(walkers.solid_boxes(), walkers):
+            for row, other, normal, depth in zip(
+                contacts.first.tolist(), ids.tolist(), contacts.normal, contacts.depth.tolist(),
+                strict=True,
+            ):  # fmt: skip
                 if walkers.physics[row]:
                     closing = min(float(walkers.velocity[row] @ normal), 0.0)
                     walkers.pose[row, :2] += normal * depth
                     walkers.velocity[row] -= closing * normal
                     x, y = (-closing * walkers.mass[row] * normal).tolist()
-                    events.append(CollisionEvent(int(walkers.id[row]), 0, (x, y)))
+                    events.append(CollisionEvent(int(walkers.id[row]), other, (x, y)))
 
 
 def _push(
-    contacts: Contacts, cars: Vehicles, ids: NDArray[np.int64] | None,
+    contacts: Contacts, cars: Vehicles, touched: NDArray[np.int64],
     others: tuple[Array, Array, Array] | None, events: list[CollisionEvent],
 ) -> Array:  # fmt: skip
     """Parts vehicles from what they touch, notes it and returns each vehicle's impulse, (p, 2).
@@ -154,18 +178,19 @@ def _push(
     Args:
         contacts: What touches.
         cars: The first bodies.
-        ids: Actors of the second bodies; None where they are none.
+        touched: What each contact is with.
         others: Position, velocity and mass of the second bodies; None where they are the vehicles.
+            What has an infinite mass is told nothing.
         events: Where collisions are noted.
     """
     if not len(contacts.first):
         return np.zeros((0, 2))
     impulses = resolve(contacts, cars.pose[:, :2], cars.velocity, cars.mass, others)
     touching = cars.id[contacts.first].tolist()
-    touched = [0] * len(touching) if ids is None else ids[contacts.second].tolist()
-    for first, other, (x, y) in zip(touching, touched, impulses.tolist(), strict=True):
+    is_solid = others is not None and bool(np.isinf(others[2]).all())
+    for first, other, (x, y) in zip(touching, touched.tolist(), impulses.tolist(), strict=True):
         events.append(CollisionEvent(first, other, (x, y)))
-        if other:
+        if not is_solid:
             events.append(CollisionEvent(other, first, (-x, -y)))
     return impulses
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from dreamdrive.envs.embedded.curves import Pose, wrap
 from dreamdrive.envs.embedded.generator import TownPlan, plan_network
 from dreamdrive.envs.embedded.ground import Ground, ground_of
+from dreamdrive.envs.embedded.network import PARKED_CAR
 from dreamdrive.envs.embedded.opendrive import OpenDrive, Road, Signal, boxes_of, parse_opendrive
 from dreamdrive.envs.embedded.opendrive_writer import write_opendrive
 from dreamdrive.envs.embedded.styles import STYLED
@@ -25,6 +26,9 @@ DEV_TOWNS = ("Dream06",)
 TEST_TOWNS = ("Dream07", "Dream08")
 SEEDS = {name: seed for seed, name in enumerate((*TRAIN_TOWNS, *DEV_TOWNS, *TEST_TOWNS), start=1)}
 
+SOLID_TAGS = {"building": 3, "barrier": 4, "pole": 6, "tree": 9, "obstacle": 20}
+"""CARLA's semantic tags of solid objects, by their type in OpenDRIVE."""
+PARKED_TAG = 14
 LIGHT_KIND, STOP_KIND = "1000001", "206"
 APPROACH_M = 10.0
 """A light holds for vehicles within this distance before its stop line."""
@@ -108,6 +112,7 @@ class Town:
         grid: The lane at any place.
         ground: What bodies stand on.
         static_spans: Between which heights each solid object is, shape (n, 2).
+        static_tags: The semantic tag of each, shape (n,).
     """
 
     name: str
@@ -120,6 +125,7 @@ class Town:
     grid: LaneGrid
     ground: Ground
     static_spans: NDArray[np.float64]
+    static_tags: NDArray[np.int64]
 
 
 _ADDED: dict[str, Path] = {}
@@ -189,10 +195,16 @@ def build_town(name: str, xodr: str, where: object = "OpenDRIVE text") -> Town:
         for box in boxes_of(road)
     ]
     floors = [road.height(box[0]) for road in drive.roads.values() for box in road.boxes]
+    tags = [
+        PARKED_TAG if label == PARKED_CAR else SOLID_TAGS[kind]
+        for road in drive.roads.values()
+        for kind, label in road.box_kinds
+    ]
     return Town(
         name, xodr, spawn_points, lights, _phases(drive, lights), stops,
         np.array(boxes, np.float64).reshape(-1, 5), _grid(drive, lights), ground_of(drive),
         np.array([(z, z + SOLID_M) for z in floors], np.float64).reshape(-1, 2),
+        np.array(tags, np.int64),
     )  # fmt: skip
 
 

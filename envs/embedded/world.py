@@ -11,10 +11,18 @@ from dreamdrive.envs.embedded import dynamics, walking
 from dreamdrive.envs.embedded.blueprints import FLAT_M, PROPS, VEHICLES, WALKER_EXTENT, WALKERS
 from dreamdrive.envs.embedded.bodies import ACTIVE, Bodies, Vehicles, Walkers
 from dreamdrive.envs.embedded.ground import settle_vehicles, settle_walkers
+from dreamdrive.envs.embedded.hazards import Hazards
 from dreamdrive.envs.embedded.lights import TrafficLights
 from dreamdrive.envs.embedded.records import fill_lights, fill_vehicles, fill_walkers
 from dreamdrive.envs.embedded.render.view import Pose, attached
-from dreamdrive.envs.embedded.touching import CollisionEvent, Solids, Touching
+from dreamdrive.envs.embedded.touching import (
+    FIRST_SOLID,
+    SIDEWALK,
+    CollisionEvent,
+    Solids,
+    Touching,
+    solids_of,
+)
 from dreamdrive.envs.embedded.towns import CELL_M, Town, TownSignal
 from dreamdrive.envs.embedded.wet_roads import DRY
 from dreamdrive.envs.embedded.wire import ACTOR_RECORD, LIGHT_RECORD
@@ -69,10 +77,13 @@ class World:
         touching: What bodies may touch.
         away: Numbers of the town's solid objects that are not there; replaced, never changed.
         events: Collisions of the last tick.
+        hazards: Kerbs and posts, None without.
         kept_grip: What wet roads leave of a tyre's grip, as `wet_roads.kept_grip` has it.
     """
 
-    def __init__(self, town: Town, *, first_id: int = 1, frame: int = 0) -> None:
+    def __init__(
+        self, town: Town, *, first_id: int = 1, frame: int = 0, has_hazards: bool = False
+    ) -> None:
         self.town, self.frame, self.time_s, self.dt_s = town, frame, 0.0, 0.0
         self.actors: dict[int, Actor] = {}
         self.vehicles, self.walkers = Vehicles(), Walkers()
@@ -86,7 +97,6 @@ class World:
         self.away: frozenset[int] = frozenset()
         grid = town.grid
         self._grid = (grid.nearest, *grid.origin, CELL_M, grid.speed_mps, grid.light)
-        self.touching = Touching(Solids(town.static_boxes, town.static_spans))
         self.spectator = self._add("spectator", place=(0.0, 0.0, 20.0, 0.0)).id
         self.light_ids = [
             self._add(
@@ -102,6 +112,8 @@ class World:
             extent = (sign.trigger[2], sign.trigger[3], 2.0)
             place = (sign.x, sign.y, sign.z, sign.yaw_deg)
             self.sign_ids[self._add("traffic.stop", extent=extent, place=place).id] = sign
+        self.hazards = Hazards(town, self.light_ids, self.sign_ids) if has_hazards else None
+        self.touching = Touching(self._still())
         self._light_record = self._light_records()
         self._rebuild_statics()
         self.fill()
@@ -184,8 +196,21 @@ class World:
     def take_away(self, objects: frozenset[int]) -> None:
         """Lets some solid objects of the town be gone, by number, and all others be there."""
         self.away = objects
-        kept = [k for k in range(len(self.town.static_boxes)) if k not in objects]
-        self.touching.stand(Solids(self.town.static_boxes[kept], self.town.static_spans[kept]))
+        self.touching.stand(self._still())
+
+    def _still(self) -> Solids:
+        """Returns what stands in the town that no client has put there."""
+        town = self.town
+        kept = [k for k in range(len(town.static_boxes)) if k not in self.away]
+        ids = FIRST_SOLID - np.array(kept, np.int64)
+        found = Solids(town.static_boxes[kept], town.static_spans[kept], ids)
+        if self.hazards is None:
+            return found
+        posts = self.hazards.posts
+        return Solids(
+            np.concatenate([found.boxes, posts.boxes]), np.concatenate([found.spans, posts.spans]),
+            np.concatenate([ids, posts.ids]),
+        )  # fmt: skip
 
     def body(self, actor: int) -> Bodies | None:
         """Returns the bodies that an actor is one of, or None if it does not move by itself."""
@@ -272,6 +297,9 @@ class World:
         if len(self.walkers):
             walking.walk(self.walkers.state, dt_s)
         self._settle(dt_s)
+        if self.hazards is not None:
+            for actor, x, y in self.hazards.climb(cars, dt_s):
+                self.events.append(CollisionEvent(actor, SIDEWALK, (x, y)))
         self.touching.part(self.vehicles, self.walkers, self.events)
 
     def _settle(self, dt_s: float) -> None:
@@ -314,7 +342,7 @@ class World:
             if actor.id not in self.light_index and self.body(actor.id) is None
         ]  # fmt: skip
         self._statics = np.zeros(len(still), ACTOR_RECORD)
-        props, spans = [], []
+        props, spans, ids = [], [], []
         for row, actor in zip(self._statics, still, strict=True):
             pose = self.pose(actor.id)
             row["id"], row["state"] = actor.id, ACTIVE
@@ -324,7 +352,8 @@ class World:
             if actor.kind in PROPS and actor.extent[2] > FLAT_M:
                 props.append((*pose[:2], *actor.extent[:2], np.radians(pose.yaw)))
                 spans.append((pose.z, pose.z + 2.0 * actor.extent[2]))
-        self.touching.props = Solids(np.array(props).reshape(-1, 5), np.array(spans).reshape(-1, 2))
+                ids.append(actor.id)
+        self.touching.props = solids_of(props, spans, ids)
         self._seeing = [
             (row, actor.id) for row, actor in enumerate(still)
             if actor.parent and actor.kind.startswith("sensor.")

@@ -11,7 +11,10 @@ from dreamdrive.envs.embedded.collision import RESTITUTION
 
 
 def tick(cars, walkers, solids, dt_s):
-    """Returns the contacts of a tick: (vehicle, kind, other, impulse)."""
+    """Returns the contacts of a tick: (vehicle, kind, other, impulse).
+
+    Those with solids are called `solid` and those of walkers `wall`, with the group's number.
+    """
     before = cars["velocity"].copy()
     drive(cars, dt_s)
     walk(walkers, dt_s)
@@ -28,15 +31,15 @@ def tick(cars, walkers, solids, dt_s):
         if np.hypot(*impulse) > walking.KNOCKED_OVER_MPS * walkers["mass"][j]:
             walkers["knocked"][j] = walkers["velocity"][j]
     found += hits
-    for group in solids:
+    for number, group in enumerate(solids):
         for i in range(len(cars)):
             for j in range(len(group)):
-                found += touch(cars, i, None, j, boxes[i], group[j], "solid")
+                found += touch(cars, i, None, j, boxes[i], group[j], f"solid {number}")
     boxes_on_foot = boxes_of(walkers)
-    for group in solids:
+    for number, group in enumerate(solids):
         for i in range(len(walkers)):
             for j in range(len(group)):
-                found += stop(walkers, i, j, boxes_on_foot[i], group[j])
+                found += stop(walkers, i, j, boxes_on_foot[i], group[j], f"wall {number}")
     cars["acceleration"] = (cars["velocity"] - before) / dt_s
     return found
 
@@ -129,7 +132,7 @@ def overlap_of(box, other):
     return depth, normal
 
 
-def stop(walkers, i, j, box, other):
+def stop(walkers, i, j, box, other, kind):
     """Puts a walker outside of a solid, ends its motion into it, and returns a contact."""
     depth, normal = overlap_of(box, other)
     if depth <= 0.0:
@@ -137,7 +140,7 @@ def stop(walkers, i, j, box, other):
     closing = min(walkers["velocity"][i] @ normal, 0.0)
     walkers["pose"][i, :2] += normal * depth
     walkers["velocity"][i] -= closing * normal
-    return [(i, "wall", j, -closing * walkers["mass"][i] * normal)]
+    return [(i, kind, j, -closing * walkers["mass"][i] * normal)]
 
 
 def touch(cars, i, others, j, box, other, kind):

@@ -166,8 +166,7 @@ def collisions(reader: RecordingReader, first: str, second: str) -> str:
                 touching.add((one, other))
                 if (one, other) not in before:
                     names = [
-                        f"{actor:>6} {cast.kinds.get(actor, 'static.building')}"
-                        for actor in (one, other)
+                        f"{actor:>6} {cast.kinds.get(actor, 'static')}" for actor in (one, other)
                     ]
                     types = f"{cast.letter(one)} {cast.letter(other)}"
                     yield f"{frame.time_s:>8.2f}  {types:<6} {names[0]:<42} {names[1]}"

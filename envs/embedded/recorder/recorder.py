@@ -97,7 +97,9 @@ class Recorder:
         sim, world = self._sim, self._sim.world
         found: dict[str, Any] = {}
         if world.events:
-            found["hits"] = [[event.actor, event.other, *event.impulse] for event in world.events]
+            found["hits"] = [
+                [event.actor, max(event.other, 0), *event.impulse] for event in world.events
+            ]
         statics = world.records()[3]
         is_new = world.next_id != self._next_id or statics is not self._statics
         if whole or is_new or len(self._known) != self._count():

@@ -12,6 +12,8 @@ BESIDE_M, BEYOND_M = 1.0, 1.0
 """Distance of a post from the lanes, and from the end of the street that it stands in."""
 SEARCH_M = (8.0, 60.0)
 """Between these distances from a stop line, land is looked for where no street goes straight on."""
+NEAR_SIDE_M = 6.0
+"""A light that stands less than this beyond its stop line cannot be seen from there."""
 LAND_M = 8.0
 """Land without lanes is at least this wide; gaps between the lanes of a junction are not."""
 
@@ -26,6 +28,27 @@ def far_side(drive: OpenDrive, town: Town, signal: TownSignal) -> tuple[float, f
         if place is not None:
             return place
     return _land_ahead(town, signal.lines[-1])
+
+
+def second_post(drive: OpenDrive, town: Town, signal: TownSignal) -> tuple[float, float] | None:
+    """Returns the place of a light's second post; None where its first is enough.
+
+    Who waits does not see a light that stands beside their stop line.
+    """
+    yaw = math.radians(signal.yaw_deg)
+    x, y = middle_of_lines(signal)
+    if (signal.x - x) * math.cos(yaw) + (signal.y - y) * math.sin(yaw) >= NEAR_SIDE_M:
+        return None
+    return far_side(drive, town, signal)
+
+
+def middle_of_lines(signal: TownSignal) -> tuple[float, float]:
+    """Returns the middle of a light's stop lines, x and y."""
+    x, y = (
+        sum(values) / len(signal.lines)
+        for values in zip(*((line.x, line.y) for line in signal.lines), strict=True)
+    )
+    return x, y
 
 
 def _beside_exit(drive: OpenDrive, line: StopLine) -> tuple[float, float] | None:

@@ -8,7 +8,7 @@ from dreamdrive.envs.embedded.network import LAMP, PARKED_CAR
 from dreamdrive.envs.embedded.opendrive import OpenDrive
 from dreamdrive.envs.embedded.render import roadside
 from dreamdrive.envs.embedded.render.appearance import Appearance, Solid
-from dreamdrive.envs.embedded.render.far_side import far_side
+from dreamdrive.envs.embedded.render.far_side import middle_of_lines, second_post
 from dreamdrive.envs.embedded.render.mesh import Colour, Finish, MeshBuilder, Tag
 from dreamdrive.envs.embedded.towns import Town, TownSignal
 
@@ -33,8 +33,6 @@ RELIEF_M = 0.015
 POST_M, HEAD_M = 3.4, 0.54
 """Height of a traffic light's post, and half the height of its head."""
 LAMP_M, LAMP_STEP_M = 0.15, 0.34
-NEAR_SIDE_M = 6.0
-"""A light that stands less than this beyond its stop line cannot be seen from there."""
 SIGN_M = 2.3
 LAMP_COLOURS: dict[int, Colour] = {0: (1.0, 0.10, 0.06), 1: (1.0, 0.75, 0.08), 2: (0.1, 1.0, 0.35)}
 """What the lamps of the states red, yellow and green show."""
@@ -132,16 +130,12 @@ def add_traffic_light(
     signal = town.lights[number]
     back = math.radians(signal.yaw_deg) + math.pi
     _add_post(builder, (signal.x, signal.y, signal.z), back, number, actor)
-    x, y = (
-        sum(values) / len(signal.lines)
-        for values in zip(*((line.x, line.y) for line in signal.lines), strict=True)
-    )
-    if (signal.x - x) * -math.cos(back) + (signal.y - y) * -math.sin(back) < NEAR_SIDE_M:
-        far = far_side(drive, town, signal)
-        if far is not None:
-            facing = math.atan2(y - far[1], x - far[0])
-            foot = (far[0], far[1], town.ground.height(far[0], far[1], signal.z))
-            _add_post(builder, foot, facing, number, actor)
+    far = second_post(drive, town, signal)
+    if far is not None:
+        x, y = middle_of_lines(signal)
+        facing = math.atan2(y - far[1], x - far[0])
+        foot = (far[0], far[1], town.ground.height(far[0], far[1], signal.z))
+        _add_post(builder, foot, facing, number, actor)
 
 
 def _add_post(

@@ -133,7 +133,7 @@ class ObstacleDetector:
             directions, passed = directions[is_on], passed[is_on] + step
         own = look.describe(parent)
         return [
-            Payload("obstacle", wire.pack([own, look.describe(max(actor, 0)), distance]))
+            Payload("obstacle", wire.pack([own, look.describe(actor), distance]))
             for actor, distance in sorted(nearest.items(), key=lambda item: item[1])
         ]
 

@@ -112,6 +112,13 @@ def test_who_stands_is_not_to_blame():
     assert rule.check(scene_at(0.0, speed=0.0), scene_at(0.0, speed=0.05), 100) == []
 
 
+@pytest.mark.parametrize("kind", ["static.sidewalk", "static.road", "static.terrain"])
+def test_what_wheels_roll_on_is_no_collision(kind):
+    log = ContactLog()
+    contact(log, 0, kind)
+    assert log.take(wait=False) == []
+
+
 def test_causes_by_type():
     kinds = ("vehicle.tesla.model3", "walker.pedestrian.0001", "static.building", "traffic.pole")
     assert [contact_cause(kind) for kind in kinds] == [

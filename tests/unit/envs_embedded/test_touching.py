@@ -92,7 +92,7 @@ def test_ticks_without_contacts_search_for_none(monkeypatch):
     for k in range(3):
         cars.spawn(k + 1, MODELS[0], [10.0 * k, 0.0, 0.0], 0.0)
     made = touching.Touching(
-        touching.Solids(np.array([[0.0, 9.0, 1.0, 1.0, 0.0]]), np.ones((1, 2)))
+        touching.Solids(np.array([[0.0, 9.0, 1.0, 1.0, 0.0]]), np.ones((1, 2)), np.full(1, -2))
     )
     monkeypatch.setattr(touching, "find_contacts", search)
     made.part(cars, touching.Walkers(), events)

@@ -3,6 +3,7 @@ import pytest
 
 from dreamdrive.envs.embedded.sensors import geolocation, georeference
 from dreamdrive.envs.embedded.simulator import Simulator
+from dreamdrive.envs.embedded.touching import FIRST_SOLID
 from dreamdrive.envs.embedded.towns import load_town
 from dreamdrive.envs.embedded.world import SPAWN_COLLISION, SpawnError, World
 
@@ -121,7 +122,7 @@ def test_a_crash_is_an_event_for_both(world):
     assert np.hypot(*first.impulse) > 1000.0
 
 
-def test_a_house_stops_a_vehicle_and_is_number_zero(world):
+def test_a_house_stops_a_vehicle_and_is_the_first_solid(world):
     house_x, house_y, half, _, yaw = TOWN.static_boxes[0]
     # Dropped into the wall, since the way to it may be barred by another house.
     car = spawn(world)
@@ -131,7 +132,7 @@ def test_a_house_stops_a_vehicle_and_is_number_zero(world):
     row = world.vehicles.row[car]
     world.vehicles.velocity[row] = -5.0 * np.cos(yaw), -5.0 * np.sin(yaw)
     world.tick(0.05)
-    assert (car, 0) in {(e.actor, e.other) for e in world.events}
+    assert (car, FIRST_SOLID) in {(e.actor, e.other) for e in world.events}
     away = np.array(world.place(car)[:2]) - (house_x, house_y)
     assert away @ (np.cos(yaw), np.sin(yaw)) > edge - 0.05
 
