@@ -5,10 +5,14 @@ from types import SimpleNamespace
 import numpy as np
 
 from dreamdrive.envs.embedded.render.mesh import MeshBuilder
+from dreamdrive.envs.embedded.render.paint import paint
 from dreamdrive.envs.embedded.render.raster import Image
 from dreamdrive.envs.embedded.render.ray_tree import RayTree
 from dreamdrive.envs.embedded.render.scene import PLACE, Triangles
+from dreamdrive.envs.embedded.render.shadows import Shadows
 from dreamdrive.envs.embedded.render.still import GROUP
+from dreamdrive.envs.embedded.render.view import Lens
+from dreamdrive.envs.embedded.render.weather import light_of
 
 
 def triangles_of(builder: MeshBuilder) -> Triangles:
@@ -28,9 +32,16 @@ def triangles_of(builder: MeshBuilder) -> Triangles:
 def look_at(builder, weather=(), world=None):
     """Returns what sensors take for a frame of a world with nothing but a builder's triangles."""
     triangles = triangles_of(builder)
+
+    def coloured(pose, lens, samples):
+        image = Image(triangles, pose, Lens(samples * lens.width, samples * lens.height, lens.fov))
+        light = light_of(weather)
+        return paint(image, light, Shadows().around(image.camera[0], light, triangles), samples)
+
     return SimpleNamespace(
         triangles=triangles, weather=weather, world=world, describe=lambda actor: actor,
         image=lambda pose, lens: Image(triangles, pose, lens), cast=RayTree(triangles).cast,
+        coloured=coloured,
     )  # fmt: skip
 
 

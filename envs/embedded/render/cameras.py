@@ -8,10 +8,8 @@ from numpy.typing import NDArray
 
 from dreamdrive.envs.embedded.render import pixels
 from dreamdrive.envs.embedded.render.look import Look, Payload
-from dreamdrive.envs.embedded.render.paint import paint
 from dreamdrive.envs.embedded.render.raster import Image
 from dreamdrive.envs.embedded.render.view import Lens, Pose
-from dreamdrive.envs.embedded.render.weather import light_of
 
 SAMPLES = 2
 """Colours are the mean of the square of so many by so many samples; all else has one."""
@@ -62,7 +60,5 @@ class ColourCamera:
 
     def sense(self, look: Look, sensor: int, pose: Pose, interval_s: float) -> list[Payload]:
         """Returns what it sends of a frame."""
-        width, height, fov = self._lens
-        image = look.image(pose, Lens(SAMPLES * width, SAMPLES * height, fov))
-        picture = paint(image, light_of(look.weather), SAMPLES)
+        picture = look.coloured(pose, self._lens, SAMPLES)
         return [Payload("rgb", IMAGE_HEADER.pack(*self._lens) + picture.tobytes())]

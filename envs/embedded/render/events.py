@@ -16,10 +16,8 @@ from numpy.typing import NDArray
 from dreamdrive.envs.embedded.compiled import compiled
 from dreamdrive.envs.embedded.render.cameras import IMAGE_HEADER, SAMPLES, lens_of
 from dreamdrive.envs.embedded.render.look import Look, Payload
-from dreamdrive.envs.embedded.render.paint import paint
 from dreamdrive.envs.embedded.render.settings import AGE
-from dreamdrive.envs.embedded.render.view import Lens, Pose
-from dreamdrive.envs.embedded.render.weather import light_of
+from dreamdrive.envs.embedded.render.view import Pose
 from dreamdrive.seeding import numpy_generator
 
 EVENT = np.dtype([("x", "<u2"), ("y", "<u2"), ("t", "<i8"), ("is_brighter", "u1")])
@@ -45,9 +43,7 @@ class EventCamera:
 
     def sense(self, look: Look, sensor: int, pose: Pose, interval_s: float) -> list[Payload]:
         """Returns what it sends of a frame."""
-        width, height, fov = self._lens
-        image = look.image(pose, Lens(SAMPLES * width, SAMPLES * height, fov))
-        grey = paint(image, light_of(look.weather), SAMPLES)[:, :, :3] @ np.array(GREY) / 255.0
+        grey = look.coloured(pose, self._lens, SAMPLES)[:, :, :3] @ np.array(GREY) / 255.0
         known = self._settings
         if known["use_log"]:
             grey = np.log(known["log_eps"] + grey)

@@ -6,11 +6,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dreamdrive.envs.embedded.render.paint import paint
 from dreamdrive.envs.embedded.render.raster import Image
 from dreamdrive.envs.embedded.render.ray_tree import Hits, RayTree
 from dreamdrive.envs.embedded.render.scene import Scene, Triangles
+from dreamdrive.envs.embedded.render.shadows import Shadows
 from dreamdrive.envs.embedded.render.view import Lens, Pose
-from dreamdrive.envs.embedded.render.weather import is_dark
+from dreamdrive.envs.embedded.render.weather import is_dark, light_of
 from dreamdrive.envs.embedded.world import World
 
 
@@ -41,6 +43,7 @@ class Look:
     ) -> None:
         self.world, self.describe = world, describe
         self._scene = Scene(world)
+        self._shadows = Shadows()
         self._images: dict[tuple[Pose, Lens], Image] = {}
         self._tree: RayTree | None = None
         self.update(weather)
@@ -53,6 +56,7 @@ class Look:
         if self._scene.away is not away:  # The tree holds what stands still.
             self._tree = None
         self._images.clear()
+        self._shadows.forget_moving()
         self._is_tree_old = True
 
     @property
@@ -65,6 +69,19 @@ class Look:
         if (pose, lens) not in self._images:
             self._images[pose, lens] = Image(self.triangles, pose, lens)
         return self._images[pose, lens]
+
+    def coloured(self, pose: Pose, lens: Lens, samples: int) -> NDArray[np.uint8]:
+        """Returns what a camera sees in the light of the weather, as `paint` does.
+
+        Args:
+            pose, lens: The camera, with its size in pixels of the result.
+            samples: Each pixel is the mean of the square of so many by so many.
+        """
+        width, height, fov = lens
+        image = self.image(pose, Lens(samples * width, samples * height, fov))
+        light = light_of(self.weather)
+        shadows = self._shadows.around(image.camera[0], light, self.triangles)
+        return paint(image, light, shadows, samples)
 
     def cast(
         self, origins: NDArray[np.float64], directions: NDArray[np.float64], far: float

@@ -1,15 +1,16 @@
-"""Colours an image: sky, sunlight, grain of the ground, haze."""
+"""Colours an image: sky, sunlight, shadows, grain of the ground, haze."""
 
 import math
 from typing import Any
 
 import numpy as np
-from numba import float32, float64, int32, int64, uint8, void
+from numba import boolean, float32, float64, int32, int64, uint8, void
 from numpy.typing import NDArray
 
 from dreamdrive.envs.embedded.compiled import compiled
 from dreamdrive.envs.embedded.render.mesh import Finish, Tag
 from dreamdrive.envs.embedded.render.raster import Image
+from dreamdrive.envs.embedded.render.shadows import ShadowMaps
 from dreamdrive.envs.embedded.render.weather import Light
 
 GRAINY, GLOWING, ROAD = int(Finish.GRAINY), int(Finish.GLOWING), int(Tag.ROAD)
@@ -19,21 +20,29 @@ GRAIN = 0.16
 """Largest change of a colour by each pattern, as a share of it."""
 WET_SHARE = 0.4
 """Share of its brightness that a wet road loses."""
+FADE_M, FROM_ABOVE = 12.0, 0.45
+"""Over which distance shadows fade before the end of their reach, and the share of the light from
+everywhere that what hangs above a place takes where no sun shines."""
+OFF_M, SLANTED_OFF_M, NEARER_M = 0.03, 0.17, 0.05
+"""How far from a surface it is looked whether it lies in a shadow; how much farther where the light
+only grazes it; and how much nearer to the light what covers it has to be. Cells are coarse."""
 
 
-def paint(image: Image, light: Light, samples: int) -> NDArray[np.uint8]:
+def paint(image: Image, light: Light, shadows: ShadowMaps, samples: int) -> NDArray[np.uint8]:
     """Returns an image's colours as blue, green, red and 255, shape (H / samples, W / samples, 4).
 
     Args:
         image: Drawn with `samples` times the wanted size in each direction.
         light: Light and air.
+        shadows: Those around the eye.
         samples: Each pixel is the mean of the square of so many by so many.
     """
     height, width = image.triangle.shape
     painted = np.empty((height // samples, width // samples, 4), np.uint8)
     t = image.triangles
     _paint(image.triangle, image.inverse_depth, image.camera, t.colour, t.normal, t.finish, t.tag,
-           np.stack(light), samples, painted)  # fmt: skip
+           np.stack(light), shadows.frame, shadows.measures, shadows.still, shadows.moving,
+           shadows.is_sun, samples, painted)  # fmt: skip
     return painted
 
 
@@ -72,15 +81,69 @@ def _sky(up: float, facing: float) -> tuple[float, float]:
     return 1.0 - low * low * low, 0.56 * power + (1.6 if facing > 0.9995 else 0.0)
 
 
+@compiled()
+def _covered(across: float, up: float, towards: float, cell_m: float, nearest: Any) -> float:
+    """Returns the share of four cells around a place of a map that something covers.
+
+    Args:
+        across, up: The place, from the map's corner.
+        towards: How far towards the light it is.
+        cell_m: Width of the map's cells.
+        nearest: The map.
+    """
+    across, up = across / cell_m - 0.5, up / cell_m - 0.5
+    column, row = math.floor(across), math.floor(up)
+    last = nearest.shape[0] - 1
+    if column < 0 or row < 0 or column >= last or row >= last:
+        return 0.0
+    right, below = across - column, up - row
+    share = 0.0
+    if nearest[row, column] > towards:
+        share += (1.0 - right) * (1.0 - below)
+    if nearest[row, column + 1] > towards:
+        share += right * (1.0 - below)
+    if nearest[row + 1, column] > towards:
+        share += (1.0 - right) * below
+    if nearest[row + 1, column + 1] > towards:
+        share += right * below
+    return share
+
+
+@compiled()
+def _shadow(
+    x: float,
+    y: float,
+    z: float,
+    distance: float,
+    frame: Any,
+    measures: Any,
+    still: Any,
+    moving: Any,
+) -> float:
+    """Returns which share of the light does not come to a place, so far from the eye."""
+    across = x * frame[0, 0] + y * frame[0, 1] + z * frame[0, 2]
+    up = x * frame[1, 0] + y * frame[1, 1] + z * frame[1, 2]
+    towards = x * frame[2, 0] + y * frame[2, 1] + z * frame[2, 2] + NEARER_M
+    share = min((measures[0, 3] - distance) / FADE_M, 1.0)
+    share *= _covered(across - measures[0, 0], up - measures[0, 1], towards, measures[0, 2], still)
+    if share >= 1.0 or distance > measures[1, 3]:
+        return share
+    other = min((measures[1, 3] - distance) / FADE_M, 1.0)
+    other *= _covered(across - measures[1, 0], up - measures[1, 1], towards, measures[1, 2], moving)
+    return max(share, other)
+
+
 @compiled(
     void(
         int32[:, ::1], float32[:, ::1], float64[:, ::1], float32[:, ::1], float32[:, ::1],
-        uint8[::1], uint8[::1], float64[:, ::1], int64, uint8[:, :, ::1],
+        uint8[::1], uint8[::1], float64[:, ::1], float64[:, ::1], float64[:, ::1],
+        float32[:, ::1], float32[:, ::1], boolean, int64, uint8[:, :, ::1],
     )
 )  # fmt: skip
 def _paint(
     triangle: Any, inverse_depth: Any, camera: Any, colour: Any, normal: Any, finish: Any, tag: Any,
-    light: Any, samples: int, painted: Any,
+    light: Any, frame: Any, measures: Any, still: Any, moving: Any, is_sun: bool, samples: int,
+    painted: Any,
 ) -> None:  # fmt: skip
     """Colours each pixel; a triangle that several of its samples see is looked at once."""
     focal, middle_x, middle_y = camera[4]
@@ -123,6 +186,19 @@ def _paint(
                 kept = weight * math.exp(-lost * max(distance - clear, 0.0))
                 facing = normal[t, 0] * sun_x + normal[t, 1] * sun_y + normal[t, 2] * sun_z
                 facing, sheltered, share = max(facing, 0.0), 0.85 + 0.15 * normal[t, 2], 1.0
+                if distance < measures[0, 3] and (facing > 0.0 if is_sun else normal[t, 2] > 0.3):
+                    slant = 1.0 - (facing if is_sun else normal[t, 2])
+                    off = OFF_M + SLANTED_OFF_M * slant
+                    shadow = _shadow(
+                        camera[0, 0] + depth * x + off * normal[t, 0],
+                        camera[0, 1] + depth * y + off * normal[t, 1],
+                        camera[0, 2] + depth * z + off * normal[t, 2],
+                        distance, frame, measures, still, moving,
+                    )  # fmt: skip
+                    if is_sun:
+                        facing *= 1.0 - shadow
+                    else:
+                        sheltered *= 1.0 - FROM_ABOVE * shadow
                 if finish[t] == GRAINY and distance < 60.0:
                     place = camera[0, 0] + depth * x, camera[0, 1] + depth * y
                     share = _grain(place[0], place[1], distance)

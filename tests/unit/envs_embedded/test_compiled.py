@@ -6,15 +6,24 @@ import pytest
 from numba import float64
 from numba.core.dispatcher import Dispatcher
 
-from dreamdrive.envs.embedded import collision, dynamics, lights, records, touching
+from dreamdrive.envs.embedded import collision, dynamics, kerbs, lights, records, touching
 from dreamdrive.envs.embedded.blueprints import VEHICLES
 from dreamdrive.envs.embedded.compiled import compiled
-from dreamdrive.envs.embedded.render import events, flow, paint, pixels, raster, ray_tree, scene
+from dreamdrive.envs.embedded.render import (
+    events,
+    flow,
+    paint,
+    pixels,
+    raster,
+    ray_tree,
+    scene,
+    shadows,
+)
 from dreamdrive.envs.embedded.towns import load_town
 from dreamdrive.envs.embedded.world import World
 
-MODULES = (collision, dynamics, lights, records, touching)
-RENDERING = (events, flow, paint, pixels, raster, ray_tree, scene)
+MODULES = (collision, dynamics, kerbs, lights, records, touching)
+RENDERING = (events, flow, paint, pixels, raster, ray_tree, scene, shadows)
 
 
 def compiled_in(module):

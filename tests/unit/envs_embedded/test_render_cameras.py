@@ -8,6 +8,7 @@ from dreamdrive.envs.embedded.render.mesh import Finish, MeshBuilder, Tag
 from dreamdrive.envs.embedded.render.paint import paint
 from dreamdrive.envs.embedded.render.raster import Image
 from dreamdrive.envs.embedded.render.settings import settings_of
+from dreamdrive.envs.embedded.render.shadows import Shadows
 from dreamdrive.envs.embedded.render.view import Lens, Pose
 from dreamdrive.envs.embedded.render.weather import SUN_ALTITUDE, light_of
 from dreamdrive.envs.embedded.simulator import CLEAR_NOON
@@ -102,7 +103,9 @@ def test_the_edge_of_an_object_is_the_mean_of_its_samples():
     clear = [*CLEAR_NOON]
     clear[7] = 100.0
     light, lens = light_of(clear), Lens(32, 24, 90.0)
-    pixels = paint(Image(triangles_of(builder), ORIGIN, lens), light, 2)[:, :, 2::-1].astype(int)
+    triangles = triangles_of(builder)
+    shadows = Shadows().around(np.zeros(3), light, triangles)
+    pixels = paint(Image(triangles, ORIGIN, lens), light, shadows, 2)[:, :, 2::-1].astype(int)
     # A pixel is half a metre wide there: the wall ends in the middle of the ninth.
     assert (pixels[6, 7] == 255).all()
     sky = pixels[6, 9]
