@@ -61,7 +61,7 @@ def light_of(weather: Sequence[float]) -> Light:
     horizon = _mix(horizon, DUSK_HORIZON, 0.7 * low * day * (1.0 - cloud))
     shining = day * (1.0 - 0.8 * cloud) * _smooth(weather[SUN_ALTITUDE], -1.0, 15.0)
     direct = 0.62 * shining * _mix((1.0, 0.97, 0.90), (1.0, 0.70, 0.42), low)
-    ambient = _mix((0.20, 0.21, 0.27), _mix((0.52, 0.55, 0.60), (0.66, 0.67, 0.69), cloud), day)
+    ambient = _mix((0.30, 0.31, 0.38), _mix((0.52, 0.55, 0.60), (0.66, 0.67, 0.69), cloud), day)
     fog = min(max(weather[FOG_DENSITY] / 100.0, 0.0), 1.0)
     lost = CLEAR_HAZE_PER_M + FOG_PER_M * fog**1.5 + RAIN_PER_M * rain
     wet = min(max(weather[WETNESS] / 100.0, rain, 0.0), 1.0)
