@@ -1,7 +1,8 @@
 """The actors that can be spawned: CARLA 0.9.16's names, with the boxes that its server gives them.
 
-Wheelbase, mass and power are those of the real vehicles; two-wheelers carry a rider of 75 kg, who
-is part of their box.
+CARLA publishes neither wheelbase nor mass nor power: those here are of the real vehicles that its
+models resemble, and estimates where there is none. Two-wheelers carry a rider of 75 kg, who is part
+of their box.
 """
 
 from dataclasses import dataclass

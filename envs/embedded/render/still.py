@@ -11,13 +11,14 @@ from dreamdrive.envs.embedded.opendrive import parse_opendrive
 from dreamdrive.envs.embedded.render import furniture, streets, terrain
 from dreamdrive.envs.embedded.render.appearance import read_appearance
 from dreamdrive.envs.embedded.render.mesh import Mesh, MeshBuilder
+from dreamdrive.envs.embedded.touching import FIRST_SOLID
 from dreamdrive.envs.embedded.towns import Town
 
 CELL_M = 16.0
 """Side of the squares by which triangles are grouped."""
-FIRST_SOLID, FIRST_SIGNAL = -2, -1_000_000
-"""Solid objects have instances from the first downwards, and from the second lights and then stop
-signs, which a world has actors for."""
+FIRST_SIGNAL = -1_000_000
+"""Lights and then stop signs have instances from here downwards; a world has actors for them. Solid
+objects have theirs from `FIRST_SOLID` downwards."""
 GROUP = np.dtype([("start", "i8"), ("end", "i8"), ("low", "f8", 3), ("high", "f8", 3)], align=True)
 """Triangles from start to end (not included), and the corners of the box around them."""
 

@@ -98,6 +98,6 @@ def test_an_obstacle_detector_may_look_for_what_moves_alone():
     car = world.spawn(CAR, {}, *TOWN.spawn_points[0]).id
     world.move(car, *at, 0.0, float(np.degrees(yaw)))
     found = sense(OBSTACLE, world, car, x=0.0, distance="10")
-    assert [msgpack.unpackb(data)[1] for _, data in found] == [0]
+    assert [msgpack.unpackb(data)[1] for _, data in found] == [-2]
     assert msgpack.unpackb(found[0][1])[2] == pytest.approx(4.0, abs=0.03)
     assert sense(OBSTACLE, world, car, x=0.0, distance="10", only_dynamics="true") == []
