@@ -272,6 +272,20 @@ FAULTS = [
         "unit/envs_embedded/test_inertial.py",
     ),
     Fault(
+        "a look around overlooks vehicles that meet at an angle", "envs/embedded/touching.py",
+        "abs(turned_sin) * box[2] + abs(turned_cos) * box[3] + other[3]",
+        "abs(turned_cos) * box[3] + other[3]", "unit/envs_embedded/test_touching.py",
+    ),
+    Fault(
+        "a tick is made before it is answered", "envs/embedded/world_calls.py",
+        "self.sim.begin_tick()", "self.sim.tick()", "unit/envs_embedded/test_answered_ticks.py",
+    ),
+    Fault(
+        "rays meet houses that were taken away", "envs/embedded/render/look.py",
+        "if self._scene.away is not away:", "if False:",
+        "contract/embedded_server/test_environment.py",
+    ),
+    Fault(
         "a LiDAR turns from where one began to listen", "envs/embedded/render/eyes.py",
         "float(max(0, (world.frame - known.born - 1) // ticks))", "0.0",
         "unit/envs_embedded/test_listening.py",
