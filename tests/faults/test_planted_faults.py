@@ -100,6 +100,35 @@ FAULTS = [
         "unit/envs_embedded/test_dynamics.py",
     ),
     Fault(
+        "wet roads grip like dry ones", "envs/embedded/simulator.py",
+        "kept_grip(parameters) if self.has_road_hazards else DRY", "DRY",
+        "unit/envs_embedded/test_wet_roads.py",
+    ),
+    Fault(
+        "a vehicle tips over its inner wheels", "envs/embedded/tuning.py",
+        "max(over * (half_track + y), 0.0)", "max(over * (half_track - y), 0.0)",
+        "unit/envs_embedded/test_physics_control.py",
+    ),
+    Fault(
+        "an engine has no inertia", "envs/embedded/dynamics.py",
+        "(car.mass + tuning.inertia * ratio * ratio)", "car.mass",
+        "unit/envs_embedded/test_physics_control.py",
+    ),
+    Fault(
+        "a kerb jolts on all of a sidewalk", "envs/embedded/kerbs.py",
+        "x - ux * dt_s, y - uy * dt_s) >= 0", "x - ux * dt_s, y - uy * dt_s) >= 1 << 30",
+        "unit/envs_embedded/test_hazards.py",
+    ),
+    Fault(
+        "whatever was touched is a building", "envs/embedded/simulator.py",
+        "tag = int(town.static_tags[place])", "tag = 3", "unit/envs_embedded/test_hazards.py",
+    ),
+    Fault(
+        "the sun shines through houses", "envs/embedded/render/paint.py",
+        "facing *= 1.0 - shadow", "facing *= 1.0",
+        "unit/envs_embedded/test_render_shadows.py",
+    ),
+    Fault(
         "two directions are green at once", "envs/embedded/lights.py",
         "shown = junction.stage if light.turn == junction.phase else RED",
         "shown = junction.stage", "unit/envs_embedded/test_lights.py",
