@@ -158,6 +158,8 @@ PROPS: dict[str, tuple[float, float, float]] = {
     "static.prop.trafficcone01": (0.25, 0.25, 0.45),
     "static.prop.container": (1.0, 0.6, 0.7),
 }
+FRICTION_TRIGGER, EXTENTS = "static.trigger.friction", ("extent_x", "extent_y", "extent_z")
+"""Areas in which tyres have another friction, and the attributes that are their half sizes."""
 FLAT_M = 0.05
 """Half the height up to which a prop lies on the road: wheels roll over it."""
 SENSORS: dict[str, dict[str, str]] = {
@@ -230,6 +232,17 @@ def definitions() -> list[list[Any]]:
     found.append(("controller.ai.walker", [_attribute("role_name", STRING, "")]))
     for name in PROPS:
         found.append((name, [_attribute("role_name", STRING, "prop")]))
+    area = [_attribute(name, FLOAT, "1.0") for name in EXTENTS]
+    found.append(
+        (
+            FRICTION_TRIGGER,
+            [
+                _attribute("role_name", STRING, "trigger"),
+                _attribute("friction", FLOAT, "3.5"),
+                *area,
+            ],
+        )
+    )
     for name, noise in SENSORS.items():
         found.append(
             (

@@ -23,7 +23,7 @@ VEHICLE_STATE = np.dtype(
     [
         *_COMMON, ("throttle", "f8"), ("steer", "f8"), ("brake", "f8"), ("hand_brake", "f8"),
         ("reverse", "f8"), ("manual", "f8"), ("gear", "f8"), ("wheelbase", "f8"),
-        ("max_steer", "f8"), ("power", "f8"), ("speed_limit", "f8"), ("spin", "f8"),
+        ("max_steer", "f8"), ("power", "f8"), ("speed_limit", "f8"), ("spin", "f8"), ("slip", "f8"),
         ("grip", "f8"), ("traction", "f8"), ("pull", "f8"), ("brakes", "f8"), ("drag", "f8"),
     ],
     align=True,
@@ -147,6 +147,7 @@ class Bodies:
 class Vehicles(Bodies):
     """Vehicles: controls, the speed limit where they are, `spin` for a turn beside the steering.
 
+    `slip` is the share of its tyres' grip that a vehicle has lost where it is.
     `grip` and `traction` are the largest accelerations sideways and along that tyres hold, `pull`
     and `brakes` those by the engine and by the brakes, in m/s²; `drag` is that by the air over
     speed squared, in 1/m. `tuning` has a row of `TUNING` for each, which is `on` for those that
@@ -172,6 +173,7 @@ class Vehicles(Bodies):
     power: NDArray[np.float64]
     speed_limit: NDArray[np.float64]
     spin: NDArray[np.float64]
+    slip: NDArray[np.float64]
     grip: NDArray[np.float64]
     traction: NDArray[np.float64]
     pull: NDArray[np.float64]

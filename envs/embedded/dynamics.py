@@ -165,7 +165,7 @@ def _drive_one(car: Any, tuning: Any, kept: NDArray[np.float64], dt_s: float) ->
     level = math.cos(car.pitch)
     u = (velocity[0] * cos + velocity[1] * sin) / level
     w = velocity[1] * cos - velocity[0] * sin
-    share = _kept_grip(kept, u)
+    share = _kept_grip(kept, u) * (1.0 - car.slip)
     acceleration = _acceleration(car, tuning, u, share, dt_s)
     middle = u + 0.5 * acceleration * dt_s
     magnitude = abs(middle)

@@ -8,13 +8,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dreamdrive.envs.embedded import dynamics, walking
-from dreamdrive.envs.embedded.blueprints import FLAT_M, PROPS, VEHICLES, WALKER_EXTENT, WALKERS
+from dreamdrive.envs.embedded.blueprints import (
+    FLAT_M,
+    FRICTION_TRIGGER,
+    PROPS,
+    VEHICLES,
+    WALKER_EXTENT,
+    WALKERS,
+)
 from dreamdrive.envs.embedded.bodies import ACTIVE, Bodies, Vehicles, Walkers
 from dreamdrive.envs.embedded.ground import settle_vehicles, settle_walkers
 from dreamdrive.envs.embedded.hazards import Hazards
 from dreamdrive.envs.embedded.lights import TrafficLights
 from dreamdrive.envs.embedded.records import fill_lights, fill_vehicles, fill_walkers
 from dreamdrive.envs.embedded.render.view import Pose, attached
+from dreamdrive.envs.embedded.slippery import Slippery, extent_of, slippery_of
 from dreamdrive.envs.embedded.touching import (
     FIRST_SOLID,
     SIDEWALK,
@@ -112,6 +120,7 @@ class World:
             extent = (sign.trigger[2], sign.trigger[3], 2.0)
             place = (sign.x, sign.y, sign.z, sign.yaw_deg)
             self.sign_ids[self._add("traffic.stop", extent=extent, place=place).id] = sign
+        self._slippery: Slippery | None = None
         self.hazards = Hazards(town, self.light_ids, self.sign_ids) if has_hazards else None
         self.touching = Touching(self._still())
         self._light_record = self._light_records()
@@ -158,10 +167,9 @@ class World:
             self.walkers.spawn(actor.id, pose, z)
             self._settle(0.0)
             self.fill()
-        elif kind in PROPS:
-            actor = self._add(
-                kind, attributes=attributes, extent=PROPS[kind], place=(x, y, z, yaw_deg)
-            )
+        elif kind in PROPS or kind == FRICTION_TRIGGER:
+            extent = PROPS[kind] if kind in PROPS else extent_of(attributes)
+            actor = self._add(kind, attributes=attributes, extent=extent, place=(x, y, z, yaw_deg))
             self._rebuild_statics()
         elif kind.startswith(("sensor.", "controller.")):
             place = (x, y, z, yaw_deg)
@@ -293,6 +301,8 @@ class World:
 
     def _move(self, dt_s: float) -> None:
         cars = self.vehicles
+        if self._slippery is not None:
+            self._slippery.lie_under(cars)
         dynamics.drive(cars.state, cars.tuning, self.kept_grip, dt_s)
         if len(self.walkers):
             walking.walk(self.walkers.state, dt_s)
@@ -342,7 +352,7 @@ class World:
             if actor.id not in self.light_index and self.body(actor.id) is None
         ]  # fmt: skip
         self._statics = np.zeros(len(still), ACTOR_RECORD)
-        props, spans, ids = [], [], []
+        props, spans, ids, areas = [], [], [], []
         for row, actor in zip(self._statics, still, strict=True):
             pose = self.pose(actor.id)
             row["id"], row["state"] = actor.id, ACTIVE
@@ -353,6 +363,12 @@ class World:
                 props.append((*pose[:2], *actor.extent[:2], np.radians(pose.yaw)))
                 spans.append((pose.z, pose.z + 2.0 * actor.extent[2]))
                 ids.append(actor.id)
+            if actor.kind == FRICTION_TRIGGER:
+                friction = float(actor.attributes.get("friction", "3.5"))
+                areas.append((*pose[:3], math.radians(pose.yaw), actor.extent, friction))
+        if self._slippery is not None and not areas:
+            self.vehicles.slip[:] = 0.0
+        self._slippery = slippery_of(areas)
         self.touching.props = solids_of(props, spans, ids)
         self._seeing = [
             (row, actor.id) for row, actor in enumerate(still)

@@ -53,3 +53,15 @@ def test_servers_that_are_started_for_drives_are_dry_unless_asked():
     assert wet[-1] == "--sensors"
     with pytest.raises(ConfigError, match="CARLA's own"):
         server_of("unreal", road_hazards=True)
+
+
+def test_a_friction_trigger_of_a_client_is_slippery(world):
+    """As CARLA's page on it spawns one: half sizes in centimetres."""
+    dry = stopping_distance_m(world, carla.WeatherParameters.ClearNoon)
+    blueprint = world.get_blueprint_library().find("static.trigger.friction")
+    for name, value in (("friction", 1.4), *((f"extent_{axis}", 20_000.0) for axis in "xyz")):
+        blueprint.set_attribute(name, str(value))
+    area = world.spawn_actor(blueprint, world.get_map().get_spawn_points()[2])
+    wet = stopping_distance_m(world, carla.WeatherParameters.ClearNoon)
+    assert wet / dry == pytest.approx((8.0 + 0.75) / (8.0 * 0.4 + 0.75), rel=0.03)
+    area.destroy()
