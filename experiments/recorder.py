@@ -11,6 +11,7 @@ from dreamdrive.driving.state import STATE_INDEX
 from dreamdrive.experiments.drives import SIM_ERROR, DriveEvent, DriveResult, ScenarioResult
 from dreamdrive.experiments.event_log import SIGHT_M, UNWATCHED, WITH_SCENARIOS, LogEvent
 from dreamdrive.experiments.log_writer import LogWriter
+from dreamdrive.experiments.scores import score
 from dreamdrive.experiments.video import Caption
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ class Recorder:
             policy=self.blank.policy, route=f"{self.blank.route}, seed {self.blank.key[1]}",
             time_s=self.decisions * DECISION_DT_S, speed_mps=self._speed,
             progress=self._info["progress_m"] / self.length_m,
+            score=score(self.result(0.0)).driving_score,
             action=(float(action[0]), float(action[1])),
             events=[(event.time_s, event.cause) for event in self._events],
             cause=self._info["cause"],

@@ -13,6 +13,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from dreamdrive.driving.palette import PALETTE
 from dreamdrive.errors import StorageError
+from dreamdrive.experiments.report_words import name_of
+from dreamdrive.experiments.scores import SCORER
 
 SCALE = 7
 PANEL = 256
@@ -25,7 +27,15 @@ FPS = 10.0
 QUALITY = "27"
 BACKGROUND, INK, FAINT, RED = (18, 20, 24), (236, 238, 240), (140, 146, 154), (240, 96, 88)
 ROUTE, GO, STOP = PALETTE["route"], (88, 184, 120), (224, 96, 80)
-SHOWN_EVENTS = 7
+BAR = (44, 48, 56)
+SHOWN_EVENTS = 6
+FRESH_S = 1.5
+"""For so long an infraction is shown as just having happened."""
+
+LEGEND = (
+    ("ego", "this car"), ("route", "its route"), ("vehicle", "vehicles"), ("walker", "walkers"),
+    ("red_light", "stop: red"), ("green_light", "go: green"),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,6 +48,7 @@ class Caption:
         time_s: Simulated time.
         speed_mps: Speed.
         progress: Share of the route behind, 0 to 1.
+        score: Driving score if it ended now; None where nobody scores.
         action: Steer and acceleration, in [-1, 1].
         events: Infractions so far as (time in s, cause).
         cause: Why the drive ended; empty while it goes on.
@@ -48,6 +59,7 @@ class Caption:
     time_s: float
     speed_mps: float
     progress: float
+    score: float | None = None
     action: tuple[float, float] = (0.0, 0.0)
     events: Sequence[tuple[float, str]] = ()
     cause: str = ""
@@ -74,19 +86,41 @@ def compose(view: NDArray[np.uint8], caption: Caption) -> NDArray[np.uint8]:
     draw.text((x, 84), f"{caption.speed_mps * 3.6:.0f}", INK, _font(44))
     draw.text((x + 66, 112), "km/h", FAINT, _font(14))
     draw.text((right, 112), f"{caption.time_s:.1f} s", FAINT, _font(14), anchor="ra")
-    _bar(draw, (x, 148, right, 156), 0.0, caption.progress, ROUTE)
+    draw.text((x, 138), "of the route driven", FAINT, _font(12))
+    draw.text((right, 138), f"{100.0 * caption.progress:.0f} %", INK, _font(12), anchor="ra")
+    _bar(draw, (x, 155, right, 163), 0.0, caption.progress, ROUTE)
+    if caption.score is not None:
+        draw.text((x, 172), f"score so far, {SCORER}", FAINT, _font(12))
+        draw.text((right, 172), f"{caption.score:.0f}", INK, _font(12), anchor="ra")
     steer, pedal = caption.action
-    draw.text((x, 168), "steer", FAINT, _font(12))
-    _bar(draw, (x + 54, 172, right, 180), 0.5, 0.5 - steer / 2, INK)
-    draw.text((x, 186), "pedal", FAINT, _font(12))
-    _bar(draw, (x + 54, 190, right, 198), 0.5, 0.5 + pedal / 2, GO if pedal >= 0 else STOP)
-    y = 222
+    _lever(draw, (x, 194, right, 208), ("left", "right"), 0.5 - steer / 2, (150, 156, 164))
+    _lever(draw, (x, 213, right, 227), ("brake", "gas"), 0.5 + pedal / 2, GO if pedal > 0 else STOP)
+    y = 240
     for time_s, cause in list(caption.events)[-SHOWN_EVENTS:]:
-        draw.text((x, y), f"{time_s:6.1f} s  {cause.replace('_', ' ')}", RED, _font(13))
-        y += 20
+        is_fresh = caption.time_s - time_s < FRESH_S
+        if is_fresh:
+            draw.rectangle((x - 6, y - 2, right + 6, y + 17), fill=RED)
+        told = _fitting(f"{time_s:.1f} s  {name_of(cause)}", 32)
+        draw.text((x, y), told, BACKGROUND if is_fresh else RED, _font(13))
+        y += 21
+    for index, (kind, words) in enumerate(LEGEND):
+        left, top = x + 78 * (index % 3), height - 72 + 16 * (index // 3)
+        draw.rectangle((left, top + 3, left + 9, top + 12), fill=PALETTE[kind])
+        draw.text((left + 14, top), words, FAINT, _font(12))
     if caption.cause:
-        draw.text((x, height - 36), caption.cause.replace("_", " "), INK, _font(18))
+        draw.text((x, height - 32), _fitting(name_of(caption.cause), 26), INK, _font(18))
     return np.asarray(image)
+
+
+def _lever(
+    draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], ends: tuple[str, str], end: float,
+    colour: tuple[int, int, int],
+) -> None:  # fmt: skip
+    """Draws how far something is moved from its middle, with what its two ends mean."""
+    left, top, right, _ = box
+    _bar(draw, box, 0.5, end, colour)
+    draw.text((left + 4, top), ends[0], INK, _font(11))
+    draw.text((right - 4, top), ends[1], INK, _font(11), anchor="ra")
 
 
 def _font(size: int) -> Any:
@@ -109,7 +143,7 @@ def _bar(
     """Draws a bar from one share of a box to another."""
     left, top, right, bottom = box
     low, high = sorted((min(max(start, 0.0), 1.0), min(max(end, 0.0), 1.0)))
-    draw.rectangle(box, fill=(44, 48, 56))
+    draw.rectangle(box, fill=BAR)
     span = right - left
     draw.rectangle((left + low * span, top, left + high * span, bottom), fill=colour)
 

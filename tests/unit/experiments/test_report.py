@@ -11,7 +11,7 @@ from dreamdrive.experiments.report import ReportConfig, collect_findings, comman
 from dreamdrive.experiments.report_plots import smooth
 from dreamdrive.experiments.report_truth import models_of, truth_section
 from dreamdrive.experiments.summary import summarise
-from dreamdrive.experiments.video import PANEL, SCALE, Caption, Film, compose
+from dreamdrive.experiments.video import PANEL, RED, SCALE, Caption, Film, compose
 from support.drives import drive
 
 VOID = {"meta", "img", "br", "line", "circle"}
@@ -202,6 +202,26 @@ def test_a_frame_shows_the_view_and_the_events():
     changed = np.argwhere((compose(view, event) != frame).any(-1))
     assert len(changed) > 50
     assert changed[:, 1].min() >= 64 * SCALE
+
+
+def test_a_frame_marks_what_has_just_happened_and_tells_the_score():
+    view = np.zeros((64, 64, 3), np.uint8)
+
+    def shown(**fields):
+        told = {"policy": "p", "route": "r", "speed_mps": 1.0, "progress": 0.2} | fields
+        return compose(view, Caption(**told))
+
+    def red(frame):
+        return int((frame == RED).all(-1).sum())
+
+    fresh = shown(time_s=5.0, events=[(4.0, "collision_walker")])
+    old = shown(time_s=5.0, events=[(1.0, "collision_walker")])
+    assert red(fresh) > 2000 > 300 > red(old) > 0
+    scored = np.argwhere((shown(time_s=5.0, score=41.0) != shown(time_s=5.0, score=97.0)).any(-1))
+    assert len(scored)
+    assert scored[:, 1].min() > 64 * SCALE + PANEL // 2
+    many = shown(time_s=99.0, events=[(float(i), "red_light") for i in range(30)])
+    assert many.shape == old.shape
 
 
 def test_a_film_stands_whole_or_not_at_all(tmp_path):
