@@ -87,7 +87,8 @@ def record(outcomes: list[Outcome], town: str, old: str = "") -> str:
     rows = {row["title"]: row for row in tomllib.loads(old).get("program", ())}
     for outcome in outcomes:
         rows[outcome.program.title] = {
-            "verdict": outcome.verdict, "seconds": round(outcome.seconds), "notes": outcome.notes,
+            "verdict": outcome.verdict, "seconds": round(outcome.seconds),
+            "notes": [*outcome.notes, *filter(None, [outcome.program.flaw])],
             **when,
         }  # fmt: skip
     rows |= {title: {"verdict": "not run", "notes": [reason]} for title, reason in LEFT_OUT.items()}

@@ -30,6 +30,7 @@ class Program:
         refused: What the server has to say to it, where it asks for something that there is not.
         towns: Maps without which it is not run.
         follows: Whether it uses the server and the folder of the program before it.
+        flaw: What goes wrong in it now and then, whatever the server, which is noted.
     """
 
     script: str
@@ -42,6 +43,7 @@ class Program:
     refused: str = ""
     towns: tuple[str, ...] = ()
     follows: bool = False
+    flaw: str = ""
 
     @property
     def title(self) -> str:
@@ -124,7 +126,8 @@ PROGRAMS = (
              prints=(r"done\.",), writes=("_out/*.png",)),
     _example("client_bounding_boxes", interrupted_s=SHORT_S),
     _example("tutorial_gbuffer", refused="the embedded server has no G-buffers"),
-    _example("draw_skeleton", interrupted_s=SHORT_S),
+    _example("draw_skeleton", interrupted_s=SHORT_S,
+             flaw="now and then it waits for its own pool of processes after Ctrl-C, for ever"),
     _example("get_component_test", refused="has no component 'front-blinker-r-1'"),
     _util("test_connection"),
     _util("check_map"),

@@ -90,6 +90,18 @@ def test_the_record_keeps_what_was_not_run_again_and_names_what_never_is():
     assert [row["title"] for row in kept["program"][2:]] == list(LEFT_OUT)
 
 
+def test_a_flaw_of_a_programs_own_is_noted_however_it_ended():
+    (program,) = [known for known in PROGRAMS if "draw_skeleton" in known.script]
+    for verdict, notes in (("works", []), ("fails", ["still there"])):
+        kept = tomllib.loads(
+            foreign.record([foreign_run.Outcome(program, verdict, 1.0, notes)], "x")
+        )
+        (row,) = [row for row in kept["program"] if row["title"] == program.title]
+        assert row["verdict"] == verdict
+        assert row["notes"] == [*notes, program.flaw]
+        assert "its own pool" in program.flaw
+
+
 def test_a_folder_without_programs_is_said(tmp_path, capsys):
     assert foreign.main(["--carla", str(tmp_path)]) == 2
     assert "PythonAPI" in capsys.readouterr().err
