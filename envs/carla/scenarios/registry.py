@@ -1,4 +1,4 @@
-"""The scenarios that there are, by the leaderboard's own names."""
+"""The scenarios that there are, by the leaderboard's own names; others' own as `module:Class`."""
 
 import dataclasses
 import importlib
@@ -46,15 +46,38 @@ APART_M = 60.0
 
 
 def find_scenario(kind: str) -> "type[Scenario]":
-    """Returns the class that plays a type.
+    """Returns the class that plays a type: one of `MODULES`, or `module:Class` of any module.
 
     Raises:
         ConfigError: If there is none.
     """
+    if kind in MODULES:
+        module, _, name = MODULES[kind].partition(":")
+        found = importlib.import_module(f"dreamdrive.envs.carla.scenarios.{module}")
+        return cast("type[Scenario]", getattr(found, name))
     check_types([kind])
-    module, _, name = MODULES[kind].partition(":")
-    found = importlib.import_module(f"dreamdrive.envs.carla.scenarios.{module}")
-    return cast("type[Scenario]", getattr(found, name))
+    return _own(kind, "")
+
+
+def _own(kind: str, where: str) -> "type[Scenario]":
+    """Returns a class that is not part of this project.
+
+    Raises:
+        ConfigError: If it cannot be imported, or is no scenario.
+    """
+    from dreamdrive.envs.carla.scenarios.scenario import Scenario
+
+    module, _, name = kind.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(
+            f"There is no scenario {kind!r}: {error}", where=where,
+            do="Give module:Class of a module on PYTHONPATH.",
+        ) from error  # fmt: skip
+    if not (isinstance(found, type) and issubclass(found, Scenario)):
+        raise ConfigError(f"{kind!r} is no Scenario", where=where)
+    return found
 
 
 def check_types(kinds: Iterable[str], where: str = "") -> None:
@@ -64,7 +87,9 @@ def check_types(kinds: Iterable[str], where: str = "") -> None:
         ConfigError: If there is one.
     """
     for kind in kinds:
-        if kind not in MODULES:
+        if ":" in kind:
+            _own(kind, where)
+        elif kind not in MODULES:
             raise ConfigError(
                 f"There is no scenario type {kind!r}", where=where,
                 do="Leave such scenarios of a file out with --skip-unknown-scenarios, which counts "
@@ -84,9 +109,10 @@ def known(specs: Iterable[ScenarioSpec], *, skip_unknown: bool = False) -> list[
     """
     found = []
     for spec in specs:
-        if spec.type not in MODULES and not skip_unknown:
+        is_known = spec.type in MODULES or ":" in spec.type
+        if not is_known and not skip_unknown:
             check_types([spec.type], spec.name)
-        if spec.type in MODULES:
+        if is_known:
             found.append(spec)
     return found
 
