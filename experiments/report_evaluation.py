@@ -50,7 +50,8 @@ def evaluation_section(
         if "run_of" not in facts
     }
     drives = DrivesPart(summary, here, roads, media, pictures)
-    results, scores = results_in(here, list(drives.by_policy)), read_scores(here)
+    drove = [name for name, facts in summary["policies"].items() if "spec" in facts]
+    results, scores = results_in(here, drove), read_scores(here)
     parts = [
         f"<h2>Closed loop{text(name)}</h2>",
         _where(summary),

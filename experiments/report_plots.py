@@ -49,7 +49,8 @@ def completion_and_collisions(policies: Mapping[str, Mapping[str, Any]]) -> byte
         axes.set_xlim(left=-0.02 * axes.get_xlim()[1])
         axes.grid(color=LINE, linewidth=0.6)
         axes.set_axisbelow(True)
-        figure.legend(loc="outside right upper", frameon=False)
+        if axes.get_legend_handles_labels()[0]:
+            figure.legend(loc="outside right upper", frameon=False)
         return _svg(figure)
 
 

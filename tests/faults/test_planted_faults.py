@@ -129,6 +129,38 @@ FAULTS = [
         "unit/envs_embedded/test_render_shadows.py",
     ),
     Fault(
+        "comparisons take percentiles of a known spread", "experiments/scores.py",
+        "return normal.cdf(-t * (num / freedom) ** 0.5)", "return tail",
+        "unit/experiments/test_comparison_statistics.py",
+    ),
+    Fault(
+        "swaps no longer decide whether a difference is real", "experiments/pairing.py",
+        "chance is not None and chance < REAL", "chance is not None",
+        "unit/experiments/test_comparison_statistics.py unit/experiments/test_compare.py",
+    ),
+    Fault(
+        "pictures of a report are mirrored", "experiments/report_pictures.py",
+        "turn = (sin, -cos, -cos, -sin, y * cos - x * sin,",
+        "turn = (-sin, -cos, cos, -sin, x * sin - y * cos,",
+        "unit/experiments/test_report_drives.py",
+    ),
+    Fault(
+        "minimum speed is judged at other check-points", "experiments/scorers/bench2drive_rules.py",
+        "LAST_CHECKPOINT_SHARE = 0.95", "LAST_CHECKPOINT_SHARE = 0.99",
+        "unit/experiments/scorers/test_upstream.py",
+    ),
+    Fault(
+        "one moment of discomfort is forgiven", "experiments/scorers/nuplan_comfort.py",
+        "value=100.0 * bool(always.all())", "value=100.0 * bool(always.any())",
+        "unit/experiments/scorers/test_signals.py",
+    ),
+    Fault(
+        "the leaderboard's file tells a rate outside the lanes", "experiments/leaderboard_json.py",
+        "drive.result.outside_route_m for drive in drives) / 1000.0",
+        "drive.result.outside_route_m for drive in drives) / 1000.0 / km",
+        "unit/experiments/scorers/test_upstream.py",
+    ),
+    Fault(
         "two directions are green at once", "envs/embedded/lights.py",
         "shown = junction.stage if light.turn == junction.phase else RED",
         "shown = junction.stage", "unit/envs_embedded/test_lights.py",

@@ -10,7 +10,7 @@ import pytest
 
 from dreamdrive.experiments.drives import ScenarioResult, Trial, drive_path, save_drive
 from dreamdrive.experiments.evaluate import EvaluateConfig
-from dreamdrive.experiments.event_log import LogEvent
+from dreamdrive.experiments.event_log import LogEvent, make_log
 from dreamdrive.experiments.report import ReportConfig, report
 from dreamdrive.experiments.report_drives import DrivesPart, drives_of, once
 from dreamdrive.experiments.report_html import Media
@@ -49,6 +49,8 @@ def made(events=(), actors=(), columns=None, **fields):
 def keep(out, found):
     path = drive_path(out, found.result.policy, found.result.key)
     save_drive(out, found.result)
+    if found.ticks is None:
+        return
     start, *rest = lines_of(found)
     start = json.loads(start) | {"points": found.route.tolist()}
     path.with_suffix(".jsonl").write_text("\n".join([json.dumps(start), *rest]) + "\n")
@@ -281,6 +283,18 @@ def test_a_log_that_cannot_be_read_is_named_and_the_rest_is_shown(evaluation):
     assert "Could not be read" in words
     assert "points: Dream02-1-000" in words
     assert words.count('class="strip"') == 2
+
+
+def test_an_evaluation_that_the_server_ended_is_reported_too(tmp_path):
+    lost = [
+        drive(name, route, cause="sim_error", completion=0.0, length_m=0.0, sim_errors=("died",))
+        for name in "ab"
+        for route in ROUTES
+    ]
+    folder(tmp_path, [make_log(result, []) for result in lost])
+    words = report(ReportConfig(run=tmp_path)).read_text()
+    assert "4 drives: 4 lost to the simulator" in words
+    assert "(2 drives lost to the simulator)" in words
 
 
 def test_scenarios_are_counted_by_type_and_cause():

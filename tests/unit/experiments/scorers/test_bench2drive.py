@@ -100,6 +100,13 @@ def test_a_gentle_bend_spoils_published_comfort_and_not_the_corrected():
     assert CORRECTED.score(made).terms["comfort_pct"] == 100.0
 
 
+def test_corrected_comfort_is_the_share_of_pieces_of_two_seconds():
+    hard = np.zeros(110)
+    hard[50] = -60.0
+    made = log([], ticks(110, acceleration_ahead_mps2=hard), completion=50.0)
+    assert CORRECTED.score(made).terms["comfort_pct"] == pytest.approx(100.0 * 5 / 6)
+
+
 def test_published_comfort_drops_a_short_last_chunk():
     hard = np.zeros(50)
     hard[40:] = -8.0

@@ -51,6 +51,25 @@ def test_six_signals_of_a_bend_with_growing_acceleration():
     np.testing.assert_allclose(signals[:, 4:], 0.1, atol=1e-8)
 
 
+def test_derivatives_span_fifteen_ticks_and_accelerations_eight():
+    impulse = np.zeros(200)
+    impulse[100] = 2.8
+    signals = comfort_signals(log([], ticks(200, yaw_rad=impulse)), "x")
+    slopes = 2.8 * np.arange(7, -8, -1) / 280.0 / 0.1
+    np.testing.assert_allclose(signals[93:108, 2], slopes, atol=1e-9)
+    np.testing.assert_allclose(signals[[92, 108], 2], 0.0, atol=1e-9)
+    smoothed = comfort_signals(log([], ticks(200, acceleration_ahead_mps2=impulse)), "x")[:, 0]
+    assert np.flatnonzero(np.abs(smoothed) > 1e-9).tolist() == list(range(97, 105))
+
+
+def test_one_moment_of_discomfort_spoils_a_drive():
+    hard = np.zeros(200)
+    hard[100] = -60.0
+    scored = COMFORT.score(log([], ticks(200, acceleration_ahead_mps2=hard)))
+    assert scored.value == 0.0
+    assert 80.0 < scored.terms["comfortable_pct"] < 100.0
+
+
 @pytest.mark.parametrize(
     ("columns", "broken"),
     [
