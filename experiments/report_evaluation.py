@@ -67,6 +67,9 @@ def evaluation_section(
         drives.worst(),
         "<h3>Scenarios</h3>" + scenarios(results) if results else "",
         "<h3>Paired differences on the same routes and seeds</h3>",
+        '<p class="note">Coloured where the difference is real, green where it speaks for the '
+        "policy on the left: its interval misses zero, and of all ways in which the two could have "
+        "changed places on each route less than 5 % give one as large.</p>",
         pairs(summary),
         "<h3>Scores by name and version</h3>" + scorers_table(scores) if scores else "",
         leaderboard_links(here, media),

@@ -54,16 +54,21 @@ def _value(told: Mapping[str, Any] | None) -> Cell:
 
 
 def _notes(scorers: Mapping[str, Any]) -> str:
-    notes = []
+    """Returns what a reader must know of the numbers."""
+    notes, unwatched = [], dict[tuple[str, ...], list[str]]()
     for name, told in scorers.items():
-        unwatched = sorted(
-            {p for policy in told["policies"].values() for p in policy["not_measured"]}
-        )
-        if unwatched:
-            words = ", ".join(part.replace("_", " ") for part in unwatched)
-            notes.append(f"{name}: nobody looked for {words}, which costs nothing here.")
-        reasons = [policy["reason"] for policy in told["policies"].values() if policy["reason"]]
-        notes += [f"{name}: {reason}" for reason in reasons[:1]]
+        policies = told["policies"].values()
+        parts = tuple(sorted({part for policy in policies for part in policy["not_measured"]}))
+        unwatched.setdefault(parts, []).append(name)
+        if told.get("num_routes"):
+            notes.append(
+                f"{name} divides sums by {told['num_routes']} routes, however many were driven."
+            )
+        notes += [f"{name}: {policy['reason']}" for policy in policies if policy["reason"]][:1]
+    for parts, names in unwatched.items():
+        if parts:
+            words = ", ".join(part.replace("_", " ") for part in parts)
+            notes.append(f"Nobody looked for {words}, which costs nothing in {', '.join(names)}.")
     return "".join(f'<p class="note">{text(note)}</p>' for note in notes)
 
 

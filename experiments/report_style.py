@@ -30,7 +30,7 @@ th, td { padding: 6px 9px; border-bottom: 1px solid var(--line); text-align: rig
   vertical-align: top; white-space: nowrap; }
 th { color: var(--soft); font-weight: 600; vertical-align: bottom; border-bottom-color: var(--ink);
   white-space: normal; }
-th span { white-space: nowrap; }
+th span { white-space: nowrap; font-weight: 400; font-size: 11px; }
 th:first-child, td:first-child, .left { text-align: left; }
 td.wrap { white-space: normal; min-width: 240px; }
 tr.part td { color: var(--soft); border-bottom-style: dotted; }

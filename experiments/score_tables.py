@@ -49,6 +49,7 @@ def summarise_scores(
         "scorers": {
             scorer.name: {
                 "label": scorer.label,
+                "num_routes": scorer.num_routes,
                 "policies": {
                     group: _policy(scorer, [drives[name] for name in members], samples)
                     for group, members in groups.items()

@@ -346,5 +346,13 @@ def test_every_number_of_a_scorer_has_its_version_beside_it(evaluation):
     words = scorers_table(json.loads((evaluation / "scores.json").read_text()))
     head = re.findall(r"<th>(.*?)</th>", words.split("</thead>")[0])
     assert [re.search(r"\((.*)\)", name)[1] for name in head] == list(MODULES)
-    assert "leaderboard-2.1: nobody looked for" not in words
-    assert "min speed" not in words.split("<details>")[0]
+    assert "bench2drive-0.0.3 divides sums by 220 routes" in words
+    assert "Nobody looked" not in words
+
+
+def test_what_nobody_looked_for_is_said_once(evaluation):
+    scores = json.loads((evaluation / "scores.json").read_text())
+    for name in ("leaderboard-2.0", "leaderboard-2.1"):
+        scores["scorers"][name]["policies"]["a"]["not_measured"] = ["min_speed"]
+    told = "Nobody looked for min speed, which costs nothing in leaderboard-2.0, leaderboard-2.1."
+    assert told in scorers_table(scores)
