@@ -65,7 +65,8 @@ class CollectConfig:
     """Which servers are started: embedded, unreal (in the folder that CARLA_ROOT names), or the
     path of a CarlaUE4.sh or of its folder."""
     road_hazards: bool = False
-    """Tyres grip less on wet roads of embedded servers that are started."""
+    """Kerbs jolt, posts are solid and tyres grip less on wet roads, on embedded servers that are
+    started."""
 
     def __post_init__(self) -> None:
         """Checks the ranges.

@@ -50,7 +50,8 @@ class Conditions:
             routes of a seed they are placed where there is room, on those of a file the others are
             left out. None by default, but for a file, all that it has; `none` for none.
         scenarios_per_route: How many are placed on a route of a seed at most.
-        road_hazards: Whether tyres grip less on the wet roads of embedded servers that are started.
+        road_hazards: Whether kerbs jolt, posts are solid and tyres grip less on wet roads, on
+            embedded servers that are started.
     """
 
     route_seed: int = 1

@@ -91,8 +91,8 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
         start_speed_mps: Bounds of the speed at the start.
         tick_deadline_s: A server that takes longer for a step counts as dead.
         render_mode: `rgb_array`, or None.
-        road_hazards: Whether tyres grip less on wet roads, on an embedded server that is started by
-            its name here; on others it is as they were started.
+        road_hazards: Whether kerbs jolt, posts are solid and tyres grip less on wet roads, on an
+            embedded server that is started by its name here; others are as they were started.
 
     ## Reset arguments
     `options={"route": Route, "town": str, "scenario": str}` fixes the route, the town, and what

@@ -13,9 +13,8 @@ LAUNCHER = "CarlaUE4.sh"
 UNREAL_ROOT = "CARLA_ROOT"
 """Environment variable with the folder of an unpacked CARLA, as the leaderboard uses it."""
 
-NO_HAZARDS = "--no-road-hazards"
-"""The option of an embedded server that leaves tyres their grip on wet roads, as the Unreal server
-does."""
+NO_HAZARDS, WET_GRIP = "--no-road-hazards", "--wet-grip"
+"""Options of an embedded server: without kerbs and posts; with wet roads that cost tyres grip."""
 
 LEASH = Path(__file__).with_name("leash.py")
 
@@ -73,8 +72,9 @@ class SupervisorConfig:
         return replace(self, command=(*self.command, *maps))
 
     def with_road_hazards(self) -> Self:
-        """Returns how an embedded server is started on whose wet roads tyres grip less."""
-        return replace(self, command=tuple(part for part in self.command if part != NO_HAZARDS))
+        """Returns how an embedded server is started with kerbs, posts, and slippery wet roads."""
+        command = tuple(part for part in self.command if part != NO_HAZARDS)
+        return replace(self, command=(*command, WET_GRIP))
 
     @classmethod
     def unreal(cls, launcher: Path) -> Self:
@@ -109,7 +109,7 @@ def server_of(
             of `CarlaUE4.sh` or of the folder that it stands in.
         draws: Whether it must be able to draw from its first tick on.
         maps: OpenDRIVE files that an embedded server offers as towns.
-        road_hazards: Whether tyres grip less on an embedded server's wet roads.
+        road_hazards: Whether an embedded server has kerbs, posts, and slippery wet roads.
         memory_limit_mib: Resident memory above which it is ended; None for what its kind may hold.
 
     Raises:

@@ -50,7 +50,11 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     found.add_argument(
         "--road-hazards", action=argparse.BooleanOptionalAction, default=True,
-        help="tyres grip less on wet roads, kerbs jolt, and posts of lights and signs are solid",
+        help="kerbs jolt, and posts of lights and signs are solid",
+    )  # fmt: skip
+    found.add_argument(
+        "--wet-grip", action="store_true",
+        help="tyres grip less on wet roads, which Traffic Managers do not know",
     )  # fmt: skip
     found.add_argument(
         "--only-answer", action="store_true", help="answer ticks without simulating (a yardstick)"
@@ -92,6 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         simulator = Simulator(
             town, synchronous=options.sync, only_answer=options.only_answer, limits=limits,
             recordings=options.recordings, has_road_hazards=options.road_hazards,
+            has_wet_grip=options.wet_grip,
         )  # fmt: skip
         if options.sensors:
             simulator.eyes()

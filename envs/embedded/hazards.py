@@ -1,7 +1,7 @@
 """What a road may have against a driver: kerbs that jolt, and posts that stop who hits them.
 
-The figures that ship were measured without, and without water on the roads (`wet_roads.py`), so the
-servers that drives start leave all of it out unless they are asked for it.
+The figures that ship were measured without, so the servers that drives start leave them out unless
+they are asked for them.
 """
 
 import math

@@ -86,12 +86,14 @@ class Simulator:
         is_map_new: Whether the last tick opened it.
         are_lamps_new: Whether the sun has switched the lamps since the last tick.
         recordings: What is recorded and replayed.
-        has_road_hazards: Whether tyres grip less on wet roads, kerbs jolt, and posts are solid.
+        has_road_hazards: Whether kerbs jolt and posts are solid.
+        has_wet_grip: Whether tyres grip less on wet roads.
     """
 
     def __init__(
         self, town: Town, *, synchronous: bool = False, only_answer: bool = False,
         limits: Limits | None = None, recordings: Path = RECORDINGS, has_road_hazards: bool = True,
+        has_wet_grip: bool = False,
     ) -> None:  # fmt: skip
         self.episode, self.synchronous = 1, synchronous
         self.dt_s: float | None = DEFAULT_DT_S if synchronous else None
@@ -104,7 +106,7 @@ class Simulator:
         self.stream_port = 0
         self.gravity_mps2 = 9.81
         self.on_tick: Callable[[], None] = lambda: None
-        self.has_road_hazards = has_road_hazards
+        self.has_road_hazards, self.has_wet_grip = has_road_hazards, has_wet_grip
         self._weather = list(CLEAR_NOON)
         self.definitions = blueprints.definitions()
         self.uid = {definition[1]: definition[0] for definition in self.definitions}
@@ -143,7 +145,7 @@ class Simulator:
     @weather.setter
     def weather(self, parameters: list[float]) -> None:
         self._weather = parameters
-        self.world.kept_grip = kept_grip(parameters) if self.has_road_hazards else DRY
+        self.world.kept_grip = kept_grip(parameters) if self.has_wet_grip else DRY
 
     def enter(self, town: Town) -> None:
         """Opens a new world of a town, as another episode."""

@@ -101,7 +101,7 @@ FAULTS = [
     ),
     Fault(
         "wet roads grip like dry ones", "envs/embedded/simulator.py",
-        "kept_grip(parameters) if self.has_road_hazards else DRY", "DRY",
+        "kept_grip(parameters) if self.has_wet_grip else DRY", "DRY",
         "unit/envs_embedded/test_wet_roads.py",
     ),
     Fault(

@@ -24,16 +24,10 @@ def stopping_distance_m(world, weather):
     return distance
 
 
-def test_a_car_stops_later_in_heavy_rain_by_the_published_ratio(world):
-    dry = stopping_distance_m(world, carla.WeatherParameters.ClearNoon)
-    wet = stopping_distance_m(world, carla.WeatherParameters.HardRainNoon)
-    # A film of 1 mm on a tenth of the road and puddles on the rest, at most at 50 km/h.
-    share = (0.1 * 0.55 + 0.9 * 0.5) / 0.85
-    assert wet / dry == pytest.approx((8.0 + 0.75) / (8.0 * share + 0.75), rel=0.03)
-
-
-def test_without_the_option_rain_changes_nothing():
-    with server_process("--port", "0", "--sync", "--no-road-hazards") as process:
+@pytest.fixture(scope="module")
+def wet_world():
+    """The world of a server whose wet roads are slippery."""
+    with server_process("--port", "0", "--sync", "--wet-grip") as process:
         port = int(process.stdout.readline().rsplit(":", 1)[1])
         client = carla.Client("127.0.0.1", port, 2)
         client.set_timeout(20.0)
@@ -41,16 +35,29 @@ def test_without_the_option_rain_changes_nothing():
         settings = world.get_settings()
         settings.synchronous_mode, settings.fixed_delta_seconds = True, DT_S
         world.apply_settings(settings)
-        dry = stopping_distance_m(world, carla.WeatherParameters.ClearNoon)
-        assert stopping_distance_m(world, carla.WeatherParameters.HardRainNoon) == dry
+        yield world
 
 
-def test_servers_that_are_started_for_drives_are_dry_unless_asked():
+def test_a_car_stops_later_in_heavy_rain_by_the_published_ratio(wet_world):
+    dry = stopping_distance_m(wet_world, carla.WeatherParameters.ClearNoon)
+    wet = stopping_distance_m(wet_world, carla.WeatherParameters.HardRainNoon)
+    # A film of 1 mm on a tenth of the road and puddles on the rest, at most at 50 km/h.
+    share = (0.1 * 0.55 + 0.9 * 0.5) / 0.85
+    assert wet / dry == pytest.approx((8.0 + 0.75) / (8.0 * share + 0.75), rel=0.03)
+
+
+def test_without_the_option_rain_changes_nothing(world):
+    dry = stopping_distance_m(world, carla.WeatherParameters.ClearNoon)
+    assert stopping_distance_m(world, carla.WeatherParameters.HardRainNoon) == dry
+
+
+def test_servers_that_are_started_for_drives_have_no_hazards_unless_asked():
     assert "--no-road-hazards" in server_of("embedded").command
     assert "--no-road-hazards" in server_of("embedded", draws=True).command
     wet = server_of("embedded", draws=True, road_hazards=True).command
     assert "--no-road-hazards" not in wet
-    assert wet[-1] == "--sensors"
+    assert {"--sensors", "--wet-grip"} < set(wet)
+    assert "--wet-grip" not in server_of("embedded").command
     with pytest.raises(ConfigError, match="CARLA's own"):
         server_of("unreal", road_hazards=True)
 

@@ -91,8 +91,8 @@ def test_a_sideways_slide_lasts_longer_on_a_wet_road():
         assert cars["pose"][0, 1] == pytest.approx(expected, rel=0.02)
 
 
-def test_a_simulator_hands_the_weather_to_its_worlds_unless_told_otherwise():
-    wet, dry = Simulator(TOWN), Simulator(TOWN, has_road_hazards=False)
+def test_a_simulator_hands_the_weather_to_its_worlds_if_it_is_told_to():
+    wet, dry = Simulator(TOWN, has_wet_grip=True), Simulator(TOWN)
     for sim in (wet, dry):
         sim.weather = list(RAIN)
     np.testing.assert_array_equal(wet.world.kept_grip, kept_grip(RAIN))
