@@ -15,6 +15,10 @@ from dreamdrive.experiments.scores import driven_km
 SCORE_DIGITS, DIGITS = 6, 3
 """Decimals that the leaderboard keeps of scores, and of everything else."""
 
+UNKNOWN_S = -1
+SENSORS = ["privileged"]
+"""What a policy sees in `CarlaDrive-v0` is drawn from the map and the actors."""
+
 SHORTEST_KM = 0.001
 """Less than this is not divided by."""
 
@@ -59,8 +63,11 @@ ENDS: dict[str, str] = {
 def leaderboard_results(drives: Sequence[ScoredDrive], scorer: str) -> dict[str, Any]:
     """Returns the results of one policy in the leaderboard's form.
 
-    Drives that the server ended are not records; `progress` tells how many there are. What was not
-    measured is null. `scorer`, which the leaderboard does not write, names the version.
+    Drives that the server ended are not records; `progress` tells how many there are. The
+    leaderboard's own `merge_statistics.py` reads it, so that a route has a number in its id, and a
+    trial the number of its repetition; the wall time, which was not measured, is -1, as there. What
+    else was not measured is null. The leaderboard itself writes neither `scorer`, which names the
+    version, nor a record's `route`, `seed` and `repetition`.
 
     Args:
         drives: The drives of the policy.
@@ -70,8 +77,13 @@ def leaderboard_results(drives: Sequence[ScoredDrive], scorer: str) -> dict[str,
         carla-simulator/leaderboard, branch leaderboard-2.1, `statistics_manager.py`.
     """
     valid = [drive for drive in drives if scorer in drive.scores]
-    repetitions = 1 + max((drive.result.repetition for drive in drives), default=0)
-    records = [_record(index, drive, scorer, repetitions) for index, drive in enumerate(valid)]
+    routes = sorted({drive.result.route for drive in drives})
+    trials = sorted({drive.result.key[1] for drive in drives})
+    records = []
+    for index, drive in enumerate(valid):
+        route, trial = drive.result.key
+        route_id = f"RouteScenario_{routes.index(route)}_rep{trials.index(trial)}"
+        records.append(_record(index, route_id, drive, scorer))
     overall = _global(valid, records)
     told = overall["scores_mean"]
     scores = [told[key] for key in ("score_composed", "score_route", "score_penalty")]
@@ -83,7 +95,7 @@ def leaderboard_results(drives: Sequence[ScoredDrive], scorer: str) -> dict[str,
         },
         "entry_status": "Finished" if len(valid) == len(drives) else "Crashed",
         "eligible": len(valid) == len(drives),
-        "sensors": [],
+        "sensors": SENSORS,
         "values": [str(value) for value in values],
         "labels": [
             "Avg. driving score", "Avg. route completion", "Avg. infraction penalty",
@@ -92,9 +104,7 @@ def leaderboard_results(drives: Sequence[ScoredDrive], scorer: str) -> dict[str,
     }  # fmt: skip
 
 
-def _record(index: int, drive: ScoredDrive, scorer: str, repetitions: int) -> dict[str, Any]:
-    # The leaderboard knows no traffic seeds: it counts how often a route was driven.
-    number = drive.result.seed * repetitions + drive.result.repetition
+def _record(index: int, route_id: str, drive: ScoredDrive, scorer: str) -> dict[str, Any]:
     result, score = drive.result, drive.scores[scorer]
     infractions: dict[str, list[str]] = {name: [] for name in LABELS}
     for event in drive.events:
@@ -112,7 +122,8 @@ def _record(index: int, drive: ScoredDrive, scorer: str, repetitions: int) -> di
     finished = "Completed" if count else "Perfect"
     return {
         "index": index,
-        "route_id": f"RouteScenario_{result.route}_rep{number}",
+        "route_id": route_id,
+        "route": result.route, "seed": result.seed, "repetition": result.repetition,
         "status": finished if result.is_finished else ENDS.get(result.cause, "Failed"),
         "num_infractions": count,
         "infractions": infractions,
@@ -123,7 +134,7 @@ def _record(index: int, drive: ScoredDrive, scorer: str, repetitions: int) -> di
         },
         "meta": {
             "route_length": round(result.length_m, DIGITS),
-            "duration_game": round(result.time_s, DIGITS), "duration_system": None,
+            "duration_game": round(result.time_s, DIGITS), "duration_system": UNKNOWN_S,
         },
     }  # fmt: skip
 
@@ -173,7 +184,7 @@ def _global(drives: Sequence[ScoredDrive], records: Sequence[dict[str, Any]]) ->
         "meta": {
             "total_length": sum(drive.result.length_m for drive in drives),
             "duration_game": sum(drive.result.time_s for drive in drives),
-            "duration_system": None,
+            "duration_system": UNKNOWN_S,
             "exceptions": [
                 [record["route_id"], record["index"], record["status"]] for record in failed
             ],

@@ -8,7 +8,6 @@ import pytest
 from dreamdrive.experiments.drives import Trial
 from dreamdrive.experiments.pairing import is_real
 from dreamdrive.experiments.scores import (
-    MIN_ROUTES,
     Measure,
     chance_of_swaps,
     expanded_tail,
@@ -108,7 +107,7 @@ def test_fewer_than_six_routes_show_nothing():
     keys = [(name, Trial(0)) for name in "abcdef"]
     a, b = dict.fromkeys(keys, (60.0,)), dict.fromkeys(keys, (50.0,))
     assert paired_difference(a, b, MEAN).low == pytest.approx(10.0)
-    few = {key: a[key] for key in keys[: MIN_ROUTES - 1]}
+    few = {key: a[key] for key in keys[:5]}
     found = paired_difference(few, b, MEAN)
     assert (found.value, found.low, found.high) == (10.0, None, None)
     assert not is_real(found, 0.0)

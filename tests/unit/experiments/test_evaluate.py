@@ -98,7 +98,7 @@ def test_repetitions_are_drives_of_their_own(tmp_path, pretended):
     assert [drive["repetition"] for drive in scores] == [0, 1, 2] * 4
     board = json.loads((made.out / "leaderboard" / "standing.json").read_text())
     ids = [record["route_id"] for record in board["_checkpoint"]["records"]]
-    assert ids[:6] == [f"RouteScenario_T-1-000_rep{number}" for number in range(6)]
+    assert ids[:6] == [f"RouteScenario_0_rep{number}" for number in range(6)]
     assert table_of(summary).title == (
         "leaderboard-2.1: 2 routes x 2 seeds x 3 repetitions, 95 % intervals"
     )

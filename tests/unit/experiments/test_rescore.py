@@ -154,7 +154,7 @@ def test_the_leaderboards_own_form():
     assert overall["scores_mean"]["score_route"] == 83.333333
     assert overall["scores_std_dev"]["score_route"] == pytest.approx(28.8675, abs=1e-3)
     assert overall["meta"]["exceptions"] == [
-        ["RouteScenario_c_rep0", 2, "Failed - Agent got blocked"]
+        ["RouteScenario_2_rep0", 2, "Failed - Agent got blocked"]
     ]
     assert len(told["values"]) == len(told["labels"]) == 15
     assert (told["scorer"], told["entry_status"]) == ("leaderboard-2.1", "Finished")
