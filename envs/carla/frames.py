@@ -28,6 +28,11 @@ class FrameQueue:
         self._messages: queue.SimpleQueue[Any] = queue.SimpleQueue()
         sensor.listen(self._messages.put)
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether no message waits to be taken."""
+        return self._messages.empty()
+
     def open(self) -> Any:
         """Ticks until the sensor sends, and returns its first message, of whichever frame.
 
@@ -42,7 +47,7 @@ class FrameQueue:
             self._session.tick()
             with contextlib.suppress(queue.Empty):
                 return self._messages.get(timeout=FIRST_WAIT_S)
-        raise self._silent()
+        raise self.silent()
 
     def take(self, frame: int) -> Any:
         """Returns the message of a frame; those before it are dropped.
@@ -55,11 +60,12 @@ class FrameQueue:
             try:
                 found = self._messages.get(timeout=max(0.0, deadline - time.monotonic()))
             except queue.Empty as error:
-                raise self._silent() from error
+                raise self.silent() from error
             if found.frame == frame:
                 return found
 
-    def _silent(self) -> ServerError:
+    def silent(self) -> ServerError:
+        """Returns the error of a sensor that should have sent."""
         config = self._session.config
         return ServerError(
             f"{self._kind} sent nothing for the last tick", where=f"{config.host}:{config.port}",

@@ -38,7 +38,7 @@ def drives_of(policies, out):
         workers=0, out=out,
     )  # fmt: skip
     evaluate(config)
-    paths = (drive_path(out, job.policy.name, job.route, job.seed) for job in plan(config))
+    paths = (drive_path(out, job.policy.name, job.key) for job in plan(config))
     return {drive.policy: drive for drive in map(load_drive, paths)}
 
 

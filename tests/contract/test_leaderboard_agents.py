@@ -22,7 +22,7 @@ SHORT = Conditions(route_length_m=(60.0, 90.0), num_vehicles=2, time_limit_s=40.
 def drives_of(config):
     evaluate(config)
     return {
-        job.policy.name: load_drive(drive_path(config.out, job.policy.name, job.route, job.seed))
+        job.policy.name: load_drive(drive_path(config.out, job.policy.name, job.key))
         for job in plan(config)
     }
 
@@ -113,6 +113,18 @@ def test_wrong_agents_are_named_with_what_to_do(tmp_path):
     (tmp_path / "broken.py").write_text("import nowhere_to_be_found\n")
     refused("cannot be imported: ModuleNotFoundError", f"leaderboard:{tmp_path}/broken.py")
     refused("gives agents no 'sensor.camera.depth'", f"leaderboard:{AGENTS}/odd.py:sensor")
+
+
+def test_a_single_sensor_is_read_at_its_first_tick_too(tmp_path, compiled_sensors):
+    config = EvaluateConfig(
+        policies=(f"one=leaderboard:{AGENTS}/odd.py:one",), towns=("Dream07",),
+        routes_per_town=1, videos=0, workers=0, out=tmp_path, retries=0, tick_deadline_s=5.0,
+        conditions=Conditions(
+            route_length_m=(60.0, 90.0), num_vehicles=0, time_limit_s=2.0, time_limit_s_per_m=0.0
+        ),
+    )  # fmt: skip
+    drive = drives_of(config)["one"]
+    assert (drive.cause, drive.decisions, drive.policy_fault) == ("time_limit", 20, "")
 
 
 def test_what_an_agent_does_wrong_on_the_way_is_its_own_fault(tmp_path):

@@ -4,6 +4,7 @@ What may be declared and what each sensor is set to are the CARLA leaderboard's 
 """
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from dreamdrive.envs.carla.client import carla
 from dreamdrive.envs.carla.doors.plan import Globe
-from dreamdrive.envs.carla.frames import FrameQueue
+from dreamdrive.envs.carla.frames import FIRST_WAIT_S, FrameQueue
 from dreamdrive.envs.carla.session import Session
 from dreamdrive.errors import ConfigError
 
@@ -27,6 +28,7 @@ MOST: dict[str, int] = {
 }  # fmt: skip
 """How many of each type an agent may have."""
 
+POLL_S = 0.001
 REACH_M = 3.0
 """How far from the ego's origin a sensor may be mounted."""
 
@@ -147,11 +149,21 @@ class SensorSuite:
     def open(self) -> None:
         """Ticks until every sensor sends: one tick of an embedded server, a few of Unreal's.
 
+        What they send for the last of these ticks is there to be read.
+
         Raises:
             ServerError: If one sends nothing by the tick deadline.
         """
-        for queue in self._queues:
-            queue.open()
+        deadline = time.monotonic() + self._session.config.tick_deadline_s
+        silent = self._queues
+        while silent:
+            if time.monotonic() > deadline:
+                raise silent[0].silent()
+            self._session.tick()
+            until = time.monotonic() + FIRST_WAIT_S
+            while silent and time.monotonic() < until:
+                time.sleep(POLL_S)
+                silent = [queue for queue in silent if queue.is_silent]
 
     def read(self, frame: int) -> dict[str, tuple[int, Any]]:
         """Returns the agent's `input_data` of a frame: (frame, data) by each sensor's id.
