@@ -11,7 +11,7 @@ from tyro.conf import Positional
 
 from dreamdrive.errors import ConfigError
 from dreamdrive.experiments.drives import Trial
-from dreamdrive.experiments.pairing import pair, read_side
+from dreamdrive.experiments.pairing import is_real, pair, read_side
 from dreamdrive.experiments.run import console
 from dreamdrive.experiments.scorers.registry import DEFAULT, find_scorers
 from dreamdrive.experiments.scores import MEASURE, Interval
@@ -83,7 +83,8 @@ def _differences(found: Mapping[str, Any]) -> Table:
         label = name
         if measure is not None:
             label = f"{measure.label}, {measure.unit}" if measure.unit else measure.label
-        table.add_row(label, show(difference, 2), "yes" if difference.excludes_zero else "")
+        differs = is_real(difference, found["chances"][name])
+        table.add_row(label, show(difference, 2), "yes" if differs else "")
     return table
 
 

@@ -90,15 +90,17 @@ def pair(
         )  # fmt: skip
     scores = {s.name: (score_cells(s, *a.runs), score_cells(s, *b.runs)) for s in scorers}
     differences: dict[str, Interval] = {}
+    chances: dict[str, float | None] = {}
     for scorer in scorers:
-        differences[scorer.name] = paired_difference(
-            *scores[scorer.name], term_measure(scorer, VALUE), samples=samples
-        )
+        told, name = term_measure(scorer, VALUE), scorer.name
+        differences[name] = paired_difference(*scores[name], told, samples=samples)
+        chances[name] = chance_of_swaps(*scores[name], told)
     for measure in MEASURES:
         if measure.name != "driving_score":
             differences[measure.name] = paired_difference(of_a, of_b, measure, samples=samples)
+            chances[measure.name] = chance_of_swaps(of_a, of_b, measure)
     head = scorers[0]
-    chance = chance_of_swaps(*scores[head.name], term_measure(head, VALUE))
+    chance = chances[head.name]
     values = _paired_values(*scores[head.name])
     if not values:
         reasons = [d.reasons[head.name] for run in (*a.runs, *b.runs) for d in run if d.reasons]
@@ -118,7 +120,7 @@ def pair(
         "num_routes": len(gains),
         "sentence": sentence(a.name, b.name, head, differences[head.name], len(gains), chance),
         "is_real": is_real(differences[head.name], chance),
-        "chance_of_swaps": chance,
+        "chances": chances,
         "differences": {name: asdict(found) for name, found in differences.items()},
         "won_pct": 100.0 * won / len(gains), "lost_pct": 100.0 * lost / len(gains),
         "even_pct": 100.0 * (len(gains) - won - lost) / len(gains),

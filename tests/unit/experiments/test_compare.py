@@ -7,8 +7,9 @@ import pytest
 from dreamdrive.errors import ConfigError, NotMeasuredError
 from dreamdrive.experiments.compare import CompareConfig, compare
 from dreamdrive.experiments.drives import save_drive
-from dreamdrive.experiments.pairing import pair, read_side
+from dreamdrive.experiments.pairing import is_real, pair, read_side, sentence
 from dreamdrive.experiments.scorers.registry import find_scorers
+from dreamdrive.experiments.scores import Interval
 from support.drives import drive
 
 SCORERS = find_scorers(("leaderboard-2.1", "leaderboard-1.0"))
@@ -79,14 +80,28 @@ def test_one_route_is_too_few_and_so_are_five(tmp_path):
         assert not found["is_real"]
 
 
-def test_what_random_swaps_make_often_is_not_called_real(tmp_path):
+def test_what_random_swaps_make_often_is_not_called_real(tmp_path, capsys):
     gains = (20.0, 20.0, 20.0, 20.0, 20.0, -1.0)
     a = folder(tmp_path, "a", routes([50.0 + gain for gain in gains]))
     b = folder(tmp_path, "b", routes([50.0] * 6, "q"))
     found = compared(a, b)
-    assert found["chance_of_swaps"] == 4.0 / 64.0
+    assert found["chances"]["leaderboard-2.1"] == found["chances"]["completion_pct"] == 4.0 / 64.0
     assert not found["is_real"]
     assert "no real difference is shown, since" in found["sentence"]
+    compare(CompareConfig(a=a, b=b, bootstrap_samples=200))
+    assert "yes" not in capsys.readouterr().out
+
+
+def test_interval_and_swaps_decide_together():
+    apart, touching = (Interval(value=5.0, low=low, high=9.0) for low in (1.0, -1.0))
+    told = [sentence("a", "b", SCORERS[0], *facts) for facts in (
+        (apart, 12, 0.01), (apart, 12, 0.07), (touching, 12, 0.01),
+    )]  # fmt: skip
+    assert told[0].endswith("on 12 routes: the difference is real, a is better.")
+    assert told[1].endswith("swapping the two at random on each route makes one as large in 7 % "
+                            "of cases.")  # fmt: skip
+    assert told[2].endswith("no real difference is shown, since the 95 % interval holds zero.")
+    assert not is_real(apart, None)
 
 
 def test_policies_are_named_where_a_folder_holds_several(tmp_path):

@@ -34,6 +34,12 @@ def test_penalties_multiply(causes, value):
         assert scored.terms["success_pct"] == 100.0 * (not causes)
 
 
+def test_a_metre_outside_the_lanes_is_no_success():
+    for scorer in BOTH:
+        terms = scorer.score(log([], way(), outside_m=1.0, time_s=99.9)).terms
+        assert terms["success_pct"] == 0.0
+
+
 def test_minimum_speed_is_recorded_and_costs_nothing():
     for scorer in BOTH:
         scored = scorer.score(log([], way(), events=[event("min_speed", value=10.0)]))
