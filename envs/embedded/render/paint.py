@@ -1,4 +1,8 @@
-"""Colours an image: sky, sunlight, shadows, grain of the ground, haze."""
+"""Colours an image: sky, sunlight, shadows, grain of the ground, wet roads, haze.
+
+Reference:
+    Schlick 1994, "An inexpensive BRDF model for physically-based rendering" (what water mirrors).
+"""
 
 import math
 from typing import Any
@@ -13,13 +17,16 @@ from dreamdrive.envs.embedded.render.raster import Image
 from dreamdrive.envs.embedded.render.shadows import ShadowMaps
 from dreamdrive.envs.embedded.render.weather import Light
 
-GRAINY, GLOWING, ROAD = int(Finish.GRAINY), int(Finish.GLOWING), int(Tag.ROAD)
+GRAINY, GLOWING = int(Finish.GRAINY), int(Finish.GLOWING)
+ROAD, ROAD_LINE = int(Tag.ROAD), int(Tag.ROAD_LINE)
 FINE_M, COARSE_M = 0.12, 1.1
 """Sides of the squares of the two patterns of the ground."""
 GRAIN = 0.16
 """Largest change of a colour by each pattern, as a share of it."""
 WET_SHARE = 0.4
 """Share of its brightness that a wet road loses."""
+MIRRORED, SMOOTH = 0.02, 0.6
+"""Share of the light from straight above that water mirrors, and of a wet road that is smooth."""
 FADE_M, FROM_ABOVE = 12.0, 0.45
 """Over which distance shadows fade before the end of their reach, and the share of the light from
 everywhere that what hangs above a place takes where no sun shines."""
@@ -148,7 +155,8 @@ def _paint(
     """Colours each pixel; a triangle that several of its samples see is looked at once."""
     focal, middle_x, middle_y = camera[4]
     sun_x, sun_y, sun_z = light[0]
-    lost, clear, dry = light[5, 0], light[5, 1], 1.0 - WET_SHARE * light[5, 2]
+    lost, clear, wet = light[5, 0], light[5, 1], light[5, 2]
+    dry = 1.0 - WET_SHARE * wet
     count = samples * samples
     seen, total = np.empty(count, np.int64), np.empty(3)
     rows, columns = np.empty(count, np.int64), np.empty(count, np.int64)
@@ -202,12 +210,24 @@ def _paint(
                 if finish[t] == GRAINY and distance < 60.0:
                     place = camera[0, 0] + depth * x, camera[0, 1] + depth * y
                     share = _grain(place[0], place[1], distance)
+                mirrored, blue = 0.0, 0.0
                 if tag[t] == ROAD:
                     share *= dry
+                if wet > 0.0 and (tag[t] == ROAD or tag[t] == ROAD_LINE):
+                    across_it = abs(x * normal[t, 0] + y * normal[t, 1] + z * normal[t, 2]) / length
+                    grazing = 1.0 - min(across_it, 1.0)
+                    square = grazing * grazing
+                    mirrored = MIRRORED + (1.0 - MIRRORED) * square * square * grazing
+                    mirrored *= SMOOTH * wet
+                    blue = _sky(across_it, 0.0)[0]
                 for c in range(3):
                     shine = share * (light[2, c] * sheltered + light[1, c] * facing)
                     shine = 1.0 if finish[t] == GLOWING else shine
-                    total[c] += colour[t, c] * shine * kept + light[4, c] * (weight - kept)
+                    seen_colour = colour[t, c] * shine
+                    if mirrored > 0.0:
+                        above = light[4, c] + blue * (light[3, c] - light[4, c])
+                        seen_colour += mirrored * (above - seen_colour)
+                    total[c] += seen_colour * kept + light[4, c] * (weight - kept)
             for c in range(3):
                 painted[v, u, 2 - c] = np.uint8(255.0 * min(total[c] / count, 1.0) + 0.5)
             painted[v, u, 3] = 255

@@ -96,6 +96,27 @@ def test_fog_hides_what_is_far_and_lamps_shine_at_night():
     np.testing.assert_allclose(sent("rgb", lamp, weather=night)[6, 8], (255, 26, 0), atol=2)
 
 
+@pytest.mark.parametrize("tag", [Tag.ROAD, Tag.SIDEWALK])
+def test_a_wet_road_mirrors_the_sky_the_more_the_flatter_one_looks(tag):
+    """m = 0.6 (0.02 + 0.98 (1 - cos)^5), of a road that is darker by 0.4."""
+    builder = MeshBuilder()
+    builder.polygon(
+        [(-300, -300, -2), (300, -300, -2), (300, 300, -2), (-300, 300, -2)], tag, (0.4, 0.4, 0.4)
+    )
+    dry, wet = [*CLEAR_NOON], [*CLEAR_NOON]
+    dry[7] = wet[7] = 1000.0
+    wet[9] = 100.0
+    before, after = (sent("rgb", builder, size=(64, 64), weather=sky) for sky in (dry, wet))
+    light = light_of(wet)
+    for row in (34, 40, 63):
+        down = (row + 0.25 - 32.0) / 32.0  # The first of the samples of a pixel.
+        cos = down / np.hypot(1.0, down)
+        m = 0.6 * (0.02 + 0.98 * (1.0 - cos) ** 5) if tag == Tag.ROAD else 0.0
+        sky = light.horizon + (1.0 - (1.0 - cos) ** 3) * (light.zenith - light.horizon)
+        shade = (0.6 if tag == Tag.ROAD else 1.0) * before[row, 32]
+        np.testing.assert_allclose(after[row, 32], shade * (1.0 - m) + 255.0 * m * sky, atol=1.5)
+
+
 def test_the_edge_of_an_object_is_the_mean_of_its_samples():
     builder = MeshBuilder()
     corners = [(4.0, -50.0, -50.0), (4.0, -50.0, 50.0), (4.0, 0.25, 50.0), (4.0, 0.25, -50.0)]
