@@ -90,7 +90,7 @@ class DrivesPart:
     def worst(self) -> str:
         """Returns the worst drives of every policy; of the best policy they stand open."""
         best = self._best()
-        parts = [legend()] if any(drives for drives in self.by_policy.values()) else []
+        parts = [legend()] if best else []
         for policy, drives in self.by_policy.items():
             shown = [drive for drive in drives if not _is_clean(drive)][:NUM_WORST]
             count = f"{len(drives)} drive{'s' * (len(drives) != 1)}"

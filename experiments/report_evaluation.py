@@ -66,11 +66,7 @@ def evaluation_section(
         "Numbers on a map are those of the list beside it.</p>",
         drives.worst(),
         "<h3>Scenarios</h3>" + scenarios(results) if results else "",
-        "<h3>Paired differences on the same routes and seeds</h3>",
-        '<p class="note">Coloured where the difference is real, green where it speaks for the '
-        "policy on the left: its interval misses zero, and of all ways in which the two could have "
-        "changed places on each route less than 5 % give one as large.</p>",
-        pairs(summary),
+        pairs(summary) if summary["pairs"] else "",
         "<h3>Scores by name and version</h3>" + scorers_table(scores) if scores else "",
         leaderboard_links(here, media),
         plot(completion_and_collisions(heads), "Up and to the left is better; 95 % intervals"),
@@ -226,7 +222,12 @@ def _rows(
 
 
 def pairs(summary: Mapping[str, Any]) -> str:
-    """Returns the table of paired differences; those that are real are coloured."""
+    """Returns paired differences; those that are real are coloured."""
+    note = (
+        "Coloured where the difference is real, green where it speaks for the policy on the left: "
+        "its interval misses zero, and of all ways in which the two could have changed places on "
+        "each route less than 5 % give one as large."
+    )
     head = ["Policy", "less", *(_heading(name) for name in PAIRED), "Pairs"]
     rows: list[tuple[str, list[Cell | str]]] = []
     for pair in summary["pairs"]:
@@ -241,7 +242,8 @@ def pairs(summary: Mapping[str, Any]) -> str:
                 kind = "good" if (interval.value > 0.0) == (measure.better == "high") else "bad"
             cells.append(Cell(cell.content, kind))
         rows.append(("", [*cells, str(pair["num_pairs"])]))
-    return table(head, rows, left=2)
+    title = "<h3>Paired differences on the same routes and seeds</h3>"
+    return f'{title}<p class="note">{note}</p>{table(head, rows, left=2)}'
 
 
 def routes(summary: Mapping[str, Any]) -> str:

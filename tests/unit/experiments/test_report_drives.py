@@ -297,6 +297,14 @@ def test_an_evaluation_that_the_server_ended_is_reported_too(tmp_path):
     assert "(2 drives lost to the simulator)" in words
 
 
+def test_one_policy_that_drives_well_needs_neither_pairs_nor_a_legend(tmp_path):
+    logs = [made(policy="a", route=route, town="Dream02") for route in ROUTES]
+    words = report(ReportConfig(run=folder(tmp_path, logs, names=("a",)))).read_text()
+    assert "2 drives, all of them clean" in words
+    assert "Paired differences" not in words
+    assert 'class="legend"' not in words
+
+
 def test_scenarios_are_counted_by_type_and_cause():
     def played(policy, *outcomes):
         told = tuple(
