@@ -2,6 +2,7 @@
 
 import pytest
 
+from dreamdrive.envs.carla.env import CarlaDriveEnv
 from dreamdrive.envs.carla.server_kinds import server_of
 from dreamdrive.errors import ConfigError
 from support.server import DT_S, server_process, spawn, ticks
@@ -72,3 +73,16 @@ def test_a_friction_trigger_of_a_client_is_slippery(world):
     wet = stopping_distance_m(world, carla.WeatherParameters.ClearNoon)
     assert wet / dry == pytest.approx((8.0 + 0.75) / (8.0 * 0.4 + 0.75), rel=0.03)
     area.destroy()
+
+
+def test_an_environment_that_asks_for_hazards_has_a_server_with_them():
+    with CarlaDriveEnv(num_vehicles=0, road_hazards=True) as env:
+        env.reset(seed=0)
+        assert env.supervisor is not None
+        assert "--no-road-hazards" not in env.supervisor.config.command
+        assert "--wet-grip" in env.supervisor.config.command
+        rain = carla.WeatherParameters.HardRainNoon
+        assert stopping_distance_m(env.session.world, rain) > 13.0
+    with CarlaDriveEnv(num_vehicles=0) as env:
+        env.reset(seed=0)
+        assert stopping_distance_m(env.session.world, carla.WeatherParameters.HardRainNoon) < 11.0
