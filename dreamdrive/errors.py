@@ -82,6 +82,10 @@ class ServerVersionError(ServerError):
     """What answers is not a server of the version that the client speaks: no retry helps."""
 
 
+class TownError(ConfigError, ServerError):
+    """A server has no town of the name that was asked for."""
+
+
 class WorkerError(DreamdriveError, RuntimeError):
     """A process that worked for this one ended or failed; what it finished is intact."""
 

@@ -66,7 +66,8 @@ class Connection:
         for ever for one whose server has died and crashes beside one that is at work.
 
         Raises:
-            ServerError: If the server does not have the town, or stops answering.
+            TownError: If the server does not have the town.
+            ServerError: If it stops answering.
         """
         if town == self.session.town:
             return

@@ -1,7 +1,7 @@
 """`CarlaDrive-v0`: routes in traffic on any CARLA 0.9.16 server, or on one of its own."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import gymnasium as gym
@@ -13,20 +13,20 @@ from dreamdrive.envs.carla.connection import Connection
 from dreamdrive.envs.carla.episode import Drive, EpisodeRules
 from dreamdrive.envs.carla.expert import Expert
 from dreamdrive.envs.carla.observer import Observer
-from dreamdrive.envs.carla.play import EpisodeSetup, Play
+from dreamdrive.envs.carla.play import Play
 from dreamdrive.envs.carla.reckoning import NO_COST, Reckoning
+from dreamdrive.envs.carla.route_wish import checked_bounds
 from dreamdrive.envs.carla.routes import Route
 from dreamdrive.envs.carla.scenarios.scenario import Detour, Priority
 from dreamdrive.envs.carla.scene import Scene, SceneReader
 from dreamdrive.envs.carla.server_kinds import SupervisorConfig, server_of
 from dreamdrive.envs.carla.server_pool import ServerPool
 from dreamdrive.envs.carla.session import Session, SessionConfig
-from dreamdrive.envs.carla.start import chosen_route
+from dreamdrive.envs.carla.setup import Defaults, ResetWish, parse_options, settle
 from dreamdrive.envs.carla.supervisor import ServerSupervisor
 from dreamdrive.envs.carla.town_map import TownMap
 from dreamdrive.envs.spaces import driving_action_space
-from dreamdrive.errors import ConfigError, ServerError, ServerVersionError
-from dreamdrive.seeding import numpy_generator
+from dreamdrive.errors import ConfigError, ServerError, ServerVersionError, TownError
 
 RENDER_SCALE = 8
 RESET_ATTEMPTS = 3
@@ -95,10 +95,22 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
             embedded server that is started by its name here; others are as they were started.
 
     ## Reset arguments
-    `options={"route": Route, "town": str, "scenario": str}` fixes the route, the town, and what
-    happens on the way, by the leaderboard's name of a type; all are optional. A scenario is placed
-    where the route has room for it, and without a route, one is looked for that has. A `Route` may
-    hold scenarios of its own.
+    `options` fixes what it names; the seed draws the rest. All entries are optional:
+
+    * `seed`: the same as the argument.
+    * `town`: the name of one of the server's towns.
+    * `route`: a `Route`; the name of one of a seed, such as `"Dream01-5"`; `{"file":
+      "routes.xml", "id": "3"}` of the leaderboard. See `route_wish.FORMS`.
+    * `weather`: the name of a preset of CARLA's, `"random"`, or a mapping of fields of
+      `carla.WeatherParameters`, which change the `"preset"` that it may name.
+    * `traffic`: `{"vehicles": 8, "walkers": 2, "seed": 5}`.
+    * `scenario`: what happens on the way, by the leaderboard's name of a type, for which a place is
+      looked for, and a route that has one; or a list of scenarios with their places, `[]` for none.
+    * `start_speed_mps`: the speed at the start.
+
+    The `info` of a reset has two entries more: `setup`, all of these as they are, such that
+    `reset(options=info["setup"])` repeats the episode to the last bit; and `spawned`, how many
+    vehicles and walkers found room.
 
     Raises:
         ConfigError: If an argument is impossible.
@@ -132,7 +144,7 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             raise ConfigError(f"There is no render mode {render_mode!r}", do="Use 'rgb_array'.")
         if num_vehicles < 0 or num_walkers < 0 or max_steps < 1:
-            raise ConfigError("Counts of vehicles, walkers and steps cannot be negative")
+            raise ConfigError("Counts of vehicles and walkers are at least 0, those of steps 1")
         self.render_mode = render_mode
         self._observer = Observer(observation, camera_size)
         self.observation_space = self._observer.space()
@@ -143,10 +155,13 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
             blocked_s=blocked_s,
             max_steps=max_steps,
         )
-        self._town = town
-        self._num_vehicles, self._num_walkers = num_vehicles, num_walkers
-        self._route_length_m = (float(route_length_m[0]), float(route_length_m[1]))
-        self._start_speed_mps = start_speed_mps
+        self._defaults = Defaults(
+            town=town,
+            vehicles=num_vehicles,
+            walkers=num_walkers,
+            route_length_m=checked_bounds(route_length_m),
+            start_speed_mps=start_speed_mps,
+        )
         self._reader = SceneReader({})
         self._own_servers: ServerPool | None = None
         if port is None and not isinstance(server, ServerPool):
@@ -214,48 +229,46 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
         """Starts an episode; see the class for what `seed` and `options` fix.
 
         Raises:
-            ConfigError: If an option is unknown.
-            RouteError: If the town has no route of the wanted length.
+            ConfigError: If an option is unknown or impossible; it says what is possible. Also if
+                the server has no such town (`TownError`).
+            RouteError: If there is no such route, or none of the wanted length or with room for
+                the scenario.
             ServerError: If no server can be reached or started.
         """
         super().reset(seed=seed)
-        options = options or {}
-        unknown = sorted(set(options) - {"route", "town", "scenario"})
-        if unknown:
+        wish = parse_options(options, self._defaults.route_length_m)
+        if None not in (seed, wish.seed) and seed != wish.seed:
             raise ConfigError(
-                f"Unknown reset option {unknown[0]!r}", do="Known: route, town, scenario."
+                f"The seed is given twice, as {seed} and as {wish.seed}", do="Leave one out."
             )
-        episode_seed = int(self.np_random.integers(2**31)) if seed is None else int(seed)
+        given = wish.seed if seed is None else int(seed)
+        episode_seed = int(self.np_random.integers(2**31)) if given is None else given
+        self._is_over = True
         for attempt in range(1, RESET_ATTEMPTS + 1):
             try:
                 self._connection.ensure()
-                picture = self._begin(episode_seed, options)
+                picture = self._begin(episode_seed, wish)
                 break
+            except TownError:
+                raise
             except RuntimeError as error:
                 lost = self._connection.lose(error)
                 fatal = self.supervisor is None or isinstance(error, ServerVersionError)
                 if fatal or attempt == RESET_ATTEMPTS:
                     raise lost from error
         self._is_over = False
-        return self._observe(picture), self._info((), "", 0.0, NO_COST, None)
+        info = self._info((), "", 0.0, NO_COST, None)
+        info["setup"] = self._playing.setup.as_options()
+        info["spawned"] = dict(self._playing.spawned)
+        return self._observe(picture), info
 
-    def _begin(self, seed: int, options: dict[str, Any]) -> NDArray[np.uint8] | None:
+    def _begin(self, seed: int, wish: ResetWish) -> NDArray[np.uint8] | None:
         """Sets an episode up and returns the camera's first picture of it."""
         self.session.destroy_all()
-        route: Route | None = options.get("route")
-        town = options.get("town") or (route.town if route else self._town)
-        self._connection.open_town(town)
-        session, scenario = self.session, options.get("scenario")
-        start = numpy_generator(seed, "start")
-        setup = EpisodeSetup(
-            seed=seed,
-            route=chosen_route(session.map, route, scenario, seed, self._route_length_m),
-            num_vehicles=self._num_vehicles,
-            num_walkers=self._num_walkers,
-            start_speed_mps=float(start.uniform(*self._start_speed_mps)),
-        )
+        self._connection.open_town(wish.town or self._defaults.town)
+        setup = settle(wish, seed, self._defaults, self.session.map)
         self._play = Play(
-            session, self.town_map, setup, self.rules, self._reader, self._observer.begin
+            self.session, self.town_map, setup, self.rules, self._reader, self._observer.begin
         )
         self._expert.reset()
         self._reckoning.begin(self._play.scene)
@@ -331,7 +344,7 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
 
     def set_traffic(self, num_vehicles: int, num_walkers: int) -> None:
         """Sets how many vehicles and walkers the next episodes have."""
-        self._num_vehicles, self._num_walkers = num_vehicles, num_walkers
+        self._defaults = replace(self._defaults, vehicles=num_vehicles, walkers=num_walkers)
 
     @property
     def observation(self) -> dict[str, NDArray[Any]]:

@@ -2,46 +2,26 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from dreamdrive.driving.actions import DECISION_DT_S, PHYSICS_DT_S
 from dreamdrive.envs.carla.client import carla
 from dreamdrive.envs.carla.episode import DecisionOutcome, Drive, EpisodeRules
 from dreamdrive.envs.carla.events import ContactLog, DrivingEvent
-from dreamdrive.envs.carla.routes import Route
 from dreamdrive.envs.carla.scenarios.director import Director
 from dreamdrive.envs.carla.scenarios.stage import Stage
 from dreamdrive.envs.carla.scene import Scene, SceneReader
 from dreamdrive.envs.carla.session import Session
+from dreamdrive.envs.carla.setup import EpisodeSetup
 from dreamdrive.envs.carla.start import nudged, push_off, spawn_ego
 from dreamdrive.envs.carla.town_map import TownMap
-from dreamdrive.envs.carla.traffic import Walkers, deadlock_breaker, set_weather, spawn_vehicles
-from dreamdrive.envs.carla.weather import RouteWeather
+from dreamdrive.envs.carla.traffic import Walkers, deadlock_breaker, spawn_vehicles
+from dreamdrive.envs.carla.weather import OF_ROUTE, RouteWeather
 from dreamdrive.errors import ServerError
 
 TICKS_PER_DECISION = round(DECISION_DT_S / PHYSICS_DT_S)
 KMH_PER_MPS = 3.6
 DEFAULT_LIMIT_MPS = 30.0 / KMH_PER_MPS
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EpisodeSetup:
-    """All that decides how an episode begins and what happens in it besides the ego.
-
-    Attributes:
-        seed: Fixes all chance.
-        route: What is driven, with its scenarios and the weather along it.
-        num_vehicles: Traffic Manager vehicles that are wanted.
-        num_walkers: Walkers that are wanted.
-        start_speed_mps: Speed of the ego at the start.
-    """
-
-    seed: int
-    route: Route
-    num_vehicles: int
-    num_walkers: int
-    start_speed_mps: float
 
 
 class Play:
@@ -63,6 +43,8 @@ class Play:
         ego: The ego's actor.
         scene: The present scene.
         drive: The judge of the drive.
+        spawned: How many vehicles and walkers found room.
+        director: Plays the route's scenarios; None where it has none.
         wheel: Who controls each physics step instead of the actions, given its number in the
             decision; it returns a `carla.VehicleControl`.
     """
@@ -71,7 +53,7 @@ class Play:
         self, session: Session, town: TownMap, setup: EpisodeSetup, rules: EpisodeRules,
         reader: SceneReader, mount: Callable[[Session, Any], None],
     ) -> None:  # fmt: skip
-        route, seed = setup.route, setup.seed
+        route, traffic = setup.route, setup.traffic
         self.setup = setup
         self._session, self._reader = session, reader
         self.ego = spawn_ego(session, route)
@@ -79,8 +61,9 @@ class Play:
         # the ego stands, nothing else is there, and the lights begin anew.
         mount(session, self.ego)
         session.world.reset_all_traffic_lights()
-        set_weather(session, seed)
-        self._weather = RouteWeather(route)
+        session.world.set_weather(setup.weather.parameters())
+        way = route.weather if setup.weather.preset == OF_ROUTE else ()
+        self._weather = RouteWeather(way, route.length_m)
         self._weather.step(session.world, 0.0)
         push_off(self.ego, route, setup.start_speed_mps)
         contacts = ContactLog()
@@ -90,8 +73,9 @@ class Play:
             self.ego,
         )
         sensor.listen(contacts.add)
-        vehicles = spawn_vehicles(session, route, setup.num_vehicles, seed)
-        self._walkers = Walkers(session, route, setup.num_walkers, seed)
+        vehicles = spawn_vehicles(session, route, traffic.vehicles, traffic.seed)
+        self._walkers = Walkers(session, route, traffic.walkers, traffic.seed)
+        self.spawned = {"vehicles": len(vehicles), "walkers": len(self._walkers.ids)}
         self._deadlocks = deadlock_breaker(session, vehicles)
         snapshot = session.tick()
         others = session.world.get_actors([*vehicles, *self._walkers.ids])
@@ -102,7 +86,7 @@ class Play:
         self.director: Director | None = None
         if route.scenarios:
             stage = Stage(session, town, route, vehicles, reader.add)
-            self.director = Director(stage, seed, self.scene.frame)
+            self.director = Director(stage, setup.seed, self.scene.frame)
         self.wheel: Callable[[int], Any] | None = None
 
     def act(self, steer: float, acceleration: float) -> Scene:

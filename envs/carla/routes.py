@@ -24,6 +24,9 @@ LINE_MATCH_M = 1.5
 DETOUR_M = 60.0
 LANE_CHANGE_AHEAD_M = 10.0
 LANE_CHANGE_COST_M = 15.0
+FIXED_ROUTES_STRIDE = 100_003
+"""Between the seeds of two lists of fixed routes."""
+
 COMMANDS: tuple[Command, ...] = ("follow", "left", "straight", "right")
 
 LaneId = tuple[int, int, int]
@@ -207,7 +210,10 @@ def fixed_routes(
     town = town_name(carla_map)
     return [
         random_route(
-            carla_map, seed * 100_003 + i, length_m=length_m, name=f"{town}-{seed}-{i:03d}"
+            carla_map,
+            seed * FIXED_ROUTES_STRIDE + i,
+            length_m=length_m,
+            name=f"{town}-{seed}-{i:03d}",
         )
         for i in range(count)
     ]

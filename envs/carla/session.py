@@ -14,7 +14,7 @@ from dreamdrive.envs.carla.routes import town_name
 from dreamdrive.envs.carla.thread_guard import guard_threads
 from dreamdrive.envs.carla.tick_watchdog import TickWatchdog
 from dreamdrive.envs.manager_port import switch_synchronous
-from dreamdrive.errors import ServerError
+from dreamdrive.errors import ServerError, TownError
 
 CONNECT_DEADLINE_S = 3.0
 WORKER_THREADS = 4
@@ -84,7 +84,8 @@ class Session:
         """Loads a town unless it is open already.
 
         Raises:
-            ServerError: If the server does not have it, or stops answering.
+            TownError: If the server does not have it.
+            ServerError: If it stops answering.
         """
         if town == self.town:
             return
@@ -103,11 +104,12 @@ class Session:
         """Returns the server's name for a town.
 
         Raises:
-            ServerError: If the server does not have it, or stops answering.
+            TownError: If the server does not have it.
+            ServerError: If it stops answering.
         """
         available = {name.rsplit("/", 1)[-1]: name for name in self._call(self._available)}
         if town not in available:
-            raise ServerError(
+            raise TownError(
                 f"The server has no town {town!r}", where=f"{self.config.host}:{self.config.port}",
                 do=f"It has: {', '.join(sorted(available))}.",
             )  # fmt: skip

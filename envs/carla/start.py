@@ -1,50 +1,15 @@
-"""How an episode begins: the route that is driven, and the ego at its first point."""
+"""How an episode begins: the ego at the first point of its route."""
 
 from typing import Any
 
 import numpy as np
 
 from dreamdrive.envs.carla.client import carla, to_carla_transform
-from dreamdrive.envs.carla.routes import Route, random_route
-from dreamdrive.envs.carla.scenarios.registry import known, placed, route_with
+from dreamdrive.envs.carla.routes import Route
 from dreamdrive.envs.carla.session import Session
-from dreamdrive.errors import RouteError
-from dreamdrive.seeding import numpy_generator
 
 EGO_BLUEPRINT = "vehicle.lincoln.mkz_2020"
 EGO_HEIGHT_M = 0.3
-
-
-def chosen_route(
-    carla_map: Any, route: Route | None, scenario: str | None, seed: int,
-    length_m: tuple[float, float],
-) -> Route:  # fmt: skip
-    """Returns the route of an episode with its scenarios.
-
-    Args:
-        carla_map: The client's map.
-        route: The route that was asked for, if any.
-        scenario: Name of the scenario that was asked for, if any.
-        seed: Draws what was not asked for.
-        length_m: Bounds of a drawn route's length.
-
-    Raises:
-        ConfigError: If there is no such scenario.
-        RouteError: If there is no route for it, or no room on the one given.
-    """
-    if scenario is None:
-        route = route or random_route(carla_map, seed, length_m=length_m)
-        known(route.scenarios)
-        return route
-    if route is None:
-        return route_with(carla_map, seed, scenario, length_m=length_m)
-    found = placed(carla_map, route, [scenario], numpy_generator(seed, "places"))
-    if not found.scenarios:
-        raise RouteError(
-            f"The route has no room for a {scenario}", where=route.name,
-            do="Give another route, or none.",
-        )  # fmt: skip
-    return found
 
 
 def spawn_ego(session: Session, route: Route) -> Any:

@@ -1,4 +1,4 @@
-"""Other road users: Traffic Manager vehicles, walkers and weather, all from one seed."""
+"""Other road users: Traffic Manager vehicles and walkers, all from one seed."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -88,22 +88,6 @@ def cars_of(library: Any) -> list[Any]:
     """Returns the blueprints of `MODELS` that a server has, in their order."""
     known = {blueprint.id: blueprint for blueprint in library.filter("vehicle.*")}
     return [known[name] for name in MODELS if name in known]
-
-
-def set_weather(session: Session, seed: int) -> None:
-    """Sets clouds, rain, fog and sun from a seed."""
-    rng = numpy_generator(seed, "weather")
-    rain = float(rng.uniform(0.0, 80.0)) if rng.random() < 0.3 else 0.0
-    weather = carla.WeatherParameters(
-        cloudiness=float(rng.uniform(0.0, 90.0)),
-        precipitation=rain,
-        precipitation_deposits=rain,
-        wetness=rain,
-        fog_density=float(rng.uniform(0.0, 10.0)),
-        sun_altitude_angle=float(rng.uniform(-5.0, 80.0)),
-        sun_azimuth_angle=float(rng.uniform(0.0, 360.0)),
-    )
-    session.world.set_weather(weather)
 
 
 @dataclass(slots=True)
