@@ -4,7 +4,7 @@ import gymnasium as gym
 
 
 def register_envs() -> None:
-    """Registers `WorldModelDream-v0` and `CarlaDrive-v0`; a second call changes nothing."""
+    """Registers the environments; a second call changes nothing."""
     if "WorldModelDream-v0" not in gym.registry:
         gym.register(
             id="WorldModelDream-v0",
@@ -13,3 +13,9 @@ def register_envs() -> None:
         )
     if "CarlaDrive-v0" not in gym.registry:
         gym.register(id="CarlaDrive-v0", entry_point="dreamdrive.envs.carla.env:CarlaDriveEnv")
+    if "CarlaDriveObjects-v0" not in gym.registry:
+        gym.register(
+            id="CarlaDriveObjects-v0",
+            entry_point="dreamdrive.envs.carla.env:CarlaDriveEnv",
+            kwargs={"observation": "objects"},
+        )

@@ -3,8 +3,9 @@
 import gymnasium as gym
 import numpy as np
 
-from dreamdrive.driving.actions import ACTION_SIZE
+from dreamdrive.driving.actions import ACTION_SIZE, NUM_DISCRETE_ACTIONS
 from dreamdrive.driving.state import IMAGE_SIZE, STATE_HIGH, STATE_LOW
+from dreamdrive.errors import ConfigError
 
 
 def driving_state_space() -> gym.spaces.Box:
@@ -18,6 +19,18 @@ def driving_observation_space() -> gym.spaces.Dict:
     return gym.spaces.Dict({"image": image, "state": driving_state_space()})
 
 
-def driving_action_space() -> gym.spaces.Box:
-    """Returns `Box(-1, 1, (2,), float32)`: steer and acceleration."""
+def driving_action_space(kind: str = "continuous") -> gym.spaces.Box | gym.spaces.Discrete:
+    """Returns the space of the actions.
+
+    Args:
+        kind: `continuous`: `Box(-1, 1, (2,), float32)`, steer and acceleration; or `discrete`:
+            `Discrete(28)`, the rows of `dreamdrive.driving.actions.DISCRETE_ACTIONS`.
+
+    Raises:
+        ConfigError: If there is no such kind.
+    """
+    if kind == "discrete":
+        return gym.spaces.Discrete(NUM_DISCRETE_ACTIONS)
+    if kind != "continuous":
+        raise ConfigError(f"There are no actions {kind!r}", do="Known: continuous, discrete.")
     return gym.spaces.Box(-1.0, 1.0, (ACTION_SIZE,), np.float32)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dreamdrive.config import to_dict
+from dreamdrive.driving.actions import NUM_DISCRETE_ACTIONS, chosen_action
 from dreamdrive.errors import CheckpointError, ConfigError, MissingExtraError
 from dreamdrive.seeding import numpy_generator
 
@@ -108,11 +109,16 @@ class BaselinesPolicy:
         self._state, self._is_start = None, np.ones(1, bool)
 
     def act(self, observation: "Observation") -> NDArray[np.float32]:
-        """Returns the action (steer, acceleration), shape (2,), in [-1, 1]."""
+        """Returns the action (steer, acceleration), shape (2,), in [-1, 1].
+
+        One that learned with discrete actions chooses from `DISCRETE_ACTIONS`.
+        """
         action, self._state = self.algorithm.predict(
             observation, state=self._state, episode_start=self._is_start, deterministic=True
         )
         self._is_start = np.zeros(1, bool)
+        if getattr(self.algorithm.action_space, "n", None) == NUM_DISCRETE_ACTIONS:
+            return chosen_action(action)
         return np.asarray(action, np.float32)
 
 

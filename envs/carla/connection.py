@@ -23,15 +23,19 @@ class Connection:
         self.supervisor: ServerSupervisor | None = servers.borrow(town) if servers else None
         self._config = config
         self._session: Session | None = None
+        self._was_open = False
         self._map: TownMap | None = None
 
     @property
     def session(self) -> Session:
-        """The session with the server.
+        """The session with the server, opened when it is asked for the first time.
 
         Raises:
-            ServerError: If the last server was lost and none has been reached since.
+            ServerError: If no server can be reached, or the last one was lost and none has been
+                reached since.
         """
+        if not self._was_open:
+            self.ensure()
         if self._session is None:
             raise ServerError("There is no connection to a server", do="Call reset() first.")
         return self._session
@@ -56,6 +60,7 @@ class Connection:
         """
         if self._session is not None:
             return
+        self._was_open = True
         port = self._config.port if self.supervisor is None else self.supervisor.ensure_ready()
         self._session = Session(replace(self._config, port=port))
 

@@ -1,6 +1,6 @@
 """`CarlaDrive-v0`: routes in traffic on any CARLA 0.9.16 server, or on one of its own."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -8,23 +8,20 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from dreamdrive.driving.actions import checked_action
+from dreamdrive.driving.actions import ActionKind, checked_action, chosen_action
 from dreamdrive.envs.carla.connection import Connection
-from dreamdrive.envs.carla.episode import Drive, EpisodeRules
+from dreamdrive.envs.carla.episode import EpisodeRules
 from dreamdrive.envs.carla.expert import Expert
-from dreamdrive.envs.carla.observer import Observer
+from dreamdrive.envs.carla.observer import CAMERA, Observer
 from dreamdrive.envs.carla.play import Play
+from dreamdrive.envs.carla.privileged import PrivilegedView
 from dreamdrive.envs.carla.reckoning import NO_COST, Reckoning
 from dreamdrive.envs.carla.route_wish import checked_bounds
-from dreamdrive.envs.carla.routes import Route
-from dreamdrive.envs.carla.scenarios.scenario import Detour, Priority
-from dreamdrive.envs.carla.scene import Scene, SceneReader
+from dreamdrive.envs.carla.scene import SceneReader
 from dreamdrive.envs.carla.server_kinds import SupervisorConfig, server_of
 from dreamdrive.envs.carla.server_pool import ServerPool
-from dreamdrive.envs.carla.session import Session, SessionConfig
+from dreamdrive.envs.carla.session import SessionConfig
 from dreamdrive.envs.carla.setup import Defaults, ResetWish, parse_options, settle
-from dreamdrive.envs.carla.supervisor import ServerSupervisor
-from dreamdrive.envs.carla.town_map import TownMap
 from dreamdrive.envs.spaces import driving_action_space
 from dreamdrive.errors import ConfigError, ServerError, ServerVersionError, TownError
 
@@ -32,12 +29,14 @@ RENDER_SCALE = 8
 RESET_ATTEMPTS = 3
 
 
-class CarlaDriveEnv(gym.Env[Any, Any]):
+class CarlaDriveEnv(PrivilegedView, gym.Env[Any, Any]):
     """Drives a route through traffic, lights and walkers on a CARLA server.
 
     ## Action space
     `Box(-1, 1, (2,), float32)`: steer (positive to the left) and acceleration (throttle where
-    positive, brake where negative). One action is held for 0.1 s, two physics steps.
+    positive, brake where negative). One action is held for 0.1 s, two physics steps. With
+    `actions="discrete"`: `Discrete(28)`, seven steers times four pedals, the rows of
+    `dreamdrive.driving.actions.DISCRETE_ACTIONS`.
 
     ## Observation space
     `Dict(image, state)`. `image` is a bird's-eye semantic view, `uint8 (64, 64, 3)`, 0.75 m a
@@ -50,6 +49,12 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
     With `observation="camera"`, `image` is what a front camera sees, RGB, `uint8 (height, width,
     3)`, 1.5 m before the ego's middle and 2.4 m above it, 90 degrees wide, at the observation's own
     tick. With `"both"` it stands beside the bird's-eye view as `camera`. The server must render.
+
+    With `observation="objects"`, as in `CarlaDriveObjects-v0`, there are `objects` `float32 (32,
+    9)` instead of an image, vehicles, walkers, things, and the lights and stop signs across the
+    route; their `object_mask` `int8 (32,)`; and `route`, `float32 (20, 3)`, points each 2 m ahead:
+    all in the ego's frame, as `dreamdrive.driving.objects` lists them. Names joined by `+`, such as
+    `"bev+objects"`, give the parts together.
 
     ## Rewards
     One of `dreamdrive.driving.rewards.REWARDS`; `route_completion` by default.
@@ -67,18 +72,21 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
     `cause`, `cost` (`collision`, `rule`, `progress`, `comfort`; dimensionless, 0 is best),
     `progress_m`, `route_length_m`, `route`, `town`, `events` (the event log's new entries),
     `outside_m` (distance driven outside the lanes), `scenarios` (how those that are over ended),
-    `sim_error` (what killed the server, or None).
+    `sim_error` (what killed the server, or None), `reward_terms` (what the reward of a step is made
+    of, by name, as the reward's docstring says).
 
     ## Arguments
     Args:
         host: Where the server is.
-        port: Its RPC port; None starts a server, which `close` stops.
+        port: Its RPC port; None starts a server at the first reset, which `close` stops.
         server: Which server is started without a port: `embedded`, `unreal` (found through the
             environment variable `CARLA_ROOT`), the path of a `CarlaUE4.sh` or of its folder, or how
             it is started. From a `ServerPool` one is borrowed, which `close` gives back.
         town: Town that is opened.
+        actions: `continuous` or `discrete`.
         reward: Name of the reward.
-        observation: `bev`, `camera` or `both`.
+        observation: `bev`, `camera`, `objects`, several of them joined by `+` or in a list, or
+            `both` for `bev+camera`.
         camera_size: Width and height of the camera's picture in pixels.
         num_vehicles: Traffic Manager vehicles around the route.
         num_walkers: Walkers beside and across the route.
@@ -125,8 +133,9 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
         port: int | None = None,
         server: str | SupervisorConfig | ServerPool = "embedded",
         town: str = "Dream01",
+        actions: ActionKind = "continuous",
         reward: str = "route_completion",
-        observation: str = "bev",
+        observation: str | Sequence[str] = "bev",
         camera_size: tuple[int, int] = (64, 64),
         num_vehicles: int = 8,
         num_walkers: int = 0,
@@ -148,7 +157,7 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
         self.render_mode = render_mode
         self._observer = Observer(observation, camera_size)
         self.observation_space = self._observer.space()
-        self.action_space = driving_action_space()
+        self.action_space = driving_action_space(actions)
         self.rules = EpisodeRules(
             infractions_end_episode=infractions_end_episode,
             deviation_m=deviation_m,
@@ -166,62 +175,25 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
         self._own_servers: ServerPool | None = None
         if port is None and not isinstance(server, ServerPool):
             if isinstance(server, str):
-                server = server_of(server, draws=observation != "bev", road_hazards=road_hazards)
+                server = server_of(
+                    server, draws=CAMERA in self._observer.parts, road_hazards=road_hazards
+                )
             server = self._own_servers = ServerPool(1, server)
-        self._connection = Connection(
-            SessionConfig(host=host, port=port or 0, tick_deadline_s=tick_deadline_s),
-            server if isinstance(server, ServerPool) and port is None else None,
-            town,
+        super().__init__(
+            Connection(
+                SessionConfig(host=host, port=port or 0, tick_deadline_s=tick_deadline_s),
+                server if isinstance(server, ServerPool) and port is None else None,
+                town,
+            )
         )
-        self._play: Play | None = None
-        self._steer_limit_rad = 0.0
         self._expert = Expert()
         self._is_over = True
-        try:
-            self._connection.ensure()
-        except BaseException:
-            self.close()
-            raise
-
-    @property
-    def ego(self) -> Any:
-        """The vehicle that is driven, a `carla.Vehicle`.
-
-        Raises:
-            gymnasium.error.ResetNeeded: Before the first reset.
-        """
-        return self._playing.ego
-
-    def hand_wheel(self, wheel: Callable[[int], Any]) -> None:
-        """Lets somebody control each physics step of this episode instead of the actions.
-
-        Args:
-            wheel: Given the number of the step in its decision, it returns a
-                `carla.VehicleControl`. What it raises, `step` does, but for a RuntimeError.
-
-        Raises:
-            gymnasium.error.ResetNeeded: Before the first reset.
-        """
-        self._playing.wheel = wheel
-
-    @property
-    def session(self) -> Session:
-        """The connection to the server.
-
-        Raises:
-            ServerError: If the last server died and no reset has been made since.
-        """
-        return self._connection.session
-
-    @property
-    def supervisor(self) -> ServerSupervisor | None:
-        """The server that was started or borrowed; None where a port was given."""
-        return self._connection.supervisor
-
-    @property
-    def town_map(self) -> TownMap:
-        """The town that is open."""
-        return self._connection.town_map
+        if self._own_servers is None:
+            try:
+                self._connection.ensure()
+            except BaseException:
+                self.close()
+                raise
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -258,8 +230,8 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
                     raise lost from error
         self._is_over = False
         info = self._info((), "", 0.0, NO_COST, None)
-        info["setup"] = self._playing.setup.as_options()
-        info["spawned"] = dict(self._playing.spawned)
+        info["setup"] = self.playing.setup.as_options()
+        info["spawned"] = dict(self.playing.spawned)
         return self._observe(picture), info
 
     def _begin(self, seed: int, wish: ResetWish) -> NDArray[np.uint8] | None:
@@ -268,14 +240,14 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
         self._connection.open_town(wish.town or self._defaults.town)
         setup = settle(wish, seed, self._defaults, self.session.map)
         self._play = Play(
-            self.session, self.town_map, setup, self.rules, self._reader, self._observer.begin
+            self.session, self.town_map, setup, self.rules, self._reader, self._observer.mount
         )
         self._expert.reset()
         self._reckoning.begin(self._play.scene)
         return self._observer.photograph(self._play.scene.frame)
 
     def step(
-        self, action: NDArray[np.float32]
+        self, action: NDArray[np.float32] | int
     ) -> tuple[dict[str, NDArray[Any]], float, bool, bool, dict[str, Any]]:
         """Holds an action for one decision; see the class for what comes back.
 
@@ -286,7 +258,9 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
         play = self._play
         if self._is_over or play is None:
             raise gym.error.ResetNeeded("The episode is over: call reset() first.")
-        steer, acceleration = (float(value) for value in checked_action(action))
+        is_chosen = isinstance(self.action_space, gym.spaces.Discrete)
+        held = chosen_action(action) if is_chosen else checked_action(action)
+        steer, acceleration = (float(value) for value in held)
         before = play.scene
         try:
             scene = play.act(steer, acceleration)
@@ -302,7 +276,8 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
         except ServerError as error:
             return self._sim_error(error)
         info = self._info(events, outcome.cause, outcome.progress_m, cost, None)
-        return self._observe(picture), reward, outcome.terminated, outcome.truncated, info
+        info["reward_terms"] = reward.terms
+        return self._observe(picture), reward.value, outcome.terminated, outcome.truncated, info
 
     def _sim_error(
         self, error: RuntimeError
@@ -314,9 +289,9 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
         return self._observer.last, 0.0, False, True, info
 
     def _observe(self, picture: NDArray[np.uint8] | None) -> dict[str, NDArray[Any]]:
-        play = self._playing
+        play = self.playing
         return self._observer.observe(
-            play.scene, play.drive, self.town_map, play.speed_limit_mps, picture
+            play.scene, play.drive, self.town_map, play.speed_limit_mps, picture, play.things
         )
 
     def _info(
@@ -327,7 +302,7 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
         cost: dict[str, float],
         sim_error: str | None,
     ) -> dict[str, Any]:
-        drive, director = self._playing.drive, self._playing.director
+        drive, director = self.playing.drive, self.playing.director
         return {
             "cause": cause,
             "cost": dict(cost),
@@ -355,63 +330,17 @@ class CarlaDriveEnv(gym.Env[Any, Any]):
         """Returns the rule-based expert's action for the present scene, shape (2,)."""
         return self._expert.act(self)
 
-    @property
-    def _playing(self) -> Play:
-        if self._play is None:
-            raise gym.error.ResetNeeded("There is no scene yet: call reset() first.")
-        return self._play
-
-    @property
-    def route(self) -> Route | None:
-        """The route of the episode; None before the first reset."""
-        return None if self._play is None else self._play.setup.route
-
-    @property
-    def drive(self) -> Drive | None:
-        """The judge of the episode; None before the first reset."""
-        return None if self._play is None else self._play.drive
-
-    @property
-    def scene(self) -> Scene | None:
-        """The present scene; None before the first reset."""
-        return None if self._play is None else self._play.scene
-
-    @property
-    def speed_limit_mps(self) -> float:
-        """The speed limit at the ego."""
-        return self._playing.speed_limit_mps
-
-    @property
-    def steer_limit_rad(self) -> float:
-        """The angle of the front wheels at full steer."""
-        self._steer_limit_rad = self._steer_limit_rad or self._playing.steer_limit_rad()
-        return self._steer_limit_rad
-
-    @property
-    def detours(self) -> Sequence[Detour]:
-        """What an expert is told of scenarios that ask it to leave its lane."""
-        director = self._playing.director
-        return () if director is None else director.detours
-
-    @property
-    def priorities(self) -> Sequence[Priority]:
-        """What an expert is told of scenarios in which others go first."""
-        director = self._playing.director
-        return () if director is None else director.priorities
-
-    def privileged(self) -> Scene:
-        """Returns the ego and all others around it, for planners and experts.
-
-        Raises:
-            gymnasium.error.ResetNeeded: Before the first reset.
-        """
-        return self._playing.scene
-
     def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
-        """Returns the observation's `image`, eight times enlarged: (512, 512, 3) by default."""
-        if self.render_mode is None or not self._observer.last:
+        """Returns the observation's `image`, eight times enlarged: (512, 512, 3) by default.
+
+        Where it has none, the bird's-eye view is drawn for it.
+        """
+        if self.render_mode is None or self._play is None:
             return None
-        return self._observer.last["image"].repeat(RENDER_SCALE, 0).repeat(RENDER_SCALE, 1)
+        image = self._observer.last.get("image")
+        if image is None:
+            image = self._observer.view(self._play.scene, self._play.drive, self.town_map)
+        return image.repeat(RENDER_SCALE, 0).repeat(RENDER_SCALE, 1)
 
     def close(self) -> None:
         """Leaves the server clean, and stops it if it is the environment's own."""

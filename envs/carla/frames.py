@@ -53,7 +53,8 @@ class FrameQueue:
         """Returns the message of a frame; those before it are dropped.
 
         Raises:
-            ServerError: If it has not come by the tick deadline.
+            ServerError: If it has not come by the tick deadline, or that of a later tick has: the
+                world stands still meanwhile, so that it is lost.
         """
         deadline = time.monotonic() + self._session.config.tick_deadline_s
         while True:
@@ -63,15 +64,23 @@ class FrameQueue:
                 raise self.silent() from error
             if found.frame == frame:
                 return found
+            if found.frame > frame:
+                raise self._error(
+                    f"{self._kind} sent frame {found.frame} instead of {frame}",
+                    "Let nobody else tick the server, and see its own log.",
+                )
 
     def silent(self) -> ServerError:
         """Returns the error of a sensor that should have sent."""
+        return self._error(
+            f"{self._kind} sent nothing for the last tick",
+            "See that the server renders (no -nullrhi, no no_rendering_mode), or give it a longer "
+            "tick_deadline_s.",
+        )
+
+    def _error(self, what: str, do: str) -> ServerError:
         config = self._session.config
-        return ServerError(
-            f"{self._kind} sent nothing for the last tick", where=f"{config.host}:{config.port}",
-            do="See that the server renders (no -nullrhi, no no_rendering_mode), or give it a "
-            "longer tick_deadline_s.",
-        )  # fmt: skip
+        return ServerError(what, where=f"{config.host}:{config.port}", do=do)
 
 
 def pixels(image: Any) -> NDArray[np.uint8]:

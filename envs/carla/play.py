@@ -1,7 +1,7 @@
 """One episode as it is played on a server: its actors, its weather, its scenarios, its judge."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any
 
 from dreamdrive.driving.actions import DECISION_DT_S, PHYSICS_DT_S
@@ -140,6 +140,11 @@ class Play:
         arc_m = outcome.position.arc_m
         judged = self.director.judge(self.scene, arc_m, outcome.events, outcome.cause)
         return (*outcome.events, *judged)
+
+    @property
+    def things(self) -> Container[int]:
+        """Ids of the scene's actors that are no vehicles and no walkers."""
+        return self._reader.things
 
     @property
     def speed_limit_mps(self) -> float:

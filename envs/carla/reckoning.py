@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from dreamdrive.driving.causes import is_collision
-from dreamdrive.driving.rewards import REWARDS, StepFacts
+from dreamdrive.driving.rewards import REWARDS, Reward, StepFacts
 from dreamdrive.envs.carla.comfort import (
     ComfortMeter,
     comfort_cost,
@@ -46,8 +46,8 @@ class Reckoning:
 
     def reckon(
         self, outcome: DecisionOutcome, scene: Scene, steer: float, limit_mps: float
-    ) -> tuple[float, dict[str, float]]:
-        """Returns the reward of a decision, and its costs by name.
+    ) -> tuple[Reward, dict[str, float]]:
+        """Returns the reward of a decision with its terms, and its costs by name.
 
         Args:
             outcome: What it led to.
@@ -78,7 +78,7 @@ class Reckoning:
         self._steer = steer
         causes = [event.cause for event in outcome.events]
         broken = sum(cause in RULES for cause in causes)
-        return float(reward), {
+        return reward, {
             "collision": float(any(map(is_collision, causes))),
             "rule": broken + float(outcome.is_outside) + speeding_cost(speed, limit_mps),
             "progress": progress_cost(outcome.progress_m, limit_mps),

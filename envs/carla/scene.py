@@ -68,6 +68,9 @@ class SceneReader:
 
     Args:
         sizes: Cache of (half length, half width) by blueprint id, kept across episodes.
+
+    Attributes:
+        things: Ids of the actors that are no vehicles and no walkers.
     """
 
     def __init__(self, sizes: dict[str, tuple[float, float]]) -> None:
@@ -75,17 +78,20 @@ class SceneReader:
         self._ego_id = 0
         self._ego_size = (0.0, 0.0)
         self._others: list[tuple[int, int, float, float]] = []
+        self.things: set[int] = set()
 
     def watch(self, ego: Any, others: list[Any]) -> None:
         """Sets whom to read: the ego, and the vehicles and walkers around it."""
         self._ego_id, self._ego_size = ego.id, self._size(ego)
-        self._others = []
+        self._others, self.things = [], set()
         for actor in sorted(others, key=lambda a: a.id):
             kind = WALKER if actor.type_id.startswith("walker.") else VEHICLE
             self._others.append((actor.id, kind, *self._size(actor)))
 
     def add(self, actor: Any) -> None:
         """Reads another actor too, which may be a thing: it counts as a vehicle."""
+        if not actor.type_id.startswith(("vehicle.", "walker.")):
+            self.things.add(actor.id)
         kind = WALKER if actor.type_id.startswith("walker.") else VEHICLE
         self._others.append((actor.id, kind, *self._size(actor)))
 

@@ -24,7 +24,8 @@ class DreamEnv(gym.Env[Any, Any]):
 
     ## Action space
     `Box(-1, 1, (2,), float32)`: steer (positive to the left) and acceleration (throttle where
-    positive, brake where negative), held for 0.1 s.
+    positive, brake where negative), held for 0.1 s. With `actions="discrete"`: `Discrete(28)`, the
+    same grid of these as in `CarlaDrive-v0`.
 
     ## Observation space
     That of `CarlaDrive-v0`: `Dict(image: uint8 (64, 64, 3), state: float32 (14,))`, a bird's-eye

@@ -14,7 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dreamdrive.driving.actions import ACTION_SIZE, checked_action
+from dreamdrive.driving.actions import (
+    ACTION_SIZE,
+    DISCRETE_ACTIONS,
+    NUM_DISCRETE_ACTIONS,
+    checked_action,
+    chosen_action,
+)
 from dreamdrive.driving.state import STATE_FIELDS, STATE_HIGH, STATE_LOW
 from dreamdrive.envs.dream.costs import COST_NAMES, CostMeter
 from dreamdrive.envs.interface import action_space, observation_space
@@ -79,32 +85,49 @@ class Face(ABC):
         """Returns the cost terms of the decisions that led to some frames, (B,) each."""
 
 
-def make_face(config: WorldModelConfig, num_envs: int, device: torch.device) -> Face:
+def make_face(
+    config: WorldModelConfig, num_envs: int, device: torch.device, actions: str = "continuous"
+) -> Face:
     """Returns the face of a world model.
 
+    Args:
+        config: The model's.
+        num_envs: How many dreams.
+        device: Where the model runs.
+        actions: `continuous`, or `discrete` for the grid that `CarlaDrive-v0` has too.
+
     Raises:
-        ConfigError: If the model says of no environment that it was learned from it.
+        ConfigError: If the model says of no environment that it was learned from it, or there are
+            no such actions.
     """
     if config.interface is not None:
+        if actions != "continuous":
+            raise ConfigError(
+                f"The model's environment has no actions {actions!r}",
+                do="Leave them out: the dream has that environment's own.",
+            )
         return OwnFace(config.interface, device)
     if config.vector_names != tuple(field.name for field in STATE_FIELDS):
         raise ConfigError(
             "The world model was not learned from driving states",
             do="Train it on episodes of CarlaDrive-v0, or on those of `dreamdrive collect --env`.",
         )
-    return DrivingFace(config, num_envs, device)
+    return DrivingFace(config, num_envs, device, actions)
 
 
 class DrivingFace(Face):
-    """`CarlaDrive-v0`: `Dict(image, state)`, steer and acceleration, four cost terms."""
+    """`CarlaDrive-v0`: `Dict(image, state)`, steer and acceleration or their grid, four costs."""
 
     max_steps = MAX_STEPS
     has_image = True
     cost_names = COST_NAMES
 
-    def __init__(self, config: WorldModelConfig, num_envs: int, device: torch.device) -> None:
+    def __init__(
+        self, config: WorldModelConfig, num_envs: int, device: torch.device, actions: str
+    ) -> None:
         self.observation_space = driving_observation_space()
-        self.state_space, self.action_space = driving_state_space(), driving_action_space()
+        self.state_space, self.action_space = driving_state_space(), driving_action_space(actions)
+        self._grid = torch.tensor(DISCRETE_ACTIONS.tolist(), device=device)
         self._meter = CostMeter(config.causes, num_envs, device)
         self._low = torch.from_numpy(STATE_LOW).to(device)
         self._high = torch.from_numpy(STATE_HIGH).to(device)
@@ -116,6 +139,8 @@ class DrivingFace(Face):
         Raises:
             ActionError: If an action has a wrong shape, is not finite or is out of bounds.
         """
+        if isinstance(self.action_space, gym.spaces.Discrete):
+            return self._chosen(actions, num_envs)
         if isinstance(actions, Tensor) and actions.device.type != "cpu":
             if actions.shape != (num_envs, ACTION_SIZE):
                 raise ActionError(
@@ -126,6 +151,19 @@ class DrivingFace(Face):
         if isinstance(actions, Tensor):
             actions = actions.detach()
         return torch.from_numpy(checked_action(actions, num_envs)).to(self._device)
+
+    def _chosen(self, numbers: Any, num_envs: int) -> Tensor:
+        """Returns the actions of the grid; see `to_unit`."""
+        if isinstance(numbers, Tensor) and numbers.device.type != "cpu":
+            if numbers.shape != (num_envs,):
+                raise ActionError(
+                    f"The actions have shape {tuple(numbers.shape)}, expected {(num_envs,)}"
+                )
+            at = numbers.detach().to(self._device).long().clamp(0, NUM_DISCRETE_ACTIONS - 1)
+            return self._grid[at]
+        if isinstance(numbers, Tensor):
+            numbers = numbers.detach().numpy()
+        return torch.from_numpy(chosen_action(numbers, num_envs)).to(self._device)
 
     def observations(self, image_BHWC: Tensor, vector_BK: Tensor, *, as_torch: bool) -> Any:
         """Returns `image` and the clipped `state`."""

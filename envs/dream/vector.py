@@ -13,6 +13,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dreamdrive.driving.actions import ActionKind
 from dreamdrive.envs.dream.contexts import Contexts
 from dreamdrive.envs.dream.faces import arrays, make_face
 from dreamdrive.envs.dream.graph import GraphedStep, copy_of
@@ -47,6 +48,8 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
         max_steps: Decisions until the time limit; by default those of the environment that the
             model was learned from, 200 for `CarlaDrive-v0`.
         observations: `pixels`, or `latent` for `Dict(latent, state)`, which saves the decoder.
+        actions: `continuous`, or `discrete` for the grid of `dreamdrive.driving.actions`, as
+            `CarlaDrive-v0` has it.
         termination: `sampled` ends with the predicted probability, `threshold` above one half.
         uncertainty_limit: Truncates where the model's uncertainty exceeds it; None never does.
         as_torch: Takes and gives tensors on `device` instead of NumPy arrays.
@@ -75,6 +78,7 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
         num_steps: int = 1,
         max_steps: int | None = None,
         observations: Literal["pixels", "latent"] = "pixels",
+        actions: ActionKind = "continuous",
         termination: Literal["sampled", "threshold"] = "sampled",
         uncertainty_limit: float | None = None,
         as_torch: bool = False,
@@ -110,7 +114,7 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
             self.model = WorldModel.from_pretrained(model, device)
             contexts = find_checkpoint(model) if contexts is None else contexts
         config = self.model.config
-        self._face = make_face(config, num_envs, self.model.device)
+        self._face = make_face(config, num_envs, self.model.device, actions)
         self.num_envs, self.render_mode, self.as_torch = num_envs, render_mode, as_torch
         self.device = self.model.device
         self.num_steps = num_steps

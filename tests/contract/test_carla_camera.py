@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 import types
 
 import gymnasium as gym
@@ -44,6 +45,16 @@ def drive(env, seed, decisions):
         ("bev", {"image": (64, 64, 3), "state": (14,)}),
         ("camera", {"image": (32, 48, 3), "state": (14,)}),
         ("both", {"image": (64, 64, 3), "camera": (32, 48, 3), "state": (14,)}),
+        (
+            ["camera", "objects"],
+            {
+                "image": (32, 48, 3),
+                "objects": (32, 9),
+                "object_mask": (32,),
+                "route": (20, 3),
+                "state": (14,),
+            },
+        ),
     ],
 )
 def test_gymnasiums_checker_is_content(kind, shapes):
@@ -79,7 +90,7 @@ def test_a_camera_changes_nothing_of_the_drive(env):
 
 def test_the_picture_is_of_the_last_tick_and_from_where_the_camera_is_mounted(env):
     env.reset(seed=6)
-    ego = env.session.world.get_actor(env._play.ego.id)
+    ego = env.session.world.get_actor(env.ego.id)
     blueprint = env.session.world.get_blueprint_library().find("sensor.camera.rgb")
     for name, value in (("image_size_x", 48), ("image_size_y", 32), ("fov", 90)):
         blueprint.set_attribute(name, str(value))
@@ -107,11 +118,29 @@ with CarlaDriveEnv(num_vehicles=0, observation="camera", tick_deadline_s=1.0) as
 """
 
 
-def test_a_camera_that_is_gone_is_a_dead_server_and_no_failure_of_the_policy():
+LOST = """
+import types
+import numpy as np
+from dreamdrive.envs.carla.env import CarlaDriveEnv
+with CarlaDriveEnv(num_vehicles=0, observation="both") as made:
+    before, _ = made.reset(seed=1)
+    queue = made._observer._camera._frames._messages
+    queue.put(types.SimpleNamespace(frame=10**9))
+    observation, reward, terminated, truncated, info = made.step(np.zeros(2, np.float32))
+    assert (reward, terminated, truncated, info["cause"]) == (0.0, False, True, "sim_error")
+    assert "instead of" in info["sim_error"]
+    np.testing.assert_array_equal(observation["camera"], before["camera"])
+    after, _ = made.reset(seed=1)
+    np.testing.assert_array_equal(after["camera"], before["camera"])
+"""
+
+
+@pytest.mark.parametrize("program", [LOST, GONE], ids=["lost", "gone"])
+def test_a_camera_that_is_gone_is_a_dead_server_and_no_failure_of_the_policy(program):
     # In a process of its own: the Traffic Manager of a lost server stays behind, and crashes
     # whatever loads a town in that process later.
     found = subprocess.run(
-        [sys.executable, "-c", GONE], capture_output=True, text=True, timeout=100
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=100
     )
     assert found.returncode == 0, found.stderr
 
@@ -157,6 +186,32 @@ def test_frames_before_the_wanted_one_are_dropped():
         put[0](types.SimpleNamespace(frame=frame))
     assert frames.take(5).frame == 5
     assert frames.take(6).frame == 6
+
+
+def queue_of(tick_deadline_s):
+    """Returns a queue, and what puts a message of a frame into it."""
+    put = []
+    sensor = types.SimpleNamespace(type_id="sensor.camera.rgb", listen=put.append)
+    config = types.SimpleNamespace(host="there", port=7, tick_deadline_s=tick_deadline_s)
+    frames = FrameQueue(types.SimpleNamespace(config=config), sensor)
+    return frames, lambda frame: put[0](types.SimpleNamespace(frame=frame))
+
+
+def test_a_slow_sensor_is_waited_for():
+    frames, send = queue_of(30.0)
+    send(4)
+    late = threading.Timer(0.1, send, (5,))
+    late.start()
+    assert frames.take(5).frame == 5
+    late.join()
+
+
+def test_a_lost_frame_is_said_at_once_and_never_replaced_by_another():
+    frames, send = queue_of(30.0)
+    for frame in (4, 6):
+        send(frame)
+    with pytest.raises(ServerError, match=r"sent frame 6 instead of 5 \(there:7\)"):
+        frames.take(5)
 
 
 @pytest.mark.parametrize(

@@ -250,8 +250,10 @@ def test_other_rewards_prefer_driving_to_standing(reward):
     with CarlaDriveEnv(num_vehicles=0, reward=reward, start_speed_mps=(0.0, 0.0)) as made:
         totals = {}
         for driver in ("expert", "standing"):
-            _, rewards, _ = drive(made, 5, 80, driver)
+            _, rewards, infos = drive(made, 5, 80, driver)
             totals[driver] = sum(rewards)
+            for value, info in zip(rewards, infos[1:], strict=True):
+                assert value == pytest.approx(sum(info["reward_terms"].values()))
     assert totals["expert"] > totals["standing"]
 
 
