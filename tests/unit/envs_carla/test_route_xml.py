@@ -246,9 +246,9 @@ def test_weather_changes_along_the_route(carla_map):
     points = [
         WeatherPoint(route_pct=p, settings=(("cloudiness", c),)) for p, c in [(0, 0), (100, 50)]
     ]
-    world, weather = World(), RouteWeather(replace(route, weather=tuple(points)))
+    world, weather = World(), RouteWeather(points, route.length_m)
     for share in (0.0, 0.01, 0.5, 1.0):
         weather.step(world, share * route.length_m)
     assert world.changes == pytest.approx([0.0, 25.0, 50.0])
-    RouteWeather(route).step(world, 0.0)
+    RouteWeather((), route.length_m).step(world, 0.0)
     assert len(world.changes) == 3
