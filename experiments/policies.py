@@ -41,6 +41,9 @@ LEADERBOARD = "leaderboard"
 CARLA_AGENTS = ("basic-agent", "behavior-agent")
 """What begins the specs of the agents that come with CARLA."""
 
+BASELINES = {"PPO": "n_epochs", "SAC": "target_entropy", "DQN": "exploration_fraction"}
+"""Algorithms of Stable-Baselines3 and what each one's archive has that the others' have not."""
+
 PAGE = ".md"
 """Ending of the pages beside a checkpoint."""
 UNFIT_FOR_FILES = re.compile(r"[^A-Za-z0-9._+-]+")
@@ -311,7 +314,7 @@ def load_baselines(path: Path, device: str) -> Any:
     """Returns a Stable-Baselines3 algorithm from its archive, which may run code when loaded.
 
     Raises:
-        CheckpointError: If it is missing, or no archive of PPO or SAC.
+        CheckpointError: If it is missing, or no archive of one of `BASELINES`.
         MissingExtraError: If Stable-Baselines3 is not installed.
     """
     if not path.is_file():
@@ -323,10 +326,10 @@ def load_baselines(path: Path, device: str) -> Any:
     try:
         with zipfile.ZipFile(path) as archive:
             fields = json.loads(archive.read("data"))
-        kind = "PPO" if "n_epochs" in fields else "SAC" if "target_entropy" in fields else ""
+        kind = next((name for name, field in BASELINES.items() if field in fields), "")
         if not kind:
             raise CheckpointError(
-                "This is neither a PPO nor a SAC of Stable-Baselines3", where=path,
+                f"This is none of Stable-Baselines3's {', '.join(BASELINES)}", where=path,
                 do="Give it as module:factory instead.",
             )  # fmt: skip
         return getattr(stable_baselines3, kind).load(path, device=device)

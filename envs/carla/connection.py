@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from dreamdrive.envs.carla.ports import RunningServers
 from dreamdrive.envs.carla.server_pool import ServerPool
 from dreamdrive.envs.carla.session import Session, SessionConfig
 from dreamdrive.envs.carla.supervisor import ServerSupervisor
@@ -16,9 +17,14 @@ class Connection:
         config: Where the server is; the port of a borrowed one is its supervisor's.
         servers: Where a server is borrowed; None for somebody else's, that runs already.
         town: The town that is wanted first.
+        running: Servers of somebody else's of which one is used, instead of the port.
     """
 
-    def __init__(self, config: SessionConfig, servers: ServerPool | None, town: str) -> None:
+    def __init__(
+        self, config: SessionConfig, servers: ServerPool | None, town: str,
+        running: RunningServers | None = None,
+    ) -> None:  # fmt: skip
+        self._running = running
         self._servers = servers
         self.supervisor: ServerSupervisor | None = servers.borrow(town) if servers else None
         self._config = config
@@ -61,7 +67,11 @@ class Connection:
         if self._session is not None:
             return
         self._was_open = True
-        port = self._config.port if self.supervisor is None else self.supervisor.ensure_ready()
+        port = self._config.port
+        if self.supervisor is not None:
+            port = self.supervisor.ensure_ready()
+        elif self._running is not None:
+            port = self._running.take()
         self._session = Session(replace(self._config, port=port))
 
     def open_town(self, town: str) -> None:
@@ -112,6 +122,8 @@ class Connection:
         self._close_session()
         if self._servers is not None and self.supervisor is not None:
             self._servers.give_back(self.supervisor)
+        if self._running is not None:
+            self._running.give_back()
 
     def _close_session(self) -> None:
         session, self._session = self._session, None

@@ -14,6 +14,7 @@ from dreamdrive.envs.carla.episode import EpisodeRules
 from dreamdrive.envs.carla.expert import Expert
 from dreamdrive.envs.carla.observer import CAMERA, Observer
 from dreamdrive.envs.carla.play import Play
+from dreamdrive.envs.carla.ports import RunningServers
 from dreamdrive.envs.carla.privileged import PrivilegedView
 from dreamdrive.envs.carla.reckoning import NO_COST, Reckoning
 from dreamdrive.envs.carla.route_wish import checked_bounds
@@ -78,7 +79,8 @@ class CarlaDriveEnv(PrivilegedView, gym.Env[Any, Any]):
     ## Arguments
     Args:
         host: Where the server is.
-        port: Its RPC port; None starts a server at the first reset, which `close` stops.
+        port: Its RPC port, or those of several, of which it takes one that no other environment of
+            this machine has; None starts a server at the first reset, which `close` stops.
         server: Which server is started without a port: `embedded`, `unreal` (found through the
             environment variable `CARLA_ROOT`), the path of a `CarlaUE4.sh` or of its folder, or how
             it is started. From a `ServerPool` one is borrowed, which `close` gives back.
@@ -101,6 +103,13 @@ class CarlaDriveEnv(PrivilegedView, gym.Env[Any, Any]):
         render_mode: `rgb_array`, or None.
         road_hazards: Whether kerbs jolt, posts are solid and tyres grip less on wet roads, on an
             embedded server that is started by its name here; others are as they were started.
+
+    ## Many at once
+    `gym.make_vec("dreamdrive:CarlaDrive-v0", num_envs=4, vectorization_mode="async")` drives in
+    processes of its own, each with a server of its own; a server that dies costs one truncated
+    episode of one of them. An environment's episodes depend on its seed alone, `seed + i` for
+    number i. A process that has opened a client before, as a test might, should not fork:
+    `vector_kwargs={"context": "spawn"}`.
 
     ## Reset arguments
     `options` fixes what it names; the seed draws the rest. All entries are optional:
@@ -130,7 +139,7 @@ class CarlaDriveEnv(PrivilegedView, gym.Env[Any, Any]):
     def __init__(
         self,
         host: str = "127.0.0.1",
-        port: int | None = None,
+        port: int | Sequence[int] | None = None,
         server: str | SupervisorConfig | ServerPool = "embedded",
         town: str = "Dream01",
         actions: ActionKind = "continuous",
@@ -179,16 +188,18 @@ class CarlaDriveEnv(PrivilegedView, gym.Env[Any, Any]):
                     server, draws=CAMERA in self._observer.parts, road_hazards=road_hazards
                 )
             server = self._own_servers = ServerPool(1, server)
-        super().__init__(
-            Connection(
-                SessionConfig(host=host, port=port or 0, tick_deadline_s=tick_deadline_s),
-                server if isinstance(server, ServerPool) and port is None else None,
-                town,
-            )
+        running = RunningServers(host, port) if isinstance(port, Sequence) else None
+        pool = server if isinstance(server, ServerPool) and port is None else None
+        where = SessionConfig(
+            host=host,
+            port=port if isinstance(port, int) else 0,
+            tick_deadline_s=tick_deadline_s,
         )
+        super().__init__(Connection(where, pool, town, running))
         self._expert = Expert()
         self._is_over = True
-        if self._own_servers is None:
+        if self._own_servers is None and running is None:
+            # A server that is not there is said at once; a process that forks has no client yet.
             try:
                 self._connection.ensure()
             except BaseException:

@@ -5,8 +5,9 @@ import fcntl
 import os
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TextIO
 
 from dreamdrive.errors import ServerError
 
@@ -32,22 +33,71 @@ def leased_ports(count: int = 2) -> Iterator[int]:
         ServerError: If every port of the range is taken.
     """
     assert count <= PORT_STEP
-    folder = Path(tempfile.gettempdir()) / f"dreamdrive-ports-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
     blocks = range(FIRST_PORT, LAST_PORT, PORT_STEP)
     start = os.getpid() % len(blocks)
     for port in [*blocks[start:], *blocks[:start]]:
-        lock = (folder / str(port)).open("w")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            lock.close()
+        lock = _lock_of(str(port))
+        if lock is None:
             continue
         with lock:
             if all(is_port_free(port + i) for i in range(count)):
                 yield port
                 return
     raise ServerError("No free port was found", where=f"{FIRST_PORT} to {LAST_PORT}")
+
+
+class RunningServers:
+    """Servers that run already, each lent to one environment of this machine at a time.
+
+    Args:
+        host: Their machine.
+        ports: Their RPC ports.
+
+    Attributes:
+        port: That of the one that is held; None while none is.
+    """
+
+    def __init__(self, host: str, ports: Sequence[int]) -> None:
+        self._host, self._ports = host, tuple(ports)
+        self._lock: TextIO | None = None
+        self.port: int | None = None
+
+    def take(self) -> int:
+        """Returns the port of the server that is held from now on.
+
+        Raises:
+            ServerError: If others hold all of them.
+        """
+        if self.port is not None:
+            return self.port
+        for port in self._ports:
+            lock = _lock_of(f"{self._host.replace('/', '-')}-{port}")
+            if lock is not None:
+                self._lock, self.port = lock, port
+                return port
+        raise ServerError(
+            f"All {len(self._ports)} servers are taken", where=f"{self._host}:{self._ports}",
+            do="Start more servers, or fewer environments.",
+        )  # fmt: skip
+
+    def give_back(self) -> None:
+        """Lets another environment have it."""
+        lock, self._lock, self.port = self._lock, None, None
+        if lock is not None:
+            lock.close()
+
+
+def _lock_of(name: str) -> TextIO | None:
+    """Returns a file that is this process's until it is closed; None where another has it."""
+    folder = Path(tempfile.gettempdir()) / f"dreamdrive-ports-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    lock = (folder / name).open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        return None
+    return lock
 
 
 def any_free_port() -> int:

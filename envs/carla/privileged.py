@@ -43,6 +43,11 @@ class PrivilegedView:
         return self._connection.supervisor
 
     @property
+    def server_pid(self) -> int | None:
+        """The process id of that server, if one was started; `VectorEnv.get_attr` gives all."""
+        return None if self.supervisor is None else self.supervisor.pid
+
+    @property
     def town_map(self) -> TownMap:
         """The town that is open."""
         return self._connection.town_map

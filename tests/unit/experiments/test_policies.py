@@ -111,7 +111,7 @@ def test_a_missing_archive_and_a_foreign_one(tmp_path):
         make_policy(f"{tmp_path}/text.zip")
     with zipfile.ZipFile(tmp_path / "dqn.zip", "w") as archive:
         archive.writestr("data", json.dumps({"exploration_rate": 0.1}))
-    with pytest.raises(CheckpointError, match="neither a PPO nor a SAC"):
+    with pytest.raises(CheckpointError, match="none of Stable-Baselines3's PPO, SAC, DQN"):
         make_policy(f"{tmp_path}/dqn.zip")
 
 
