@@ -63,6 +63,9 @@ def test_left_open_the_seed_and_the_environment_decide(carla_map):
     assert setup.weather.parameters() == random_weather(7)
     assert (setup.traffic.vehicles, setup.traffic.walkers, setup.traffic.seed) == (8, 1, 7)
     assert 0.0 <= setup.start_speed_mps <= 5.0
+    moved = settled(carla_map, {"traffic": {"seed": 12}})
+    assert replace(moved.traffic, seed=7) == setup.traffic
+    assert moved.traffic.seed == 12
 
 
 def test_routes_of_evaluations_are_known_by_name(carla_map):
