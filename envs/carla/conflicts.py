@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dreamdrive.driving.actions import PHYSICS_DT_S
 from dreamdrive.envs.carla.routes import Route
 from dreamdrive.envs.carla.scene import VEHICLE, EgoPose, Scene
 
@@ -189,7 +190,8 @@ class Corridor:
                 self._memory[actor] = (conflict[0] + self._front_m, scene.time_s)
             return conflict
         at_m, seen_s = self._memory.get(actor, (0.0, -np.inf))
-        if scene.time_s - seen_s > REMEMBERED_S or at_m - self._front_m < -1.0:
+        # The clock runs on over episodes: what it rounds to must not decide.
+        if scene.time_s - seen_s > REMEMBERED_S + PHYSICS_DT_S / 2 or at_m - self._front_m < -1.0:
             return None
         return at_m - self._front_m, 0.0
 

@@ -100,6 +100,17 @@ def test_a_forecast_that_flickers_is_remembered_for_a_moment():
     assert obstacles(38.0, -18.0, np.pi / 2, 7.0, memory=memory, yaw_rate=-1.0, time_s=0.5) == []
 
 
+def test_when_an_episode_begins_does_not_decide_how_long_is_a_moment():
+    way = {"x": 38.0, "y": -18.0, "yaw": np.pi / 2, "speed": 7.0}
+    kept = []
+    for ticks in range(200):
+        memory = {}
+        obstacles(**way, memory=memory, time_s=0.05 * ticks)
+        later_s = 0.05 * (ticks + 8)
+        kept.append(len(obstacles(**way, memory=memory, yaw_rate=-1.0, time_s=later_s)))
+    assert set(kept) == {1}
+
+
 def test_a_vehicle_that_drives_beside_the_road_is_let_in():
     (parked,) = obstacles(30.0, -3.6, 0.05, 1.5, edge_m=1.75)
     assert parked.gap_m == pytest.approx(30.0 - 2.5 - 12.5, abs=0.6)
