@@ -16,6 +16,7 @@ from dreamdrive.experiments.report_words import (
     ending,
     last_line,
     name_of,
+    place_of,
     standing,
 )
 from dreamdrive.experiments.scored_drives import load_log
@@ -140,7 +141,7 @@ class DrivesPart:
         """Returns a drive in words and pictures, and how many pictures it took."""
         log, row = self._log(drive), drive.row
         head = (
-            f"<h4>{rank}. {row['driving_score']:.0f} points: "
+            f"<h4>{rank}. {row['driving_score']:.0f} of 100 points: "
             f"{text(drive.route)}, seed {drive.trial}</h4>"
         )
         if log is None:
@@ -152,7 +153,7 @@ class DrivesPart:
         items = [
             f"<li><b>{event.time_s:.1f} s</b> {text(describe(event, log))}"
             + (f" {times} contacts, less than {SAME_S:g} s apart." if times > 1 else "")
-            + f' <span class="place">At ({event.x:.0f}, {event.y:.0f}).</span></li>'
+            + f' <span class="place">At ({place_of(event)}).</span></li>'
             for event, times in events
         ]
         moved = log.result.progress_m > MOVED_M or bool(events)
@@ -194,7 +195,7 @@ class DrivesPart:
         if log is None:
             told = [(time_s, "", name_of(cause)) for time_s, cause in drive.row["events"]]
         else:
-            told = [(e.time_s, f"{e.x:.0f}, {e.y:.0f}", describe(e, log)) for e in log.events]
+            told = [(e.time_s, place_of(e), describe(e, log)) for e in log.events]
         where = [drive.policy, drive.route, str(drive.trial)]
         return [
             ("", [*where, f"{time_s:.1f}", place, Cell(text(words), "left wrap")])
@@ -223,7 +224,7 @@ def _strips(
         x, y = (float(log.ticks.column(name)[-1]) for name in ("x", "y"))
         end = LogEvent(cause=log.result.cause, time_s=log.result.time_s, x=x, y=y)
         drawn = strip([end], log, roads, (0.0,))
-        found = [*found[: max(0, at_most - 1)], ("where it stood at the end", drawn)][:at_most]
+        found = [*found[: max(0, at_most - 1)], ("where it was at the end", drawn)][:at_most]
     return [
         f"<figure>{drawn}<figcaption>{text(caption)}</figcaption></figure>"
         for caption, drawn in found
@@ -252,7 +253,7 @@ def _told(log: DriveLog) -> list[str]:
     result = log.result
     told = [f"{ending(result).capitalize()}."]
     if result.cause in STOOD:
-        told.append(standing(log))
+        told += [words] if (words := standing(log)) else []
     for scenario in result.scenarios:
         why = f" ({name_of(scenario.cause)})" if scenario.cause else ""
         told.append(f"{scenario.type}: {scenario.result}{why}.")

@@ -12,6 +12,9 @@ from dreamdrive.experiments.scorers.time_to_collision import is_at_fault
 
 KMH = 3.6
 STANDING_KMH = 1.0
+STOOD_S = 3.0
+"""Who stood for less at the end was driving."""
+
 SEEN_AHEAD_M, LANE_M = 20.0, 3.5
 """What stands within this distance ahead, and reaches into a lane of this width, is named."""
 
@@ -87,13 +90,18 @@ def describe(event: LogEvent, log: DriveLog) -> str:
 
 
 def standing(log: DriveLog) -> str:
-    """Returns for how long the ego stood at the end of a drive, and what was ahead of it."""
+    """Returns for how long the ego stood at the end of a drive, and what was ahead of it.
+
+    Empty if it was moving, or nothing is known.
+    """
     ticks = log.ticks
     if ticks is None or len(ticks) < 2:
         return ""
     moving = np.flatnonzero(KMH * np.abs(ticks.column("speed_mps")) >= STANDING_KMH)
     since = int(moving[-1]) + 1 if len(moving) else 0
     stood = float(ticks.column("time_s")[-1] - ticks.column("time_s")[min(since, len(ticks) - 1)])
+    if len(moving) and stood < STOOD_S:
+        return ""
     told = f"Stood for the last {stood:.0f} s"
     if not len(moving):
         told = f"Never moved in {stood:.0f} s"
@@ -171,6 +179,11 @@ def _kind(detail: str) -> str:
 
 def _speed(kmh: float) -> str:
     return f"{abs(kmh):.0f} km/h" + (" backwards" if kmh < -STANDING_KMH else "")
+
+
+def place_of(event: LogEvent) -> str:
+    """Returns where something happened, x and y in whole metres."""
+    return f"{round(event.x)}, {round(event.y)}"
 
 
 def last_line(words: str) -> str:

@@ -18,7 +18,7 @@ from dreamdrive.experiments.report_outcomes import faults, scenarios
 from dreamdrive.experiments.report_pictures import BEFORE_S, route_map, strip
 from dreamdrive.experiments.report_roads import Roads, path_of, simplified
 from dreamdrive.experiments.report_scores import scorers_table
-from dreamdrive.experiments.report_words import describe, ending, standing
+from dreamdrive.experiments.report_words import describe, ending, place_of, standing
 from dreamdrive.experiments.rescore import write_scores
 from dreamdrive.experiments.scored_drives import drives_in
 from dreamdrive.experiments.scorers.registry import MODULES, find_scorers
@@ -134,6 +134,8 @@ def test_the_end_says_where_and_what_stood_ahead():
     assert told == "Stood for the last 12 s; a vehicle 3.5 m ahead."
     assert standing(made(columns=stood)).endswith("no vehicle or walker within 20 m ahead.")
     assert standing(made(columns={"speed_mps": 0.0})).startswith("Never moved in 20 s")
+    assert standing(made()) == ""
+    assert place_of(LogEvent(cause="off_road", time_s=1.0, x=-0.3, y=12.6)) == "0, 13"
 
 
 def drawn(svg):
@@ -171,10 +173,10 @@ def test_what_happens_alike_at_one_moment_is_one_picture(evaluation):
 def test_a_car_that_stood_is_shown_where_it_stood_unless_it_never_moved(evaluation):
     summary = json.loads((evaluation / "summary.json").read_text())
     words = DrivesPart(summary, evaluation, Roads(), Media(evaluation / "r.html", 0), 9).worst()
-    assert words.count("where it stood at the end") == 1
+    assert words.count("where it was at the end") == 1
     keep(evaluation, made(policy="a", route=ROUTES[1], completion=0.0, town="Dream02"))
     words = DrivesPart(summary, evaluation, Roads(), Media(evaluation / "r.html", 0), 9).worst()
-    assert "where it stood" not in words
+    assert "where it was" not in words
     assert words.count('class="map"') == 2
 
 
@@ -261,7 +263,7 @@ def test_the_ten_worst_drives_of_each_policy_come_first():
 
 def test_a_report_shows_drives_scores_and_links(evaluation):
     words = report(ReportConfig(run=evaluation)).read_text()
-    cards = re.findall(r"<h4>(\d+)\. (\d+) points: ([\w-]+), seed 0</h4>", words)
+    cards = re.findall(r"<h4>(\d+)\. (\d+) of 100 points: ([\w-]+), seed 0</h4>", words)
     assert cards == [("1", "40", ROUTES[1]), ("2", "48", ROUTES[0]), ("1", "100", ROUTES[1])]
     assert words.count('class="strip"') == 4
     assert words.count('class="map"') == 3
