@@ -19,3 +19,9 @@ def register_envs() -> None:
             entry_point="dreamdrive.envs.carla.env:CarlaDriveEnv",
             kwargs={"observation": "objects"},
         )
+    for name, place in (
+        ("HighwayDrive-v0", "highway:HighwayDriveEnv"),
+        ("MetaDriveDrive-v0", "meta_drive:MetaDriveDriveEnv"),
+    ):
+        if name not in gym.registry:
+            gym.register(id=name, entry_point=f"dreamdrive.envs.roads.{place}")

@@ -1,7 +1,7 @@
 """Policies for any Gymnasium environment: by chance, trained in a dream, or anybody's own."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -9,13 +9,15 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from dreamdrive.envs.spaces import driving_action_space, driving_observation_space
 from dreamdrive.errors import CheckpointError, ConfigError
-from dreamdrive.experiments.policies import is_policy, load_baselines, made_by
+from dreamdrive.experiments.policies import is_policy, load_baselines, made_by, make_policy
 from dreamdrive.worldmodel.interface import Interface
 
 POSSIBLE = (
     "Possible are: random, held (random actions, each held for some steps), a trained policy's "
-    "folder, a Stable-Baselines3 .zip, or module:factory; NAME= before it gives it a name."
+    "folder or a shipped one's name, standing and straight where actions are steer and pedal, a "
+    "Stable-Baselines3 .zip, or module:factory; NAME= before it gives it a name."
 )
 LONGEST_HOLD = 12
 """Decisions for which `held` repeats an action at most."""
@@ -109,6 +111,39 @@ class TrainedPolicy:
         return self._interface.from_unit(unit[None])[0]
 
 
+class DrivingPolicy:
+    """A policy of `CarlaDrive-v0` in another environment with its spaces.
+
+    Args:
+        make: Returns a fresh one for a seed.
+    """
+
+    def __init__(self, make: Callable[[int], Any]) -> None:
+        self._make = make
+
+    def reset(self, rng: np.random.Generator) -> None:
+        """Begins an episode."""
+        self._policy = self._make(int(rng.integers(2**31)))
+        self._policy.reset()
+
+    def act(self, seen: Seen) -> Any:
+        """Returns the action (steer, acceleration) for the observation as it is."""
+        return self._policy.act(seen.observation)
+
+
+def is_driving(interface: Interface) -> bool:
+    """Returns whether an environment has the spaces of `CarlaDrive-v0`."""
+    observed, acted = driving_observation_space(), driving_action_space()
+    image = interface.image
+    return (
+        image is not None and (image.name, image.shape) == ("image", observed["image"].shape)
+        and [(part.name, part.shape) for part in interface.vectors]
+        == [("state", observed["state"].shape)]
+        and (interface.action, interface.action_shape) == ("box", acted.shape)
+        and (set(interface.action_low), set(interface.action_high)) == ({-1.0}, {1.0})
+    )  # fmt: skip
+
+
 class OwnPolicy:
     """Anything with `reset()` and `act(observation)`, or `predict(observation)`."""
 
@@ -169,6 +204,11 @@ def make_env_policy(
         return RandomActions(space, LONGEST_HOLD)
     if spec.endswith(".zip"):
         return OwnPolicy(load_baselines(Path(spec), "cpu"))
+    if spec in ("standing", "straight") and is_driving(interface):
+        return DrivingPolicy(lambda seed: make_policy(spec, seed=seed))
+    if is_policy(spec) and is_driving(interface) and _is_of_carla(spec):
+        loaded: dict[str, Any] = {}
+        return DrivingPolicy(lambda seed: make_policy(spec, seed=seed, loaded=loaded))
     if is_policy(spec):
         return TrainedPolicy(spec, interface, explores=explores)
     module, _, factory = spec.partition(":")
@@ -177,6 +217,14 @@ def make_env_policy(
     if "/" in spec:
         raise CheckpointError("There is no trained policy here", where=spec, do=POSSIBLE)
     raise ConfigError(f"There is no policy {spec!r}", do=POSSIBLE)
+
+
+def _is_of_carla(spec: str) -> bool:
+    """Returns whether a trained policy is of `CarlaDrive-v0`, of which none names an interface."""
+    from dreamdrive.agents.artefact import find_worldmodel
+    from dreamdrive.worldmodel.model import WorldModel
+
+    return WorldModel.from_pretrained(find_worldmodel(spec)).config.interface is None
 
 
 def _acting(module: str, factory: str) -> Any:

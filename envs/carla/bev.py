@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from dreamdrive.driving.palette import PALETTE
 from dreamdrive.driving.state import EGO_PIXEL, IMAGE_SIZE, METRES_PER_PIXEL
-from dreamdrive.envs.carla.raster import TownRaster
+from dreamdrive.envs.ground import TownRaster
 
 ROUTE_WIDTH_M = 2.0
 ROUTE_SEGMENT_M = 2.0

@@ -1,0 +1,1 @@
+"""Other people's driving simulators with the spaces of `CarlaDrive-v0`."""
