@@ -12,10 +12,16 @@ from dreamdrive.envs.registration import register_envs
 CASES = [
     ("CarlaDrive-v0", {}),
     ("CarlaDrive-v0", {"actions": "discrete", "reward": "roach"}),
-    ("CarlaDrive-v0", {"observation": ["bev", "objects"], "reward": "think2drive"}),
+    pytest.param(
+        "CarlaDrive-v0", {"observation": ["bev", "objects"], "reward": "think2drive"},
+        marks=pytest.mark.slow,
+    ),
     ("CarlaDriveObjects-v0", {}),
-    ("CarlaDriveObjects-v0", {"actions": "discrete", "infractions_end_episode": False}),
-]
+    pytest.param(
+        "CarlaDriveObjects-v0", {"actions": "discrete", "infractions_end_episode": False},
+        marks=pytest.mark.slow,
+    ),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "options"), CASES)

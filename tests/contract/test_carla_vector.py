@@ -158,5 +158,6 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_servers_that_run_already_are_lent_to_one_environment_each(tmp_path):
     assert len(servers_of(RUNNING, tmp_path)) == 2

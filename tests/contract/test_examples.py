@@ -20,6 +20,7 @@ def test_ppo_trains_in_carla_without_a_dream(
     assert "Wrapping the env" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_dqn_trains_on_the_grid_of_actions_and_drives_in_the_evaluation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
