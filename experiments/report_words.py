@@ -139,8 +139,11 @@ def _contact(event: LogEvent, ticks: Ticks, tick: int, speed: float) -> str:
 
 
 def _other(ticks: Ticks, number: int, tick: int) -> tuple[float, float, float] | None:
-    """Returns how far ahead and to the left an actor was, and its speed, km/h."""
-    for at in (tick, tick - 1):
+    """Returns how far ahead and to the left an actor was just before, and its speed, km/h.
+
+    At the tick itself it may have been thrown already.
+    """
+    for at in (tick - 1, tick):
         ahead, left, rows = _seen_from_ego(ticks, at)
         for index, row in enumerate(rows):
             if int(ticks.actor("id")[row]) == number:

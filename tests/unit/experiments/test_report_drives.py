@@ -90,6 +90,8 @@ def test_contacts_are_told_by_whom_from_where_and_how_fast():
     assert ahead == "Hit a vehicle (audi tt) at 36 km/h; it was ahead and standing."
     crossing = made([hit()], [car(50, 4.4, 1.5, speed=5.0, yaw=-1.57)])
     assert "ahead to the left and moving at 18 km/h" in describe(hit(), crossing)
+    thrown = [car(49, 4.4, 1.5, speed=2.0), car(50, 4.4, speed=10.0)]
+    assert "ahead to the left and moving at 7 km/h" in describe(hit(), made([hit()], thrown))
     beside = describe(hit(), made([hit()], [car(50, 0.0, -2.0)]))
     assert "at its right side" in beside
     behind = made([hit()], [car(t, -4.6, speed=15.0) for t in (49, 50)])
