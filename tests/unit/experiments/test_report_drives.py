@@ -1,5 +1,6 @@
 """What a report shows of drives: the worst first, in words, pictures and maps."""
 
+import html.parser
 import json
 import re
 import xml.etree.ElementTree as ET
@@ -279,6 +280,43 @@ def test_a_report_shows_drives_scores_and_links(evaluation):
     fewer = report(ReportConfig(run=evaluation, pictures=2)).read_text()
     assert fewer.count('class="strip"') == 2
     assert report(ReportConfig(run=evaluation, pictures=0)).read_text().count('class="map"') == 0
+
+
+class Whole(html.parser.HTMLParser):
+    """Checks that what opens closes, and gathers ids and addresses."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.ids, self.addresses = [], [], []
+
+    def handle_startendtag(self, tag, attrs):
+        self._note(attrs)
+
+    def handle_starttag(self, tag, attrs):
+        self._note(attrs)
+        if tag not in ("meta", "img", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def _note(self, attrs):
+        self.ids += [value for name, value in attrs if name == "id"]
+        self.addresses += [value for name, value in attrs if name in ("href", "src", "poster")]
+
+
+def test_a_report_is_one_small_page_that_asks_nobody(evaluation):
+    path = report(ReportConfig(run=evaluation))
+    page = Whole()
+    page.feed(path.read_text())
+    assert page.open == []
+    assert len(page.ids) == len(set(page.ids))
+    inside = [at[1:] for at in page.addresses if at.startswith("#")]
+    assert set(inside) <= set(page.ids)
+    beside = [at for at in page.addresses if not at.startswith(("#", "data:"))]
+    assert sorted(beside) == ["leaderboard/a.json", "leaderboard/b.json"]
+    assert all((evaluation / at).is_file() for at in beside)
+    assert path.stat().st_size < 200_000
 
 
 def test_a_log_that_cannot_be_read_is_named_and_the_rest_is_shown(evaluation):
