@@ -60,7 +60,5 @@ class Hazards:
         if len(self._hits) < 4 * len(cars):
             self._hits = np.zeros((4 * len(cars), 3))
         kerbs = self._kerbs
-        count = climb(
-            cars.state, kerbs.sample, kerbs.heading, kerbs.height, *kerbs.origin, dt_s, self._hits
-        )
+        count = climb(cars.state, kerbs.sample, kerbs.surface, *kerbs.origin, dt_s, self._hits)
         return [(int(cars.id[int(i)]), x, y) for i, x, y in self._hits[:count].tolist()]

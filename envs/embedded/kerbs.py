@@ -49,20 +49,21 @@ class Kerbs:
     Attributes:
         origin: x and y of the first cell's corner.
         sample: Index of the sidewalk's sample in each cell, -1 for none, shape (X, Y).
-        heading: Direction of the kerb at each sample in radians, left-handed, shape (m,).
-        height: Height of the road there, shape (m,).
+        surface: Rows of the sidewalk at each sample: x and y of its middle, its direction in
+            radians (left-handed), half its width, and the height of the road, shape (m, 5). A cell
+            reaches beyond the sidewalk that it names, and these say where that ends.
     """
 
     origin: tuple[float, float]
     sample: NDArray[np.int32]
-    heading: NDArray[np.float64]
-    height: NDArray[np.float64]
+    surface: NDArray[np.float64]
 
 
 @lru_cache(maxsize=8)
 def kerbs_of(town: Town) -> Kerbs:
     """Returns the sidewalks of a town."""
-    rows: list[tuple[float, float, float, float]] = []
+    places: list[tuple[float, float]] = []
+    rows: list[tuple[float, float, float, float, float]] = []
     for road in parse_opendrive(town.xodr).roads.values():
         count = max(2, math.ceil(road.length / ALONG_M) + 1)
         for s in np.linspace(0.0, road.length, count).tolist():
@@ -73,16 +74,17 @@ def kerbs_of(town: Town) -> Kerbs:
                 steps = max(2, math.ceil(width / ACROSS_M) + 1)
                 for aside in np.linspace(-width / 2.0, width / 2.0, steps).tolist():
                     at = pose.left(aside)
-                    rows.append((at.x, -at.y, -pose.heading, road.height(s)))
-    table = np.array(rows, np.float64).reshape(-1, 4)
-    if not len(table):
-        return Kerbs((0.0, 0.0), np.full((1, 1), -1, np.int32), np.zeros(0), np.zeros(0))
-    low = table[:, :2].min(0) - MARGIN_M
-    cell = ((table[:, :2] - low) / CELL_M).astype(int)
+                    places.append((at.x, -at.y))
+                    rows.append((pose.x, -pose.y, -pose.heading, width / 2.0, road.height(s)))
+    if not rows:
+        return Kerbs((0.0, 0.0), np.full((1, 1), -1, np.int32), np.zeros((0, 5)))
+    at_m = np.array(places)
+    low = at_m.min(0) - MARGIN_M
+    cell = ((at_m - low) / CELL_M).astype(int)
     sample = np.full(cell.max(0) + 1 + int(MARGIN_M / CELL_M), -1, np.int32)
-    sample[cell[:, 0], cell[:, 1]] = np.arange(len(table))
+    sample[cell[:, 0], cell[:, 1]] = np.arange(len(rows))
     origin = float(low[0]), float(low[1])
-    return Kerbs(origin, _closed(sample), table[:, 2].copy(), table[:, 3].copy())
+    return Kerbs(origin, _closed(sample), np.array(rows))
 
 
 def _closed(sample: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -99,30 +101,38 @@ def _closed(sample: NDArray[np.int32]) -> NDArray[np.int32]:
 
 
 @compiled()
-def _sidewalk(sample: NDArray[np.int32], low_x: float, low_y: float, x: float, y: float) -> int:
+def _sidewalk(
+    sample: NDArray[np.int32], surface: NDArray[np.float64], low_x: float, low_y: float, x: float,
+    y: float,
+) -> int:  # fmt: skip
     """Returns the sidewalk's sample at a place, -1 where there is none."""
     row, column = (x - low_x) / CELL_M, (y - low_y) / CELL_M
-    if 0.0 <= row < sample.shape[0] and 0.0 <= column < sample.shape[1]:
-        return sample[int(row), int(column)]
-    return -1
+    if not (0.0 <= row < sample.shape[0] and 0.0 <= column < sample.shape[1]):
+        return -1
+    found = sample[int(row), int(column)]
+    if found >= 0:
+        middle_x, middle_y, heading, half = surface[found, :4]
+        aside = (y - middle_y) * math.cos(heading) - (x - middle_x) * math.sin(heading)
+        if abs(aside) > half:
+            return -1
+    return found
 
 
 @compiled(
     int64(
-        from_dtype(VEHICLE_STATE)[::1], int32[:, ::1], float64[::1], float64[::1], float64, float64,
-        float64, float64[:, ::1],
+        from_dtype(VEHICLE_STATE)[::1], int32[:, ::1], float64[:, ::1], float64, float64, float64,
+        float64[:, ::1],
     )
 )  # fmt: skip
 def climb(
-    cars: Any, sample: NDArray[np.int32], heading: NDArray[np.float64],
-    height: NDArray[np.float64], low_x: float, low_y: float, dt_s: float,
-    hits: NDArray[np.float64],
+    cars: Any, sample: NDArray[np.int32], surface: NDArray[np.float64], low_x: float, low_y: float,
+    dt_s: float, hits: NDArray[np.float64],
 ) -> int:  # fmt: skip
     """Jolts vehicles whose wheels have climbed a kerb in the last step, in place.
 
     Args:
         cars: Rows of `VEHICLE_STATE`, shape (n,).
-        sample, heading, height, low_x, low_y: A `Kerbs`'.
+        sample, surface, low_x, low_y: A `Kerbs`'.
         dt_s: Length of the step.
         hits: Row, and impulse along x and y in N s, of each wheel that did; room for 4 n.
 
@@ -149,13 +159,14 @@ def climb(
             along = (0.5 if wheel < 2 else -0.5) * car.wheelbase
             dx, dy = along * cos - across * sin, along * sin + across * cos
             x, y = car.pose[0] + dx, car.pose[1] + dy
-            now = _sidewalk(sample, low_x, low_y, x, y)
-            if now < 0 or abs(car.z - height[now]) > NEAR_M:
+            now = _sidewalk(sample, surface, low_x, low_y, x, y)
+            if now < 0 or abs(car.z - surface[now, 4]) > NEAR_M:
                 continue
             ux, uy = vx - rate * dy, vy + rate * dx
-            if _sidewalk(sample, low_x, low_y, x - ux * dt_s, y - uy * dt_s) >= 0:
+            before = _sidewalk(sample, surface, low_x, low_y, x - ux * dt_s, y - uy * dt_s)
+            if before >= 0:
                 continue
-            normal_x, normal_y = -math.sin(heading[now]), math.cos(heading[now])
+            normal_x, normal_y = -math.sin(surface[now, 2]), math.cos(surface[now, 2])
             speed = ux * normal_x + uy * normal_y
             if abs(speed) < SLOW_MPS:
                 continue

@@ -120,7 +120,7 @@ class Victim:
         with self.log.open("w") as stderr:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "dreamdrive.envs.embedded", "--port", "0", "--sync",
-                 "--recordings", str(Path(folder) / "recordings"), *options],
+                 "--sensors", "--recordings", str(Path(folder) / "recordings"), *options],
                 stdout=subprocess.PIPE, stderr=stderr, text=True,
             )  # fmt: skip
         self.port = int(self.process.stdout.readline().rsplit(":", 1)[1])

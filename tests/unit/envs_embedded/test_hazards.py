@@ -100,6 +100,27 @@ def test_going_along_a_kerb_down_from_it_or_slowly_jolts_nobody(street):
         assert crossing(street, angle, speed, offset)[2] == [], (angle, speed, offset)
 
 
+@pytest.mark.parametrize("width", [3.55, 3.7, 3.85, 4.0])
+def test_a_kerb_is_where_the_lane_ends_and_not_where_a_cell_does(width):
+    world = World(build_town("Street", STREET.replace('a="4"', f'a="{width}"')), has_hazards=True)
+    world.spawn(CAR, {}, 200.0, width - 2.0, 0.3, math.degrees(0.06))
+    cars = world.vehicles
+    cars.velocity[0] = 10.0 * math.cos(0.06), 10.0 * math.sin(0.06)
+    cars.throttle[0] = 0.2
+
+    def outermost():
+        half_length, half_width = cars.wheelbase[0] / 2.0, cars.half[0, 1] - 0.1
+        _, y, yaw = cars.pose[0]
+        return y + half_length * math.sin(yaw) + half_width * math.cos(yaw)
+
+    assert width - outermost() > 0.4
+    while not world.events:
+        before = outermost()
+        world.tick(0.01)
+        assert before < width
+    assert outermost() == pytest.approx(width, abs=0.03)
+
+
 def test_who_is_above_the_sidewalk_does_not_touch_it(street):
     world = World(street, has_hazards=True)
     world.spawn(CAR, {}, 200.0, 2.0, 6.0, 90.0)
