@@ -23,7 +23,7 @@ from dreamdrive.experiments.driving import (
     blank_result,
 )
 from dreamdrive.experiments.log_writer import result_of_unfinished
-from dreamdrive.experiments.policy_turn import POLICY_LOST, POLICY_TIMEOUT, Turn
+from dreamdrive.experiments.policy_turn import POLICY_LOST, POLICY_TIMEOUT, Turn, is_of_resources
 
 POLL_S = 1.0
 LEAVE_S = 15.0
@@ -41,6 +41,7 @@ class _Worker:
     connection: Any
     turn: Any
     job: DriveJob | None = None
+    has_driven: bool = False
     server_pid: int | None = None
     last_sign: float = field(default_factory=time.monotonic)
 
@@ -61,6 +62,13 @@ class _Losses:
 
     of_server: list[str] = field(default_factory=list)
     of_policy: list[str] = field(default_factory=list)
+    of_others: list[str] = field(default_factory=list)
+    """Of what drove in the same process before, perhaps: such an attempt counts for nobody."""
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """What the result says of attempts that were nobody's or the server's fault."""
+        return (*self.of_others, *self.of_server)
 
 
 class DrivePool:
@@ -75,6 +83,10 @@ class DrivePool:
     process ends, or that lets it grow too large, has a fresh process for each retry, since it may
     have been hit by somebody else's fault; where it comes to that in every attempt, the drive
     counts as far as it came.
+
+    What a policy leaves behind, such as memory, threads and open files, must not cost the next one:
+    in a process that has driven before, none of this counts, and the drive is made again in a fresh
+    one.
 
     Args:
         settings: Where and how drives are made.
@@ -115,7 +127,7 @@ class DrivePool:
                 for worker in self._crew:
                     if worker.job is None and waiting:
                         self._give(worker, waiting.popleft())
-                yield from self._listen(waiting)
+                yield from self._listen()
         except BaseException:
             self._dismiss()
             raise
@@ -141,80 +153,92 @@ class DrivePool:
         with contextlib.suppress(OSError):
             worker.connection.send(job)
 
-    def _listen(self, waiting: "deque[DriveJob]") -> Iterator[DriveResult]:
+    def _listen(self) -> Iterator[DriveResult]:
         busy = [worker for worker in self._crew if worker.job is not None]
         ready = multiprocessing.connection.wait([w.connection for w in busy], POLL_S)
         for worker in busy:
             if worker.connection in ready:
-                yield from self._hear(worker, waiting)
+                yield from self._hear(worker)
             else:
-                yield from self._look_after(worker, waiting)
+                yield from self._look_after(worker)
 
-    def _hear(self, worker: _Worker, waiting: "deque[DriveJob]") -> Iterator[DriveResult]:
+    def _hear(self, worker: _Worker) -> Iterator[DriveResult]:
         """Takes what a worker says."""
         try:
             kind, content = worker.connection.recv()
         except (EOFError, OSError):
             worker.process.join(POLL_S)
             reason = f"its process ended with exit code {worker.process.exitcode}"
-            yield from self._replace(worker, [reason], waiting, worker.is_policys_turn)
+            yield from self._replace(worker, [reason], worker.is_policys_turn)
             return
         worker.last_sign = time.monotonic()
         if kind == "server":
             worker.server_pid = content
         elif kind == "error":
-            raise content
+            if not worker.has_driven:
+                raise content
+            yield from self._replace(worker, [str(content)], True)
         elif not content.is_valid:
-            yield from self._replace(worker, list(content.sim_errors), waiting, False)
+            yield from self._replace(worker, list(content.sim_errors), False)
+        elif worker.has_driven and is_of_resources(content.policy_fault):
+            yield from self._replace(worker, [content.policy_fault], True)
         else:
-            job, worker.job = worker.job, None
+            job, worker.job, worker.has_driven = worker.job, None, True
             assert job is not None
-            lost = tuple(self._lost.pop(job, _Losses()).of_server)
+            lost = self._lost.pop(job, _Losses()).told
             yield replace(content, sim_errors=lost + content.sim_errors)
 
-    def _look_after(self, worker: _Worker, waiting: "deque[DriveJob]") -> Iterator[DriveResult]:
+    def _look_after(self, worker: _Worker) -> Iterator[DriveResult]:
         """Ends a worker that says nothing and does what it must not."""
         settings, held = self.settings, memory_mib(worker.process.pid)
         is_policys = worker.is_policys_turn
         silent_s = 0.0 if worker.thinks_for_s() else time.monotonic() - worker.last_sign
         if 0.0 < settings.worker_memory_mib < held:
             reason = f"its process held {held:,.0f} MiB, above {settings.worker_memory_mib:,.0f}"
-            yield from self._replace(worker, [reason], waiting, True)
+            yield from self._replace(worker, [reason], True)
         elif worker.thinks_for_s() > settings.policy_deadline_s:
             reason = f"no action within {settings.policy_deadline_s:g} s"
             job = worker.job
             assert job is not None
+            if worker.has_driven:
+                yield from self._replace(worker, [reason], True)
+                return
             self._put_in_place_of(worker)
             yield self._charged(job, POLICY_TIMEOUT, reason)
         elif silent_s > self.silence_s:
             reason = f"no sign of life for {self.silence_s:g} s"
-            yield from self._replace(worker, [reason], waiting, is_policys)
+            yield from self._replace(worker, [reason], is_policys)
 
     def _replace(
-        self, worker: _Worker, reasons: list[str], waiting: "deque[DriveJob]", by_policy: bool
+        self, worker: _Worker, reasons: list[str], by_policy: bool
     ) -> Iterator[DriveResult]:
-        """Puts a fresh process in a lost one's place; its drive is repeated or given up."""
+        """Puts a fresh process in a lost one's place; it repeats the drive, or that is given up."""
         job = worker.job
         assert job is not None
-        self._put_in_place_of(worker)
+        fresh = self._put_in_place_of(worker)
         losses = self._lost.setdefault(job, _Losses())
-        (losses.of_policy if by_policy else losses.of_server).extend(reasons)
+        if by_policy and worker.has_driven:
+            losses.of_others += [f"in a process that had driven before: {why}" for why in reasons]
+        else:
+            (losses.of_policy if by_policy else losses.of_server).extend(reasons)
         if len(losses.of_policy) > self.settings.retries:
             yield self._charged(job, POLICY_LOST, losses.of_policy[-1])
         elif len(losses.of_server) > self.settings.retries:
-            yield blank_result(job, self.settings, self._lost.pop(job).of_server)
+            yield blank_result(job, self.settings, [*self._lost.pop(job).told])
         else:
-            waiting.appendleft(job)
+            self._give(fresh, job)
 
     def _charged(self, job: DriveJob, cause: str, reason: str) -> DriveResult:
         """Returns the result of a drive that the policy ended, as far as its log goes."""
-        lost = self._lost.pop(job, _Losses()).of_server
-        blank = replace(blank_result(job, self.settings, lost), cause=cause, policy_fault=reason)
+        lost = self._lost.pop(job, _Losses()).told
+        blank = replace(blank_result(job, self.settings, [*lost]), cause=cause, policy_fault=reason)
         return blank if job.log is None else result_of_unfinished(Path(job.log), blank)
 
-    def _put_in_place_of(self, worker: _Worker) -> None:
+    def _put_in_place_of(self, worker: _Worker) -> _Worker:
         _end(worker)
-        self._crew[self._crew.index(worker)] = self._start()
+        fresh = self._start()
+        self._crew[self._crew.index(worker)] = fresh
+        return fresh
 
     def _dismiss(self) -> None:
         crew, self._crew = self._crew, []

@@ -92,7 +92,8 @@ class DriveResult:
         time_s: Simulated time.
         mean_speed_mps: Over the whole drive.
         ms_per_decision: Wall time that the policy took to decide, mean.
-        sim_errors: What killed the server in attempts that were given up.
+        sim_errors: What ended attempts that were given up, be it the server or what drove before in
+            the same process.
         scenarios: How each scenario of the route ended.
         policy_fault: What the policy did where it ended the drive by a fault of its own.
         server: What it was driven on, as `driving.served_by` says; results of older versions do not

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import os
 import sys
 import time
 import traceback
@@ -184,6 +185,8 @@ class RouteDriver:
         self._alive = alive or (lambda: None)
         self._seen = time.monotonic()
         self._env: CarlaDriveEnv | None = None
+        self._home = Path.cwd()
+        self._asks_server = False
         self._routes: dict[str, list[Route]] = {}
         self._loaded: dict[str, Any] = {}
 
@@ -218,6 +221,9 @@ class RouteDriver:
                 errors.append(traceback.format_exc(limit=-3))
                 self.close()
                 continue
+            finally:
+                # Paths of logs and checkpoints are relative to where the evaluation was started.
+                os.chdir(self._home)
             if result.is_valid:
                 return replace(result, sim_errors=(*errors,))
             errors += result.sim_errors
@@ -228,7 +234,7 @@ class RouteDriver:
         route = self.route(env, job)
         conditions = self.settings.conditions
         env.rules = replace(env.rules, max_steps=conditions.max_decisions(route.length_m))
-        seed = route_seed(conditions, job)
+        seed, self._asks_server = route_seed(conditions, job), False
         with contextlib.ExitStack() as stack:
             film = stack.enter_context(Film(job.video)) if job.video is not None else None
             observation, info = env.reset(seed=seed, options={"route": route})
@@ -246,8 +252,11 @@ class RouteDriver:
                         film.add(compose(observation["image"], log.caption(action)))
                     self._show_life()
             except PolicyFaultError as error:
-                # One that looks at the environment fails where the server does.
+                # One that looks at the environment fails where the server does, be it that the
+                # server answers again.
                 env.session.check_answers()
+                if self._asks_server and _is_of_server(error.__cause__):
+                    raise ServerError(f"The server did not answer the policy: {error}") from error
                 fault = str(error)
             if film is not None and info["cause"] != SIM_ERROR:
                 film.keep()
@@ -266,7 +275,9 @@ class RouteDriver:
                     job.policy.spec, seed=job.policy_seed,
                     device=self.settings.device, planner=self.settings.planner, loaded=self._loaded,
                 )  # fmt: skip
+                self._asks_server = isinstance(policy, Privileged)
                 if isinstance(policy, AtTheWheel):
+                    self._asks_server = True
                     stack.callback(self._end, policy)
                     policy.attach(env)
                     env.hand_wheel(lambda tick: self._controlled(policy, tick))
@@ -426,6 +437,12 @@ def served_by(settings: DriverSettings, town: str) -> str:
             digest = hashlib.blake2b(path.read_bytes(), digest_size=6).hexdigest()
             return f"embedded, {path.name} {digest}"
     return "embedded"
+
+
+def _is_of_server(error: BaseException | None) -> bool:
+    """Whether an error is what CARLA's client raises of a server that takes too long."""
+    of_client = isinstance(error, RuntimeError) and "waiting for the simulator" in str(error)
+    return of_client or isinstance(error, ServerError)
 
 
 def _use_one_thread() -> None:

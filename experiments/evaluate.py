@@ -244,10 +244,7 @@ def _drive_missing(config: EvaluateConfig, settings: DriverSettings) -> None:
     jobs = plan(config)
     to_drive = missing(config.out, jobs, settings)
     begin_run(config.out, config)
-    for leftover in (config.out / "videos").rglob(".*.tmp.mp4"):
-        leftover.unlink(missing_ok=True)
-    for leftover in (config.out / "drives").rglob(".*.jsonl.part"):
-        leftover.unlink(missing_ok=True)
+    _clear_leftovers(config.out)
     with RunLog(config.out, "evaluate", len(jobs), "drive") as log:
         done = len(jobs) - len(to_drive)
         for result in _pool(config, settings).drive(to_drive):
@@ -255,6 +252,16 @@ def _drive_missing(config: EvaluateConfig, settings: DriverSettings) -> None:
             save_drive(config.out, result)
             done += 1
             log(done, {"score": score(result).driving_score, "completion": result.completion_pct})
+
+
+def _clear_leftovers(out: Path) -> None:
+    """Removes what an evaluation that was killed left half written."""
+    found = list(out.glob(".*.tmp"))
+    for folder in ("drives", "leaderboard", "videos"):
+        for pattern in (".*.tmp", ".*.tmp.mp4", ".*.jsonl.part"):
+            found += (out / folder).rglob(pattern)
+    for leftover in found:
+        leftover.unlink(missing_ok=True)
 
 
 def _pool(config: EvaluateConfig, settings: DriverSettings) -> DrivePool | RayPool:

@@ -21,6 +21,14 @@ POLICY_LOST = "policy_lost"
 POLICY_FAULTS = (POLICY_ERROR, POLICY_TIMEOUT, POLICY_LOST)
 
 
+OF_RESOURCES = ("MemoryError", "out of memory", "Too many open files", "Cannot allocate memory")
+
+
+def is_of_resources(fault: str) -> bool:
+    """Whether a fault may come of what somebody else has left in the same process."""
+    return any(words in fault for words in OF_RESOURCES)
+
+
 class PolicyFaultError(Exception):
     """The policy failed, and nothing else did.
 

@@ -1,6 +1,7 @@
 """What an evaluation survives that is no policy's fault: servers, processes, disks and clocks."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -9,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from dreamdrive.errors import ConfigError
+from dreamdrive.experiments import evaluate as subject
 from dreamdrive.experiments.drives import drive_path, load_drive
 from dreamdrive.experiments.driving import Conditions
 from dreamdrive.experiments.evaluate import EvaluateConfig, evaluate, plan
@@ -64,6 +66,29 @@ def test_a_process_that_somebody_ends_is_replaced_and_the_policy_not_charged(
     evaluate(made)
     assert (tmp_path / "unlucky").exists()
     assert results(made)["x"] == whole
+
+
+def test_a_server_that_dies_while_a_result_is_written_costs_the_next_attempt(
+    whole, tmp_path, monkeypatch
+):
+    pools = []
+
+    def note(made, settings, make=subject._pool):
+        pools.append(make(made, settings))
+        return pools[-1]
+
+    def save(out, result, write=subject.save_drive):
+        os.killpg(pools[0]._crew[0].server_pid, signal.SIGKILL)
+        write(out, result)
+
+    monkeypatch.setattr(subject, "_pool", note)
+    monkeypatch.setattr(subject, "save_drive", save)
+    policies = ("x=support.odd_policies:Gentle", "y=support.odd_policies:Gentle")
+    made = config(tmp_path, policies=policies, retries=1)
+    evaluate(made)
+    assert results(made) == {"x": whole, "y": whole}
+    errors = [load_drive(path).sim_errors for path in sorted(made.out.rglob("*-000-0.json"))]
+    assert [len(found) for found in errors] == [0, 1]
 
 
 @pytest.mark.slow

@@ -164,3 +164,55 @@ class Cursed(Late):
         (Path(os.environ["KILLS"]) / f"cursed-{os.getpid()}").touch()
         os.kill(os.getppid(), signal.SIGKILL)
         threading.Event().wait()
+
+
+HOARD = []
+
+
+class Hoarder(Late):
+    """Holds 400 MiB more from drive to drive, and is slow enough to be seen where it was too much.
+
+    A process by itself has room for it once.
+    """
+
+    def odd(self):
+        HOARD.append(bytes([1]) * (400 << 20))
+        if len(HOARD) > 1:
+            threading.Event().wait()
+        return GENTLE.copy()
+
+
+class Innocent(Late):
+    """Holds nothing, but thinks for long where somebody else has filled the process."""
+
+    def odd(self):
+        if HOARD:
+            self._kept = bytes([1]) * (400 << 20)
+            threading.Event().wait()
+        return GENTLE.copy()
+
+
+class Wanderer(Gentle):
+    """Leaves the working folder."""
+
+    def act(self, observation):
+        os.chdir("/")
+        return GENTLE.copy()
+
+
+class Waiting(Late):
+    """Fails as CARLA's client does where a server takes too long, in its first drive."""
+
+    def odd(self):
+        done = Path(os.environ["KILLS"]) / "waited"
+        if not done.exists():
+            done.touch()
+            raise RuntimeError("time-out of 10000ms while waiting for the simulator, make sure …")
+        return GENTLE.copy()
+
+
+class WaitingForServer(Waiting):
+    """The same of a policy that asks the server."""
+
+    def attach(self, env):
+        """Takes the environment."""
