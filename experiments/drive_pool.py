@@ -22,6 +22,7 @@ from dreamdrive.experiments.driving import (
     RouteDriver,
     blank_result,
 )
+from dreamdrive.experiments.live_table import UnderWay
 from dreamdrive.experiments.log_writer import result_of_unfinished
 from dreamdrive.experiments.policy_turn import POLICY_LOST, POLICY_TIMEOUT, Turn, is_of_resources
 
@@ -42,6 +43,7 @@ class _Worker:
     turn: Any
     job: DriveJob | None = None
     has_driven: bool = False
+    began: float = 0.0
     server_pid: int | None = None
     last_sign: float = field(default_factory=time.monotonic)
 
@@ -134,6 +136,14 @@ class DrivePool:
         if not self._keep:
             self._dismiss()
 
+    def under_way(self) -> list[UnderWay]:
+        """Returns what is being driven at the moment."""
+        return [
+            UnderWay(worker.job.policy.name, "-".join(map(str, worker.job.key)), worker.began)
+            for worker in self._crew
+            if worker.job is not None
+        ]
+
     def close(self) -> None:
         """Ends the processes that were kept, with their servers."""
         self._dismiss()
@@ -150,6 +160,7 @@ class DrivePool:
 
     def _give(self, worker: _Worker, job: DriveJob) -> None:
         worker.job, worker.last_sign = job, time.monotonic()
+        worker.began = worker.last_sign
         with contextlib.suppress(OSError):
             worker.connection.send(job)
 

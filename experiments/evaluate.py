@@ -1,6 +1,7 @@
 """Drives policies closed loop on the same frozen routes in the same traffic, and scores them."""
 
 import json
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from dreamdrive.experiments.drives import (
 )
 from dreamdrive.experiments.driving import Conditions, DriveJob, DriverSettings, route_name
 from dreamdrive.experiments.folder_lock import only_one
+from dreamdrive.experiments.live_table import LiveTable
 from dreamdrive.experiments.log_writer import finish_log
 from dreamdrive.experiments.policies import (
     NamedPolicy,
@@ -245,12 +247,21 @@ def _drive_missing(config: EvaluateConfig, settings: DriverSettings) -> None:
     to_drive = missing(config.out, jobs, settings)
     begin_run(config.out, config)
     _clear_leftovers(config.out)
-    with RunLog(config.out, "evaluate", len(jobs), "drive") as log:
+    pool = _pool(config, settings)
+    planned = Counter(job.policy.name for job in jobs)
+    table = LiveTable(dict(planned), pool.under_way)
+    again = {job.log for job in to_drive}
+    for job in jobs:
+        standing = None if job.log in again else load_drive(_result_path(config, job))
+        if standing is not None:
+            table.add(standing)
+    with RunLog(config.out, "evaluate", len(jobs), "drive", table) as log:
         done = len(jobs) - len(to_drive)
-        for result in _pool(config, settings).drive(to_drive):
+        for result in pool.drive(to_drive):
             finish_log(log_path(config.out, result.policy, result.key), result)
             save_drive(config.out, result)
             done += 1
+            table.add(result)
             log(done, {"score": score(result).driving_score, "completion": result.completion_pct})
 
 
@@ -296,11 +307,15 @@ def plan(config: EvaluateConfig) -> list[DriveJob]:
     return jobs
 
 
+def _result_path(config: EvaluateConfig, job: DriveJob) -> Path:
+    return drive_path(config.out, job.policy.name, job.key)
+
+
 def _result_paths(config: EvaluateConfig) -> dict[str, list[Path]]:
     """Returns where the results stand, by policy, in the order of the plan."""
     found: dict[str, list[Path]] = {named.name: [] for named in config.named}
     for job in plan(config):
-        found[job.policy.name].append(drive_path(config.out, job.policy.name, job.key))
+        found[job.policy.name].append(_result_path(config, job))
     return found
 
 

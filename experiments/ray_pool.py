@@ -19,6 +19,7 @@ from typing import Any
 from dreamdrive.errors import ConfigError, DreamdriveError, MissingExtraError, WorkerError
 from dreamdrive.experiments.drives import DriveResult
 from dreamdrive.experiments.driving import DriveJob, DriverSettings, blank_result
+from dreamdrive.experiments.live_table import UnderWay
 from dreamdrive.experiments.log_writer import unfinished
 from dreamdrive.experiments.policies import NamedPolicy
 from dreamdrive.experiments.ray_driver import Delivery, RayDriver, ingredients
@@ -61,6 +62,7 @@ class _Worker:
     pending: Any
     has_greeted: bool = False
     job: DriveJob | None = None
+    began: float = 0.0
 
 
 @dataclass
@@ -118,7 +120,7 @@ class RayPool:
                 while waiting or any(worker.job for worker in self._crew):
                     for worker in self._crew:
                         if worker.has_greeted and worker.job is None and waiting:
-                            worker.job = waiting.popleft()
+                            worker.job, worker.began = waiting.popleft(), time.monotonic()
                             worker.pending = worker.actor.drive.remote(worker.job)
                     busy = [w for w in self._crew if w.job or not w.has_greeted]
                     ready, _ = ray.wait([w.pending for w in busy], num_returns=1, timeout=POLL_S)
@@ -129,6 +131,14 @@ class RayPool:
                 crew, self._crew = self._crew, []
                 for worker in crew:
                     ray.kill(worker.actor)
+
+    def under_way(self) -> list[UnderWay]:
+        """Returns what is being driven at the moment."""
+        return [
+            UnderWay(worker.job.policy.name, "-".join(map(str, worker.job.key)), worker.began)
+            for worker in self._crew
+            if worker.job is not None
+        ]
 
     def _hear(
         self, ray: Any, worker: _Worker, here: dict[str, str], waiting: "deque[DriveJob]",

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleRenderable, RenderableType, RichCast
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
@@ -107,14 +107,23 @@ class RunLog:
         title: What is being done, for the bar.
         total: The step at which the run ends.
         unit: What a step is, for example `"episode"`.
+        above: What a terminal shows above the bar, as it is at each moment.
     """
 
-    def __init__(self, folder: Path, title: str, total: int, unit: str = "step") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        title: str,
+        total: int,
+        unit: str = "step",
+        above: ConsoleRenderable | RichCast | None = None,
+    ) -> None:
         self.folder, self.title, self.total, self.unit = Path(folder), title, total, unit
+        self._above = above
         self._file: IO[str] | None = None
         self._writer: SummaryWriter | None = None
         self._pending: list[tuple[int, dict[str, float]]] = []
-        self._progress: Progress | None = None
+        self._progress: _Bar | None = None
         self._began = self._flushed = self._printed = time.monotonic()
         self._first = 0
         self._last: tuple[int, Mapping[str, float]] = (0, {})
@@ -123,10 +132,11 @@ class RunLog:
         """Starts the clock and the bar."""
         self._began = self._flushed = self._printed = time.monotonic()
         if console.is_terminal:
-            self._progress = Progress(
+            self._progress = _Bar(
                 TextColumn("{task.description}"), BarColumn(bar_width=28), _Rate(self),
-                console=console, transient=False,
+                console=console, transient=self._above is not None,
             )  # fmt: skip
+            self._progress.above = self._above
             self._progress.add_task(self.title, total=self.total)
             self._progress.start()
         return self
@@ -208,7 +218,9 @@ class RunLog:
         else:
             speed = f"{1.0 / rate:.1f} s/{self.unit}"
         left = duration((self.total - step) / rate) if rate > 0 else "-:--"
-        shown = [f"{name} {value:.4g}" for name, value in list(metrics.items())[:SHOWN_METRICS]]
+        # A table above the bar says more than the metrics of the last step.
+        count = SHOWN_METRICS if self._progress is None or self._above is None else 0
+        shown = [f"{name} {value:.4g}" for name, value in list(metrics.items())[:count]]
         return "  ".join([f"{step}/{self.total} {self.unit}s", speed, f"left {left}", *shown])
 
     def _open(self, step: int) -> None:
@@ -249,6 +261,17 @@ class RunLog:
             self._tensorboard(first).flush()
         if self._progress is not None:
             self._progress.update(self._progress.task_ids[0], completed=last)
+
+
+class _Bar(Progress):
+    """A bar with something above it."""
+
+    above: ConsoleRenderable | RichCast | None = None
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        if self.above is not None:
+            yield self.above
+        yield from super().get_renderables()
 
 
 class _Rate(ProgressColumn):
