@@ -68,17 +68,16 @@ def test_a_process_that_somebody_ends_is_replaced_and_the_policy_not_charged(
     assert results(made)["x"] == whole
 
 
-def test_a_server_that_dies_while_a_result_is_written_costs_the_next_attempt(
-    whole, tmp_path, monkeypatch
-):
-    pools = []
+def test_a_server_that_dies_while_a_result_is_written_costs_nothing(whole, tmp_path, monkeypatch):
+    pools, killed = [], []
 
     def note(made, settings, make=subject._pool):
         pools.append(make(made, settings))
         return pools[-1]
 
     def save(out, result, write=subject.save_drive):
-        os.killpg(pools[0]._crew[0].server_pid, signal.SIGKILL)
+        killed.append(pools[0]._crew[0].server_pid)
+        os.killpg(killed[-1], signal.SIGKILL)
         write(out, result)
 
     monkeypatch.setattr(subject, "_pool", note)
@@ -87,8 +86,7 @@ def test_a_server_that_dies_while_a_result_is_written_costs_the_next_attempt(
     made = config(tmp_path, policies=policies, retries=1)
     evaluate(made)
     assert results(made) == {"x": whole, "y": whole}
-    errors = [load_drive(path).sim_errors for path in sorted(made.out.rglob("*-000-0.json"))]
-    assert [len(found) for found in errors] == [0, 1]
+    assert len(set(killed)) == 2
 
 
 @pytest.mark.slow
