@@ -68,7 +68,7 @@ def scores(made):
 
 
 # Fifty kills in all, cut into evaluations that a machine under load finishes in minutes.
-BATCHES = [(0, 3, 1), *(pytest.param(n, 10, 5, marks=pytest.mark.slow) for n in range(1, 6))]
+BATCHES = [(0, 3, 3), *(pytest.param(n, 10, 5, marks=pytest.mark.slow) for n in range(1, 6))]
 
 
 @pytest.mark.parametrize(("batch", "kills", "routes"), BATCHES)
