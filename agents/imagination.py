@@ -79,7 +79,8 @@ def imagine(
 ) -> Dream:
     """Returns a rollout of `horizon` decisions from each start state.
 
-    With gradients on, it is differentiable in whatever `choose` computes with.
+    With gradients on, it is differentiable in whatever `choose` computes with. Without, the past
+    is copied once, and every frame is written in place; the rollout is the same to the last bit.
 
     Args:
         model: Where it is dreamed.
@@ -89,13 +90,17 @@ def imagine(
         generator: Source of the model's noise.
         num_steps: Euler steps of the model's sampler.
     """
-    state = start
+    # Gradients need every step's ring as it was; without them one copy keeps the start whole.
+    in_place = not torch.is_grad_enabled()
+    state = start.clone() if in_place else start
     frames, vectors = [state.seen], [state.vector_BK]
     actions, raws, steps = [], [], []
     for _ in range(horizon):
         raw = choose(state.seen, state.vector_BK)
         action = taken(raw, model.config.interface)
-        state, seen = model.imagine_step(state, action, generator=generator, num_steps=num_steps)
+        state, seen = model.imagine_step(
+            state, action, generator=generator, num_steps=num_steps, in_place=in_place
+        )
         frames.append(state.seen)
         vectors.append(seen.vector_BK)
         actions.append(action)

@@ -166,6 +166,11 @@ COMMANDS: dict[str, Command] = {
         "bench_kernels", "BenchKernelsConfig", "Times each kernel on a GPU, or says its bound.",
         ("bench kernels", "bench kernels --json", "bench kernels --preset nano --compile"),
     ),
+    "bench engines": Command(
+        "bench_engines", "BenchEnginesConfig",
+        "Times each way of computing a step of the dream, and others' environments.",
+        ("bench engines", "bench engines --peers torchrl-rssm diamond=../diamond/src"),
+    ),
     "truth": Command(
         "truth", "TruthConfig", "Measures whether the dream tells the truth.",
         (

@@ -21,6 +21,7 @@ from dreamdrive.experiments.train_worldmodel import LatentTable
 from dreamdrive.experiments.untrained import randomised_dynamics, untrained_dynamics
 from dreamdrive.worldmodel.episodes import EpisodeStore, FrameTable
 from dreamdrive.worldmodel.model import DEFAULT, WorldModel
+from dreamdrive.worldmodel.packed import has_packed_products, packed
 from dreamdrive.worldmodel.transformer import TransformerDynamics
 
 GOOD_DRIVERS = ("expert",)
@@ -67,6 +68,8 @@ class TrainAgentConfig:
     """Share of dreams that begin shortly before a recorded termination, to learn to avert it."""
     compile: bool = False
     """Compile the world model first: some minutes and a C++ compiler, then much faster."""
+    pack: bool = True
+    """Pack the dream's weights for oneDNN where PyTorch has it: the same but for rounding."""
     seed: int = 0
     save_every: int = 50
     agent: ActorCriticConfig = field(default_factory=ActorCriticConfig)
@@ -89,13 +92,14 @@ def train_agent(config: TrainAgentConfig) -> Path:
     model = CONTROLS[config.control](WorldModel.from_pretrained(config.model))
     table = FrameTable.load(EpisodeStore(*config.data), model.config.causes)
     trained = None if config.init is None else _load(config.init, model)
-    begin_run(config.out, config, may_change=("updates", "save_every", "compile"))
+    begin_run(config.out, config, may_change=("updates", "save_every", "compile", "pack"))
     actor, critic = trained or (_start(config, model, table), None)
     if not (config.out / "before" / "config.json").is_file():
         save_policy(config.out / "before", actor, model, step=0)
     prior = load_policy(config.out / "before")[0] if config.agent.prior > 0.0 else None
+    dream = packed(model) if config.pack and has_packed_products() else model
     learner = ActorCritic(
-        model, config.agent, seed=config.seed, actor=actor, critic=critic, prior=prior
+        dream, config.agent, seed=config.seed, actor=actor, critic=critic, prior=prior
     )
     generator = torch.Generator().manual_seed(config.seed)
     starts = StartStates.encode(
@@ -103,8 +107,8 @@ def train_agent(config: TrainAgentConfig) -> Path:
         perilous=config.perilous, generator=generator,
     )  # fmt: skip
     step = _restore(config.out / "training", learner, generator)
-    if config.compile and isinstance(model.dynamics, TransformerDynamics):
-        network = model.dynamics.network
+    if config.compile and isinstance(dream.dynamics, TransformerDynamics):
+        network = dream.dynamics.network
         network.forward = torch.compile(network.forward, dynamic=False)  # type: ignore[method-assign]
     with RunLog(config.out, "train agent", config.updates, "update") as log:
         while step < config.updates:

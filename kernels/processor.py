@@ -230,7 +230,23 @@ def attend_space(  # type: ignore[no-untyped-def]
 
 @fast
 def attend_ring(  # type: ignore[no-untyped-def]
-    qkv, query_scale, key_scale, cos, sin, epsilon, count, keys, values, layer, query, score, out
+    qkv,
+    query_scale,
+    key_scale,
+    cos,
+    sin,
+    epsilon,
+    count,
+    keys,
+    values,
+    past_keys,
+    past_values,
+    past_row,
+    start,
+    layer,
+    query,
+    score,
+    out,
 ):
     """Writes this frame to the rings, and what it reads there; see `kernels.ring_attention`.
 
@@ -241,6 +257,10 @@ def attend_ring(  # type: ignore[no-untyped-def]
         epsilon: Of the norm of queries and keys.
         count: Frames written before this one, int64 (B,).
         keys: (B, L, N, G, W, P), and likewise `values`.
+        past_keys: Of the rings that these are branches of, and likewise `past_values`; where they
+            are branches of nothing, their own.
+        past_row: The row of the past that each branch began at, int64 (B,).
+        start: Frames in it then, int64 (B,): the frames since are the branch's own.
         layer: Which of the L time layers.
         query: Scratch (P,).
         score: Scratch (W,).
@@ -266,9 +286,12 @@ def attend_ring(  # type: ignore[no-untyped-def]
                 source = row[m * P : (m + 1) * P]
                 _rotated(source, query_scale, cos[b], sin[b], epsilon, factor, query)
                 for s in range(seen):
+                    key = keys[b, layer, n, g, s]
+                    if (count[b] - s) % W > count[b] - start[b]:
+                        key = past_keys[past_row[b], layer, n, g, s]
                     total = ZERO
                     for p in range(P):
-                        total += query[p] * keys[b, layer, n, g, s, p]
+                        total += query[p] * key[p]
                     score[s] = total
                 inverse = _softmax(score, seen)
                 result = out[b * N + n, m * P : (m + 1) * P]
@@ -276,5 +299,8 @@ def attend_ring(  # type: ignore[no-untyped-def]
                     result[p] = ZERO
                 for s in range(seen):
                     weight = score[s] * inverse
+                    value = values[b, layer, n, g, s]
+                    if (count[b] - s) % W > count[b] - start[b]:
+                        value = past_values[past_row[b], layer, n, g, s]
                     for p in range(P):
-                        result[p] += weight * values[b, layer, n, g, s, p]
+                        result[p] += weight * value[p]

@@ -25,6 +25,7 @@ from dreamdrive.planners.costs import (
     progress_cost,
     rule_cost,
 )
+from dreamdrive.worldmodel.engine import Engine, Imagine, build_step
 from dreamdrive.worldmodel.model import WorldModel
 from dreamdrive.worldmodel.state import RolloutState
 
@@ -44,6 +45,8 @@ class ObjectiveConfig:
     is never quite sure, since fear of nothing would keep the ego standing."""
     num_steps: int = 1
     """Euler steps of the world model's sampler."""
+    engine: Engine = "eager"
+    """How steps are computed: `fused` is faster on a processor and the same but for rounding."""
 
     def __post_init__(self) -> None:
         """Checks the ranges.
@@ -92,6 +95,13 @@ class Objective:
         if config.weights.value > 0.0 and value is None:
             raise ValueError("weights.value is positive, but no value function is given")
         self.model, self.config, self.base, self.value = model, config, base, value
+        self._steps: dict[int, Imagine] = {}
+
+    def _step(self, batch_size: int) -> Imagine:
+        """Returns the step for so many plans, made once."""
+        if batch_size not in self._steps:
+            self._steps[batch_size] = build_step(self.model, batch_size, self.config.engine)
+        return self._steps[batch_size]
 
     def act(self, state: RolloutState, residual_BA: Tensor) -> Tensor:
         """Returns the action in a state, shape (B, A), in [-1, 1]: the base policy's + residual."""
@@ -114,8 +124,8 @@ class Objective:
         All plans meet the same noise, so that they differ by themselves alone.
 
         Args:
-            start: B states.
-            residual_BLA: One plan for each.
+            start: States; the plans from one of them share its past.
+            residual_BLA: Equally many plans for each of them, those of one after each other.
             generator: Source of the model's noise.
             previous_BA: The action taken before the plan.
             draws: How often each plan is imagined.
@@ -123,7 +133,7 @@ class Objective:
         B = len(residual_BLA)
         rows = torch.arange(B, device=residual_BLA.device).repeat_interleave(draws)
         judged = self._imagine(
-            start.select(rows), residual_BLA[rows], generator,
+            start.fork(B // len(start.vector_BK) * draws), residual_BLA[rows], generator,
             None if previous_BA is None else previous_BA[rows], draws,
         )  # fmt: skip
         return Evaluation(
@@ -140,7 +150,7 @@ class Objective:
         previous_BA: Tensor | None,
         draws: int,
     ) -> Evaluation:
-        config, state = self.config, start
+        config, state, imagine = self.config, start, self._step(len(residual_BLA))
         steps = []
         for t in range(residual_BLA.shape[1]):
             action_BA = self.act(state, residual_BLA[:, t])
@@ -148,8 +158,9 @@ class Objective:
                 _shared(state.latent_BCHW, draws, generator),
                 _shared(state.vector_BK, draws, generator),
             )
-            state, seen = self.model.imagine_step(
-                state, action_BA, noise=noise, num_steps=config.num_steps
+            # Branches are written in place: whoever called keeps the past whole.
+            state, seen = imagine(
+                state, action_BA, noise=noise, num_steps=config.num_steps, in_place=True
             )
             steps.append((action_BA, seen.vector_BK, seen.termination_BC))
         action_BLA, vector, termination = (torch.stack(x, 1) for x in zip(*steps, strict=True))

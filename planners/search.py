@@ -163,7 +163,7 @@ class Search:
         B, S = candidate_BSLA.shape[:2]
         rows = torch.arange(B, device=candidate_BSLA.device).repeat_interleave(S)
         return self.objective.evaluate(
-            start.select(rows), candidate_BSLA.flatten(0, 1), generator=generator, draws=draws,
+            start, candidate_BSLA.flatten(0, 1), generator=generator, draws=draws,
             previous_BA=None if previous_BA is None else previous_BA[rows],
         )  # fmt: skip
 

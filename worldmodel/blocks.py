@@ -43,6 +43,50 @@ class Ring(NamedTuple):
     value_BLNGWP: Tensor
     count_B: Tensor
 
+    def fork(self, num_branches: int) -> "Branch":
+        """Returns branches of every row, one after the other, which share this ring's frames."""
+        B, device = len(self.count_B), self.count_B.device
+        row = torch.arange(B, device=device).repeat_interleave(num_branches)
+        shape = (len(row), *self.key_BLNGWP.shape[1:])
+        count = self.count_B[row]
+        return Branch(
+            self, row, count, self.key_BLNGWP.new_empty(shape), self.value_BLNGWP.new_empty(shape),
+            count,
+        )  # fmt: skip
+
+
+class Branch(NamedTuple):
+    """Rings that begin at frames of another, which they share and do not copy.
+
+    Attributes:
+        past: The ring that was forked, which must not be written to meanwhile.
+        row_B: The row of it that each branch began at.
+        start_B: Frames in it then.
+        key_BLNGWP: Of the frames since, each in its slot; the other slots hold nothing.
+        value_BLNGWP: Likewise.
+        count_B: Frames so far, those of the past included.
+    """
+
+    past: Ring
+    row_B: Tensor
+    start_B: Tensor
+    key_BLNGWP: Tensor
+    value_BLNGWP: Tensor
+    count_B: Tensor
+
+    def joined(self) -> Ring:
+        """Returns a ring of its own, with a copy of what is left of the past in it."""
+        W = self.key_BLNGWP.shape[4]
+        slot_W = torch.arange(W, device=self.count_B.device)
+        age_BW = (self.count_B[:, None] - 1 - slot_W) % W
+        is_own = age_BW < (self.count_B - self.start_B)[:, None]
+        is_own = is_own[:, None, None, None, :, None]
+        return Ring(
+            torch.where(is_own, self.key_BLNGWP, self.past.key_BLNGWP[self.row_B]),
+            torch.where(is_own, self.value_BLNGWP, self.past.value_BLNGWP[self.row_B]),
+            self.count_B,
+        )
+
 
 class RingWriter:
     """Writes one frame to a ring, layer by layer.

@@ -16,7 +16,7 @@ from dreamdrive.errors import ConfigError
 from dreamdrive.kernels import processor
 from dreamdrive.kernels.adaln import EPSILON as NORM_EPSILON
 from dreamdrive.kernels.qk_rope import EPSILON as UNIT_EPSILON
-from dreamdrive.worldmodel.blocks import TIME_BASE, Block, Ring
+from dreamdrive.worldmodel.blocks import TIME_BASE, Block, Branch, Ring
 from dreamdrive.worldmodel.dynamics import _fourier
 from dreamdrive.worldmodel.heads import NUM_BINS, NUM_MEMBERS, OutcomeHeads
 from dreamdrive.worldmodel.memory import MemoryState
@@ -90,6 +90,7 @@ class FusedStep:
         self._normal = scratch(B, N, D)
         self._patches = scratch(patches, network.embed_patch.in_features)
         self._small = [np.zeros(D, np.float32), np.zeros(D, np.float32)]
+        self._own, self._none = torch.arange(B), torch.zeros(B, dtype=torch.long)
         self._head = np.zeros(P, np.float32)
         self._key = np.zeros((G, P, N), np.float32)
         self._score = np.zeros(max(N, config.window), np.float32)
@@ -130,7 +131,9 @@ class FusedStep:
             recalled, external = self._recall(memory, state.latent_BCHW, before, action_BA)
             memory = memory.ring
         if not in_place:
-            memory = Ring(memory.key_BLNGWP.clone(), memory.value_BLNGWP.clone(), memory.count_B)
+            memory = memory._replace(
+                key_BLNGWP=memory.key_BLNGWP.clone(), value_BLNGWP=memory.value_BLNGWP.clone()
+            )
         embedded = network._action(action_BA[:, None])[:, 0]
         agent = network.agent_action(embedded)
         z, u = (x.contiguous() for x in noise)
@@ -148,7 +151,7 @@ class FusedStep:
                 now = torch.full((), tau)
                 z = euler_step(latent, z, now, 1.0 / num_steps)
                 u = euler_step(predicted, u, now, 1.0 / num_steps)
-        kept: Any = Ring(memory.key_BLNGWP, memory.value_BLNGWP, memory.count_B + 1)
+        kept: Any = memory._replace(count_B=memory.count_B + 1)
         if external is not None:
             kept = Remembered(kept, external)
         vector = model.unnormalise_vector(predicted)
@@ -173,8 +176,14 @@ class FusedStep:
             embedded = embedded + network.embed_step(_fourier(torch.full((1,), step)))
         return embedded
 
+    def _past(self, ring: Ring | Branch) -> tuple[Ring, Tensor, Tensor]:
+        """Returns the ring that branches began in, at which rows, and after how many frames."""
+        if isinstance(ring, Branch):
+            return ring.past, ring.row_B, ring.start_B
+        return ring, self._own, self._none
+
     def _pass(
-        self, z: Tensor, latent: Tensor, extra: Tensor, modulation: Tensor, ring: Ring
+        self, z: Tensor, latent: Tensor, extra: Tensor, modulation: Tensor, ring: Ring | Branch
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Returns the latent, the change of the vector and the agent token; writes to the ring."""
         network, (D, G) = self._network, self._sizes
@@ -188,9 +197,12 @@ class FusedStep:
         rows, modulation_ = self._small, modulation.numpy()
         angle = ring.count_B[:, None] * self._frequency
         cos, sin = angle.cos().float().numpy(), angle.sin().float().numpy()
-        count, keys, values = (
-            ring.count_B.numpy(), ring.key_BLNGWP.numpy(), ring.value_BLNGWP.numpy()
-        )  # fmt: skip
+        past, row, start = self._past(ring)
+        rings = [
+            ring.count_B, ring.key_BLNGWP, ring.value_BLNGWP, past.key_BLNGWP, past.value_BLNGWP,
+            row, start,
+        ]  # fmt: skip
+        shared = [x.numpy() for x in rings]
         norm, unit, layer = np.float32(NORM_EPSILON), np.float32(UNIT_EPSILON), 0
         for block in self._blocks:
             over_time, to_qkv, out, gate_up, down, bias, query_scale, key_scale = block
@@ -198,8 +210,8 @@ class FusedStep:
             qkv = product(wide, to_qkv).numpy()
             if over_time:
                 processor.attend_ring(
-                    qkv, query_scale, key_scale, cos, sin, unit, count, keys, values, layer,
-                    self._head, self._score, wide_,
+                    qkv, query_scale, key_scale, cos, sin, unit, *shared, layer, self._head,
+                    self._score, wide_,
                 )  # fmt: skip
                 layer += 1
             else:

@@ -55,6 +55,20 @@ class RolloutState(NamedTuple):
         """Returns the rows that an index or mask picks; an index may repeat rows to fork them."""
         return self.map(lambda x: x[index])
 
+    def fork(self, num_branches: int) -> "RolloutState":
+        """Returns branches of every row, one after the other, (B · n): for plans from one state.
+
+        The transformer's past, by far the most of a state, is shared and not copied where the step
+        can read it there (the engine `fused`); this state must not be stepped in place meanwhile.
+        Branches can be stepped, and nothing else.
+        """
+        repeated = self._replace(memory=()).map(lambda x: x.repeat_interleave(num_branches, 0))
+        memory = self.memory
+        if hasattr(memory, "fork"):
+            return repeated._replace(memory=memory.fork(num_branches))
+        many = tree_map(lambda x: x.repeat_interleave(num_branches, 0), memory)
+        return repeated._replace(memory=many)
+
     def clone(self) -> "RolloutState":
         """Returns a copy that shares no memory."""
         return self.map(torch.clone)

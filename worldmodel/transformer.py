@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 from dreamdrive.errors import ConfigError
-from dreamdrive.worldmodel.blocks import Ring
+from dreamdrive.worldmodel.blocks import Branch, Ring
 from dreamdrive.worldmodel.dynamics import Dynamics, DynamicsConfig, Frames, Predicted
 from dreamdrive.worldmodel.memory import ExternalMemory, MemoryState
 from dreamdrive.worldmodel.path import euler_step
@@ -29,8 +30,16 @@ class Step(NamedTuple):
 class Remembered(NamedTuple):
     """What a transformer with an external memory keeps: the last frames, and what lies before."""
 
-    ring: Ring
+    ring: Ring | Branch
     external: MemoryState
+
+    def fork(self, num_branches: int) -> "Remembered":
+        """Returns branches of every row, one after the other; see `Ring.fork`."""
+        assert isinstance(self.ring, Ring)
+        external: MemoryState = tree_map(
+            lambda x: x.repeat_interleave(num_branches, 0), self.external
+        )
+        return Remembered(self.ring.fork(num_branches), external)
 
 
 class TransformerDynamics(nn.Module):
@@ -107,7 +116,7 @@ class TransformerDynamics(nn.Module):
         latent: Tensor,
         vector: Tensor,
         action: Tensor,
-        memory: Ring | Remembered,
+        memory: Ring | Branch | Remembered,
         noise: tuple[Tensor, Tensor],
         num_steps: int = 1,
         *,
@@ -138,12 +147,15 @@ class TransformerDynamics(nn.Module):
                 f"This model learned to dream in {NUM_STEPS} steps, not in {num_steps}",
                 do="Give one of those as num_steps.",
             )
-        ring, external, recalled = memory, None, None
+        ring: Any = memory
+        external, recalled = None, None
         if isinstance(memory, Remembered):
             assert self.external is not None
             ring = memory.ring
             found, external = self.external(memory.external, latent, vector, self._known(action))
             recalled = (torch.zeros_like(found) if self.is_muted else found)[:, None]
+        if isinstance(ring, Branch):
+            ring = ring.joined()
         z, u = noise
         size = None
         if has_step_size:

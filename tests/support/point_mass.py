@@ -110,6 +110,7 @@ class PointMassWorld:
         generator: torch.Generator | None = None,
         noise: tuple[Tensor, Tensor] | None = None,
         num_steps: int = 1,
+        in_place: bool = False,
     ) -> tuple[RolloutState, Imagined]:
         before, latent = state.vector_BK, state.latent_BCHW
         speed = (before[:, SPEED] + DT_S * ACCELERATION_MPS2 * action_BA[:, 1]).clamp(min=0.0)

@@ -223,3 +223,48 @@ def test_the_environment_dreams_the_same_with_another_engine():
 
     plain, fused = drive(engine="eager"), drive(engine="fused")
     assert max(np.abs(a - b).max() for a, b in zip(plain, fused, strict=True)) < 1e-3
+
+
+# --- branches ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("memory", [{}, {"memory": MemoryConfig(num_slots=4, slot_width=8)}])
+def test_branches_share_the_past_and_dream_as_copies_of_it_do(memory):
+    """More steps than the ring holds, so that the past is read, left behind and written over."""
+    model, branches = lively(**memory), 3
+    generator = torch.Generator().manual_seed(2)
+
+    def draw(rows: int) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
+        state = model.init_state(rows)
+        shapes = ((rows, 2), state.latent_BCHW.shape, state.vector_BK.shape)
+        action, *noise = (torch.randn(shape, generator=generator) for shape in shapes)
+        return action.clamp(-1.0, 1.0), tuple(noise)
+
+    with torch.no_grad():
+        start = model.init_state(2)
+        for _ in range(2):
+            action, noise = draw(2)
+            start, _ = model.imagine_step(start, action, noise=noise)
+        kept = start.clone()
+        copies = start.select(torch.arange(2).repeat_interleave(branches))
+        plain, fused = start.fork(branches), start.fork(branches)
+        step = FusedStep(model, 2 * branches)
+        for _ in range(5):
+            action, noise = draw(2 * branches)
+            copies, right = model.imagine_step(copies, action, noise=noise)
+            plain, same = model.imagine_step(plain, action, noise=noise, in_place=True)
+            fused, near = step(fused, action, noise=noise, in_place=True)
+            for a, b, c in zip(right, same, near, strict=True):
+                assert torch.equal(a, b)
+                torch.testing.assert_close(c, a, rtol=2e-5, atol=2e-5)
+    for a, b in zip(start.leaves(), kept.leaves(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_a_fork_of_a_large_past_copies_none_of_it():
+    state = lively().init_state(1)
+    forked = state.fork(64)
+    assert forked.memory.past.key_BLNGWP.data_ptr() == state.memory.key_BLNGWP.data_ptr()
+    recurrent = lively("recurrent").init_state(2)
+    recurrent.memory.hidden_BD[1] = 1.0
+    assert recurrent.fork(2).memory.hidden_BD.mean(1).tolist() == [0.0, 0.0, 1.0, 1.0]

@@ -1,0 +1,69 @@
+import json
+import sys
+
+import pytest
+
+from dreamdrive.errors import ConfigError
+from dreamdrive.experiments import bench_engines as subject
+from dreamdrive.experiments.bench_engines import BenchEnginesConfig, bench_engines, tables
+from dreamdrive.experiments.bench_peers import PEERS, QUOTED, measure_peer
+from dreamdrive.worldmodel.engine import FILE
+from support.tiny_world import save_tiny_world
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"batches": (0,)}, "positive"),
+        ({"seconds": 0.0}, "positive"),
+        ({"presets": ("huge",)}, "no 'huge'"),
+        ({"peers": ("dreamer5=/x",)}, "no 'dreamer5'"),
+    ],
+)
+def test_impossible_configs_are_refused(values, words):
+    with pytest.raises(ConfigError, match=words):
+        BenchEnginesConfig(**values)
+
+
+def test_it_measures_each_way_keeps_the_fastest_and_names_what_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(subject, "start_seconds", lambda model: 1.0)
+    monkeypatch.setattr(subject.os, "sched_setaffinity", lambda *_: None)
+    monkeypatch.setattr(
+        subject, "_apart", lambda peer, seconds: [{"peer": peer, "steps_per_s": None, "why": "no"}]
+    )
+    world = save_tiny_world(tmp_path / "world")
+    path = bench_engines(
+        BenchEnginesConfig(
+            out=tmp_path / "out", model=str(world), presets=("cpu",), batches=(2,), seconds=0.02,
+            peers=("diamond=/nowhere",),
+        )
+    )  # fmt: skip
+    facts = json.loads(path.read_text())
+    rows = {row["engine"]: row for row in facts["steps"]}
+    assert set(rows) == {"eager", "fused", "fused, bfloat16"}
+    for row in rows.values():
+        assert row["steps_per_s"] == pytest.approx(2e3 / row["step_ms"])
+        assert row["mflop"] == rows["eager"]["mflop"] > 0.1
+        assert 0.0 < row["share_of_peak"] < 1.0
+    assert facts["peers"][0]["why"] == "no"
+    assert facts["quoted"][0]["why"].startswith("not measured here")
+    kept = json.loads((tmp_path / "cache" / "dreamdrive" / FILE).read_text())
+    (measured,) = kept["steps"].values()
+    assert measured["fused"] == pytest.approx(rows["fused"]["step_ms"] / 1e3)
+    assert len(tables(facts)) == 2
+
+
+def test_a_peer_that_is_not_there_says_why(monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    with pytest.raises(ConfigError, match=r"metadrive cannot be stepped: .*No module"):
+        measure_peer("metadrive=/nowhere", 0.01)
+    assert QUOTED
+    assert set(PEERS) >= {"diamond", "dreamer4"}
+
+
+def test_a_peer_is_stepped(monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    one, many = measure_peer("torchrl-rssm", 0.05)
+    assert (one["batch"], many["batch"]) == (1, 16)
+    assert many["steps_per_s"] > one["steps_per_s"] > 10.0
