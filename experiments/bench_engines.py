@@ -9,9 +9,10 @@ given model is kept, for `engine="auto"`.
 import json
 import multiprocessing
 import os
+import subprocess
+import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,10 +21,11 @@ from typing import Any
 import torch
 from rich.table import Table
 
+import dreamdrive
 from dreamdrive.checkpoint import git_commit
-from dreamdrive.errors import ConfigError, DreamdriveError
+from dreamdrive.errors import ConfigError
 from dreamdrive.experiments.bench import machine
-from dreamdrive.experiments.bench_peers import PEERS, QUOTED, measure_peer
+from dreamdrive.experiments.bench_peers import PEERS, QUOTED
 from dreamdrive.experiments.run import begin_run, console, installed_versions
 from dreamdrive.experiments.step_roofline import PRESETS
 from dreamdrive.files import write_atomically
@@ -35,6 +37,7 @@ from dreamdrive.worldmodel.tokenizer import TokenizerConfig
 
 SHIPPED = "cpu"
 """The preset that the given model stands for; others are untrained, which costs the same."""
+PEER_TIMEOUT_S = 150
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,6 +53,7 @@ class BenchEnginesConfig:
         bfloat16: Also measure the fused way with products in 16 bits.
         peers: Environments of others, NAME or NAME=PATH[:PATH], where PATH is put before Python's
             own; `diamond` is the folder `src` of a checkout, the others are installed packages.
+        peer_python: The interpreter that peers run in, where their packages need others than this.
         seconds: For each way and peer.
     """
 
@@ -60,6 +64,7 @@ class BenchEnginesConfig:
     engines: tuple[Engine, ...] = ("eager", "fused")
     bfloat16: bool = True
     peers: tuple[str, ...] = ()
+    peer_python: Path = Path(sys.executable)
     seconds: float = 2.0
 
     def __post_init__(self) -> None:
@@ -97,7 +102,7 @@ def bench_engines(config: BenchEnginesConfig) -> Path:
             facts["steps"] += step_rows(preset, model, batch, config, facts["peak_gflops"])
     for peer in config.peers:
         console.print(f"measuring {peer.partition('=')[0]} …")
-        facts["peers"] += _apart(peer, config.seconds)
+        facts["peers"] += _apart(peer, config)
     path = config.out / "engines.json"
     write_atomically(path, (json.dumps(facts, indent=2) + "\n").encode())
     for shown in tables(facts):
@@ -189,15 +194,24 @@ def step_rows(
     return rows
 
 
-def _apart(peer: str, seconds: float) -> list[dict[str, Any]]:
+def _apart(peer: str, config: BenchEnginesConfig) -> list[dict[str, Any]]:
     """Returns a peer's rows, taken in a process of its own; why there are none, if it fails."""
-    name = peer.partition("=")[0]
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        try:
-            return pool.submit(measure_peer, peer, seconds).result()
-        except (DreamdriveError, BrokenProcessPool) as error:
-            why = str(error).splitlines()[0]
-    return [{"peer": name, "steps_per_s": None, "why": why}]
+    root = str(Path(dreamdrive.__file__).resolve().parents[1])
+    command = [str(config.peer_python), "-m", "dreamdrive.experiments.bench_peers", peer]
+    try:
+        done = subprocess.run(
+            [*command, str(config.seconds)], capture_output=True, text=True, check=False,
+            timeout=PEER_TIMEOUT_S, env=os.environ | {"PYTHONPATH": root},
+        )  # fmt: skip
+        if done.returncode == 0:
+            rows: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
+            return rows
+        why = (done.stderr.strip().splitlines() or ["it ended without a word"])[-1]
+    except subprocess.TimeoutExpired:
+        why = f"took more than {PEER_TIMEOUT_S} s"
+    except OSError as error:
+        why = str(error)
+    return [{"peer": peer.partition("=")[0], "steps_per_s": None, "why": why}]
 
 
 def tables(facts: dict[str, Any]) -> list[Table]:

@@ -2,9 +2,12 @@
 
 None of them belongs to this project. A peer is an installed package or a checkout that is given by
 its path, at the sizes of its own default configuration, with weights as they are drawn: what it
-costs does not depend on what it learned. Each runs in a process of its own, on one thread.
+costs does not depend on what it learned. Each runs in a process of its own, on one thread: run as a
+program, `python -m dreamdrive.experiments.bench_peers NAME=PATH SECONDS`, this writes its rows as
+JSON. That takes PyTorch and this package alone, so that a peer can have an interpreter of its own.
 """
 
+import json
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -60,7 +63,7 @@ def measure_peer(told: str, seconds: float) -> list[dict[str, Any]]:
             rows.append(
                 {
                     "peer": name, "batch": peer.batch, "steps_per_s": peer.batch / median,
-                    "why": peer.what,
+                    "why": f"{peer.what}; torch {torch.__version__}",
                 }
             )  # fmt: skip
     except Exception as error:
@@ -122,8 +125,14 @@ def dreamer4() -> list[Peer]:
     from dreamer4 import DynamicsWorldModel, VideoTokenizer
     from dreamer4.env import DynamicsWorldModelWrapper
 
+    # Without the perceptual loss, whose weights it would download.
     tokenizer = VideoTokenizer(
-        dim=512, dim_latent=32, patch_size=8, image_height=SIZE, image_width=SIZE
+        dim=512,
+        dim_latent=32,
+        patch_size=8,
+        image_height=SIZE,
+        image_width=SIZE,
+        lpips_loss_weight=0.0,
     )
     model = DynamicsWorldModel(
         dim=512, dim_latent=32, video_tokenizer=tokenizer, num_discrete_actions=4
@@ -190,3 +199,16 @@ PEERS: Mapping[str, Callable[[], list[Peer]]] = {
     "diamond": diamond, "dreamer4": dreamer4, "torchrl-rssm": torchrl_rssm,
     "car-racing": car_racing, "metadrive": metadrive,
 }  # fmt: skip
+
+
+def main() -> None:
+    """Writes the rows of the peer that the arguments name."""
+    try:
+        rows = measure_peer(sys.argv[1], float(sys.argv[2]))
+    except ConfigError as error:
+        sys.exit(str(error).splitlines()[0])
+    print(json.dumps(rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -19,6 +19,7 @@ from dreamdrive.envs.dream.faces import arrays, make_face
 from dreamdrive.envs.dream.graph import GraphedStep, copy_of
 from dreamdrive.envs.dream.info import DreamInfo
 from dreamdrive.envs.dream.program import LATENT_LIMIT, DreamProgram, Shown, Stepped
+from dreamdrive.envs.dream.room import check_room, out_of_memory
 from dreamdrive.envs.dream.starts import Starts
 from dreamdrive.envs.dream.window import Window
 from dreamdrive.errors import CheckpointError, ConfigError
@@ -130,6 +131,7 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
         self._info = DreamInfo(
             config.causes, num_envs, as_torch=as_torch, costs=self._face.cost_names
         )
+        check_room(self.model, num_envs)
         self._program = DreamProgram(
             self.model, num_envs, self._face, self._info, num_steps=num_steps,
             max_steps=self.max_steps, autoreset_mode=self.autoreset_mode,
@@ -200,6 +202,23 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
         self._show()
         return observation, info
 
+    def restart(self, mask_B: Tensor) -> Any:
+        """Begins the next episodes of a mask, on the device alone, and returns the observations.
+
+        Args:
+            mask_B: Which, bool (B,), a tensor; it may be empty, and nobody asks the host about it.
+
+        Raises:
+            CheckpointError: If there are no start contexts.
+        """
+        with self._guard():
+            if self._program.bank is None:
+                self._program.bank = self._starts.bank()
+            self._program.restart(mask_B)
+            observation = self._observation(self._program.shown())
+        self._show()
+        return observation
+
     def _seed(self, seed: int | Sequence[int | None] | None, mask: NDArray[np.bool_]) -> None:
         """Gives the environments of the mask their seeds, or the next episode of the old ones."""
         if isinstance(seed, int | np.integer):
@@ -231,6 +250,7 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
         Raises:
             ActionError: If an action has a wrong shape, is not finite or is out of bounds. Tensors
                 on another device than the CPU are clipped instead: a check would wait for them.
+            ConfigError: If the device runs out of memory; it names a batch that fits.
             gymnasium.error.ResetNeeded: With autoreset disabled, if an episode is over.
         """
         action_BA = self._face.to_unit(actions, self.num_envs)
@@ -238,7 +258,10 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
             raise gym.error.ResetNeeded("An episode is over: reset it first.")
         self._prepare()
         with self._guard():
-            stepped = self._step(action_BA)
+            try:
+                stepped = self._step(action_BA)
+            except torch.OutOfMemoryError as error:
+                raise out_of_memory(self.model, self.num_envs) from error
             if self._program.is_on_gpu and self._copy:
                 stepped = copy_of(stepped)
             done_B = stepped.terminated_B | stepped.truncated_B

@@ -29,14 +29,11 @@ def test_it_measures_each_way_keeps_the_fastest_and_names_what_is_missing(tmp_pa
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(subject, "start_seconds", lambda model: 1.0)
     monkeypatch.setattr(subject.os, "sched_setaffinity", lambda *_: None)
-    monkeypatch.setattr(
-        subject, "_apart", lambda peer, seconds: [{"peer": peer, "steps_per_s": None, "why": "no"}]
-    )
     world = save_tiny_world(tmp_path / "world")
     path = bench_engines(
         BenchEnginesConfig(
             out=tmp_path / "out", model=str(world), presets=("cpu",), batches=(2,), seconds=0.02,
-            peers=("diamond=/nowhere",),
+            peers=("diamond=/nowhere", "car-racing"), peer_python=tmp_path / "no-python",
         )
     )  # fmt: skip
     facts = json.loads(path.read_text())
@@ -46,7 +43,8 @@ def test_it_measures_each_way_keeps_the_fastest_and_names_what_is_missing(tmp_pa
         assert row["steps_per_s"] == pytest.approx(2e3 / row["step_ms"])
         assert row["mflop"] == rows["eager"]["mflop"] > 0.1
         assert 0.0 < row["share_of_peak"] < 1.0
-    assert facts["peers"][0]["why"] == "no"
+    assert [row["steps_per_s"] for row in facts["peers"]] == [None, None]
+    assert "no-python" in facts["peers"][0]["why"]
     assert facts["quoted"][0]["why"].startswith("not measured here")
     kept = json.loads((tmp_path / "cache" / "dreamdrive" / FILE).read_text())
     (measured,) = kept["steps"].values()
@@ -67,3 +65,10 @@ def test_a_peer_is_stepped(monkeypatch):
     one, many = measure_peer("torchrl-rssm", 0.05)
     assert (one["batch"], many["batch"]) == (1, 16)
     assert many["steps_per_s"] > one["steps_per_s"] > 10.0
+
+
+def test_a_peer_in_a_process_of_its_own_that_fails_says_why():
+    config = BenchEnginesConfig(seconds=0.01)
+    (row,) = subject._apart("metadrive=/nowhere", config)
+    assert row["steps_per_s"] is None
+    assert "metadrive cannot be stepped" in row["why"]
