@@ -20,6 +20,7 @@ from dreamdrive.experiments.untrained import randomised_dynamics, untrained_dyna
 from dreamdrive.files import write_atomically
 from dreamdrive.worldmodel.episodes import EpisodeStore, FrameTable
 from dreamdrive.worldmodel.model import DEFAULT, WorldModel
+from dreamdrive.worldmodel.packed import Precision, packed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,6 +29,8 @@ class TruthConfig:
 
     model: tuple[str, ...] = (f"dream={DEFAULT}",)
     """World models as NAME=CHECKPOINT; the first is the one that the controls are made of."""
+    precisions: tuple[Precision, ...] = ()
+    """Also measure the first with its products packed in these precisions, as on a processor."""
     data: tuple[Path, ...] = (Path("data/test"),)
     """Folders of episodes that no model was trained on."""
     policy: str | None = None
@@ -46,6 +49,7 @@ def truth(config: TruthConfig) -> Path:
         ConfigError: If two models have one name, or the drives are not the policy's.
         CheckpointError: If a model or the policy is missing or broken.
         EpisodeError: If there are no episodes, or one is damaged.
+        KernelError: If a precision is asked for and this PyTorch cannot pack weights.
         StorageError: If the result could not be written.
     """
     begin_run(config.out, config)
@@ -69,6 +73,11 @@ def truth(config: TruthConfig) -> Path:
         if number == 0 and config.controls and model.config.kind == "transformer":
             four = MeasureConfig(**{**_fields(config.measure), "num_steps": 4})
             rows[f"{name}, 4 steps"] = _timed(f"{name}, 4 steps", model, store, four, actor)
+    for precision in config.precisions:
+        if first is None:
+            break
+        name = f"{next(iter(rows))}, {precision}"
+        rows[name] = _timed(name, packed(first, precision), store, config.measure, actor)
     if config.controls and first is not None:
         for name, control in (
             ("untrained", untrained_dynamics(first)), ("randomised", randomised_dynamics(first)),

@@ -23,7 +23,7 @@ import torch
 from dreamdrive.config import to_dict
 from dreamdrive.errors import ConfigError, KernelError
 from dreamdrive.files import write_atomically
-from dreamdrive.worldmodel.fused import FusedStep
+from dreamdrive.worldmodel.fused import FusedDecode, FusedStep
 from dreamdrive.worldmodel.model import WorldModel
 from dreamdrive.worldmodel.packed import Precision, has_packed_products
 from dreamdrive.worldmodel.transformer import TransformerDynamics
@@ -73,6 +73,11 @@ def build_step(
     if engine == "fused":
         return FusedStep(model, batch_size, precision)
     return torch.compile(model.imagine_step, fullgraph=True, dynamic=False)
+
+
+def build_decode(model: WorldModel, step: Imagine) -> Imagine:
+    """Returns what shows the frames of a step's dreams, as `WorldModel.decode_step`."""
+    return FusedDecode(model) if isinstance(step, FusedStep) else model.decode_step
 
 
 def why_not(model: WorldModel, engine: Engine) -> str:

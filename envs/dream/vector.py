@@ -24,7 +24,7 @@ from dreamdrive.envs.dream.starts import Starts
 from dreamdrive.envs.dream.window import Window
 from dreamdrive.errors import CheckpointError, ConfigError
 from dreamdrive.seeding import derive_seed
-from dreamdrive.worldmodel.engine import Engine, build_step
+from dreamdrive.worldmodel.engine import Engine, build_decode, build_step
 from dreamdrive.worldmodel.model import DEFAULT, WorldModel, find_checkpoint
 from dreamdrive.worldmodel.packed import Precision
 from dreamdrive.worldmodel.state import RolloutState
@@ -139,6 +139,7 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
             has_pixels=shows or render_mode is not None,
         )  # fmt: skip
         self._program.imagine = build_step(self.model, num_envs, engine, precision)
+        self._program.decode = build_decode(self.model, self._program.imagine)
         # On a GPU the whole step is one launch; on a processor there is nothing to capture.
         is_on_gpu = self._program.is_on_gpu
         self._step: Callable[[Tensor], Stepped] = (

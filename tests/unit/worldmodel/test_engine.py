@@ -12,7 +12,13 @@ from dreamdrive.errors import ConfigError, KernelError
 from dreamdrive.kernels import processor
 from dreamdrive.worldmodel import engine as subject
 from dreamdrive.worldmodel.dynamics import DynamicsConfig
-from dreamdrive.worldmodel.engine import build_step, fastest_engine, measure_engines, remember
+from dreamdrive.worldmodel.engine import (
+    build_decode,
+    build_step,
+    fastest_engine,
+    measure_engines,
+    remember,
+)
 from dreamdrive.worldmodel.fused import FusedStep
 from dreamdrive.worldmodel.memory import MemoryConfig
 from dreamdrive.worldmodel.model import WorldModel, WorldModelConfig
@@ -223,6 +229,19 @@ def test_the_environment_dreams_the_same_with_another_engine():
 
     plain, fused = drive(engine="eager"), drive(engine="fused")
     assert max(np.abs(a - b).max() for a, b in zip(plain, fused, strict=True)) < 1e-3
+
+
+def test_the_fused_decoder_shows_the_same_picture():
+    model = tiny_model()
+    state = model.init_state(2)
+    state = state._replace(latent_BCHW=torch.randn(state.latent_BCHW.shape))
+    show = build_decode(model, FusedStep(model, 2))
+    assert build_decode(model, model.imagine_step) == model.decode_step
+    for _ in range(3):
+        (mine, after), (theirs, before) = show(state), model.decode_step(state)
+        torch.testing.assert_close(mine, theirs, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(after.decoder_cache, before.decoder_cache)
+        state = before
 
 
 # --- branches ------------------------------------------------------------------------------------
