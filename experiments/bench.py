@@ -201,5 +201,5 @@ def run_measure(measure: str, config: BenchConfig) -> list[Row]:
         case "carla" | "carla-unpinned":
             return [bench_envs.carla_row(config, cores)]
         case "memory":
-            return [bench_envs.memory_row(config, cores)]
+            return bench_envs.memory_rows(config, cores)
     return [bench_envs.dream_row(measure, config, cores)]

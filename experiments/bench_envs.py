@@ -1,6 +1,7 @@
 """How fast `CarlaDrive-v0` and the dream are."""
 
 import os
+import statistics
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -12,6 +13,8 @@ from dreamdrive.experiments.bench_rows import WARM_UP_CALLS, Row, per_second, ro
 
 EPISODE_SEEDS = 8
 NUM_DREAMS = 16
+FLAT_COST = 1.1
+"""The most that a step may cost after many, over what it cost at first."""
 FLAT_MIB = 8.0
 """Growth of memory that allocators and caches may show without an episode growing."""
 
@@ -54,18 +57,32 @@ def dream_row(measure: str, config: BenchConfig, cores: int) -> Row:
     return row_of(name, "steps/s", cores, samples, floor=floor, note=config.model)
 
 
-def memory_row(config: BenchConfig, cores: int) -> Row:
-    """Returns by how much the resident memory grows over steps of one dream, after a warm-up."""
+def memory_rows(config: BenchConfig, cores: int) -> list[Row]:
+    """Returns what many steps of one dream change, after a warm-up: memory, and a step's cost."""
     with ExitStack() as stack:
         step = _dreaming(stack, config, 1, True)
         for _ in range(max(WARM_UP_CALLS, config.memory_steps // 10)):
             step()
         before = resident_mib()
+        taken = []
         for _ in range(config.memory_steps):
+            began = time.perf_counter()
             step()
+            taken.append(time.perf_counter() - began)
         grown = resident_mib() - before
-    name = f"WorldModelDream-v0, growth of memory over {config.memory_steps:,} steps"
-    return row_of(name, "MiB", cores, [grown], floor=FLAT_MIB, is_ceiling=True, note=config.model)
+    some = max(1, len(taken) // 10)
+    first, last = statistics.median(taken[:some]), statistics.median(taken[-some:])
+    name = f"WorldModelDream-v0, {{}} over {config.memory_steps:,} steps"
+    return [
+        row_of(
+            name.format("growth of memory"), "MiB", cores, [grown], floor=FLAT_MIB,
+            is_ceiling=True, note=config.model,
+        ),
+        row_of(
+            name.format("cost of the last tenth over that of the first,"), "", cores,
+            [last / first], floor=FLAT_COST, is_ceiling=True, note=config.model,
+        ),
+    ]  # fmt: skip
 
 
 def _dreaming(

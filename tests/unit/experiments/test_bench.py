@@ -7,7 +7,7 @@ from dreamdrive.errors import ConfigError, DreamdriveError
 from dreamdrive.experiments import bench as subject
 from dreamdrive.experiments import bench_rows, bench_scaling, bench_server, bench_world
 from dreamdrive.experiments.bench import BenchConfig, as_json, bench, table
-from dreamdrive.experiments.bench_envs import carla_row, dream_row, memory_row, resident_mib
+from dreamdrive.experiments.bench_envs import carla_row, dream_row, memory_rows, resident_mib
 from dreamdrive.experiments.bench_rows import WARM_UP_CALLS, Row, per_second, row_of
 
 
@@ -202,6 +202,8 @@ def test_environments_are_measured(measured, unit):
 
 
 def test_growth_of_memory_has_a_ceiling():
-    row = memory_row(TINY, 1)
+    row, cost = memory_rows(TINY, 1)
+    assert (cost.is_ceiling, cost.unit) == (True, "")
+    assert cost.value > 0.0
     assert (row.unit, row.is_ceiling) == ("MiB", True)
     assert row.holds
