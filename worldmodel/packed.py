@@ -7,7 +7,9 @@ trains, such as those of a world model that an agent dreams in, need packing onl
 
 import copy
 import itertools
-from typing import Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Literal
+from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +22,8 @@ ROWS = 1024
 """Rows that a weight is packed for where nothing else is known; any number can be multiplied."""
 
 
-class Packed(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Packed:
     """A weight in oneDNN's layout, and its transpose, which takes gradients back.
 
     Attributes:
@@ -35,8 +38,13 @@ class Packed(NamedTuple):
     bias: Tensor | None
     dtype: torch.dtype
 
+    def __deepcopy__(self, memo: object) -> "Packed":
+        """Returns itself: nobody changes it, and oneDNN's layouts cannot be copied."""
+        return self
 
-_KEPT: dict[int, Packed] = {}
+
+_KEPT: WeakValueDictionary[int, Packed] = WeakValueDictionary()
+"""Packed weights by number, as an operator of a compiled graph can name them; layers own them."""
 _NUMBERS = itertools.count()
 
 
@@ -98,7 +106,8 @@ class PackedLinear(nn.Module):
         super().__init__()
         self.in_features, self.out_features = linear.in_features, linear.out_features
         self.key = next(_NUMBERS)
-        _KEPT[self.key] = pack(linear.weight, linear.bias, precision, rows, both_ways=True)
+        self.packed = pack(linear.weight, linear.bias, precision, rows, both_ways=True)
+        _KEPT[self.key] = self.packed
 
     def forward(self, x: Tensor) -> Tensor:
         """Returns what the layer does, float32."""

@@ -1,5 +1,7 @@
 """Every way to compute a step gives what the model gives; what cannot run is said."""
 
+import copy
+import gc
 import json
 import logging
 
@@ -22,7 +24,7 @@ from dreamdrive.worldmodel.engine import (
 from dreamdrive.worldmodel.fused import FusedStep
 from dreamdrive.worldmodel.memory import MemoryConfig
 from dreamdrive.worldmodel.model import WorldModel, WorldModelConfig
-from dreamdrive.worldmodel.packed import has_packed_products, packed
+from dreamdrive.worldmodel.packed import _KEPT, has_packed_products, packed
 from dreamdrive.worldmodel.tokenizer import TokenizerConfig
 from support.tiny_world import tiny_contexts, tiny_model
 
@@ -146,6 +148,22 @@ def test_packed_weights_give_the_same_dream_and_the_same_gradients():
         gradients.append(torch.autograd.grad(loss, action)[0])
     torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-4, atol=1e-5)
     assert gradients[0].abs().max() > 1e-3
+
+
+def test_packed_weights_go_with_the_last_model_that_has_them():
+    gc.collect()
+    before = len(_KEPT)
+    one = packed(lively())
+    count = len(_KEPT) - before
+    assert count > 10
+    two = copy.deepcopy(one)
+    del one
+    gc.collect()
+    assert len(_KEPT) - before == count
+    assert largest_gap(lively(), two.imagine_step) < 1e-5
+    del two
+    gc.collect()
+    assert len(_KEPT) == before
 
 
 # --- which way -----------------------------------------------------------------------------------
