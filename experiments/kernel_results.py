@@ -84,8 +84,8 @@ def page(facts: dict[str, Any]) -> str:
         "## One step of the dream, at most",
         "",
         "Every operation of `imagine_step` with one sampling step and latent observations, each a "
-        "launch of its own within one graph. A **prediction**; `ring copied` is what the model "
-        "does now, since the state before a step stays whole.",
+        "launch of its own within one graph. A **prediction**; in place is what dreams, planners "
+        "and rollouts without gradients do, copied what keeps the state before a step whole.",
         "",
         "| preset | machine | floats | ring | launches | µs | env steps/s |",
         "|---|---|---|---|---|---|---|",
