@@ -54,7 +54,7 @@ class Connection:
             ServerError: As for `session`.
         """
         session = self.session
-        if self._map is None:
+        if self._map is None or self._map.map is not session.map:
             self._map = TownMap(session.world, session.map)
         return self._map
 
