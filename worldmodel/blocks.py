@@ -1,4 +1,4 @@
-"""Transformer blocks: attention over space or over time, SwiGLU, AdaLN-Zero.
+"""Transformer blocks: attention, SwiGLU and AdaLN-Zero; and the ring cache of a rollout.
 
 x ← x + α₁ · Attention(AdaLN(x, c)),  x ← x + α₂ · SwiGLU(AdaLN(x, c)).
 
@@ -6,25 +6,31 @@ Shapes: B batch, T frames, N tokens a frame, D width, M query heads, G key heads
 W slots of the ring cache.
 
 Reference:
-    Peebles & Xie 2023, "Scalable Diffusion Models with Transformers", arXiv:2212.09748, figure 3.
-    Dehghani et al. 2023 (QK-norm), arXiv:2302.05442; Ainslie et al. 2023 (GQA), arXiv:2305.13245.
+    Peebles & Xie 2023, "Scalable Diffusion Models with Transformers", arXiv:2212.09748, figure 3;
+    Chen et al. 2023, "PixArt-α", arXiv:2310.00426 (one projection for all blocks).
 """
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from dreamdrive.kernels.adaln import adaln_modulate
-from dreamdrive.kernels.attention import attention
-from dreamdrive.kernels.block_attention import Frames
 from dreamdrive.kernels.gated_residual import gated_residual
-from dreamdrive.kernels.qk_rope import qk_norm_rope
-from dreamdrive.kernels.ring_attention import ring_attention
 from dreamdrive.kernels.swiglu import swiglu
-from dreamdrive.worldmodel.rope import angles
+from dreamdrive.worldmodel.attention import (
+    Around,
+    Attention,
+    SpaceAttention,
+    SpaceTimeAttention,
+    TimeAttention,
+)
+from dreamdrive.worldmodel.rope import TIME_BASE
 
-TIME_BASE = 1000.0
+Reach = Literal["space", "time", "both"]
+ATTENTION: dict[Reach, type[Attention]] = {
+    "space": SpaceAttention, "time": TimeAttention, "both": SpaceTimeAttention,
+}  # fmt: skip
 
 
 class Ring(NamedTuple):
@@ -146,118 +152,75 @@ class RingWriter:
         return Ring(torch.stack(self._keys, 1), torch.stack(self._values, 1), self.count_B)
 
 
-class Attention(nn.Module):
-    """Grouped-query attention with normalised queries and keys and rotary positions."""
-
-    def __init__(self, width: int, num_heads: int, num_key_heads: int) -> None:
-        super().__init__()
-        self.head_size = width // num_heads
-        self.num_heads, self.num_key_heads = num_heads, num_key_heads
-        self.repeat = num_heads // num_key_heads
-        self.to_query = nn.Linear(width, width, bias=False)
-        self.to_key_value = nn.Linear(width, 2 * num_key_heads * self.head_size, bias=False)
-        self.query_scale = nn.Parameter(torch.ones(self.head_size))
-        self.key_scale = nn.Parameter(torch.ones(self.head_size))
-        self.out = nn.Linear(width, width, bias=False)
-
-    def project(self, x: Tensor, angle: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Returns rotated queries (..., M, P) and keys, and values (..., G, P) of tokens (..., D).
-
-        Args:
-            x: Tokens.
-            angle: Radians of each token, broadcastable to (..., P/2).
-        """
-        query = self.to_query(x).unflatten(-1, (self.num_heads, self.head_size))
-        key, value = self.to_key_value(x).chunk(2, -1)
-        key = key.unflatten(-1, (self.num_key_heads, self.head_size))
-        value = value.unflatten(-1, (self.num_key_heads, self.head_size))
-        query, key = qk_norm_rope(query, key, self.query_scale, self.key_scale, angle)
-        return query, key, value
-
-    def attend(
-        self, query: Tensor, key: Tensor, value: Tensor, frames: Frames, mask: Tensor
-    ) -> Tensor:
-        """Returns the output (R, S, D) for queries (R, S, M, P), keys and values (R, S, G, P).
-
-        Args:
-            query: Rotated queries.
-            key: Rotated keys.
-            value: Values.
-            frames: Who may read whom.
-            mask: The same as a mask (S, S), for implementations that need one.
-        """
-        return self.out(attention(query, key, value, frames, mask=mask).flatten(2))
-
-
 class Block(nn.Module):
-    """One attention and one SwiGLU, modulated by a condition; over space or over time."""
+    """One attention and one SwiGLU, modulated by a condition.
 
-    def __init__(self, width: int, num_heads: int, num_key_heads: int, *, over_time: bool) -> None:
+    Args:
+        width: D.
+        num_heads: Query heads.
+        num_key_heads: Key heads.
+        reach: What the attention is over.
+        modulation_rank: Rank of this block's own projection of the condition; 0 for none, D for a
+            whole one.
+        has_qk_norm: Whether queries and keys have unit root mean square.
+        has_rope: Whether time turns them.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        num_heads: int,
+        num_key_heads: int,
+        *,
+        reach: Reach,
+        modulation_rank: int = 0,
+        has_qk_norm: bool = True,
+        has_rope: bool = True,
+    ) -> None:
         super().__init__()
-        self.over_time = over_time
-        self.attention = Attention(width, num_heads, num_key_heads)
+        self.reads_past = reach != "space"
+        self.attention = ATTENTION[reach](
+            width, num_heads, num_key_heads, has_norm=has_qk_norm, has_rope=has_rope
+        )
         hidden = 2 * width
         self.gate_up = nn.Linear(width, 2 * hidden, bias=False)
         self.down = nn.Linear(hidden, width, bias=False)
         self.modulation_bias = nn.Parameter(torch.zeros(6 * width))
+        if modulation_rank == width:
+            self.own_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 6 * width, bias=False))
+        elif modulation_rank:
+            self.own_modulation = nn.Sequential(
+                nn.SiLU(),
+                nn.Linear(width, modulation_rank, bias=False),
+                nn.Linear(modulation_rank, 6 * width, bias=False),
+            )
+        self.has_own_modulation = modulation_rank > 0
 
     def forward(
         self,
         x_BTND: Tensor,
-        modulation_BTE: Tensor,
-        space_angle: Tensor,
-        space_mask: Tensor,
-        window: int,
-        ring: RingWriter | None = None,
+        condition_BTD: Tensor,
+        modulation_BTE: Tensor | None,
+        around: Around,
         layer: int = 0,
     ) -> Tensor:
         """Returns the tokens.
 
         Args:
             x_BTND: Tokens.
-            modulation_BTE: Shift, scale and gate of both halves, E = 6 D, shared by all blocks;
-                this block adds its own bias.
-            space_angle: Angles of the tokens of one frame, (N, P/2).
-            space_mask: True where a token (row) may read another of its frame (column), (N, N).
-            window: Frames that a time layer sees, the current one included.
-            ring: What a time layer reads and writes instead of the window; then T is 1.
-            layer: Number of this layer among the time layers, for the ring.
+            condition_BTD: What this block's own projection sees, if it has one.
+            modulation_BTE: Shift, scale and gate of both halves, E = 6 D, shared by all blocks, to
+                which this block adds its own.
+            around: What the layers of a pass have in common.
+            layer: Number of this layer among those that read earlier frames.
         """
-        modulation = (modulation_BTE + self.modulation_bias)[:, :, None]
-        shift1, scale1, gate1, shift2, scale2, gate2 = modulation.chunk(6, -1)
-        hidden = adaln_modulate(x_BTND, shift1, scale1)
-        if self.over_time:
-            attended = self._over_time(hidden, window, ring, layer)
-        else:
-            attended = self._over_space(hidden, space_angle, space_mask)
+        modulation: Tensor = self.modulation_bias
+        if modulation_BTE is not None:
+            modulation = modulation_BTE + modulation
+        if self.has_own_modulation:
+            modulation = modulation + self.own_modulation(condition_BTD)
+        shift1, scale1, gate1, shift2, scale2, gate2 = modulation[:, :, None].chunk(6, -1)
+        attended = self.attention(adaln_modulate(x_BTND, shift1, scale1), around, layer)
         x_BTND = gated_residual(x_BTND, gate1, attended)
         hidden = self.gate_up(adaln_modulate(x_BTND, shift2, scale2))
         return gated_residual(x_BTND, gate2, self.down(swiglu(hidden)))
-
-    def _over_space(self, x_BTND: Tensor, angle: Tensor, mask: Tensor) -> Tensor:
-        query, key, value = self.attention.project(x_BTND.flatten(0, 1), angle)
-        # The last token of a frame, the agent's, is read by no other.
-        frames = Frames(x_BTND.shape[2], 1, 1)
-        out = self.attention.attend(query, key, value, frames, mask)
-        return out.unflatten(0, x_BTND.shape[:2])
-
-    def _over_time(
-        self, x_BTND: Tensor, window: int, ring: RingWriter | None, layer: int
-    ) -> Tensor:
-        if ring is not None:
-            return self._over_ring(x_BTND[:, 0], ring, layer)[:, None]
-        B, T, N, _ = x_BTND.shape
-        time = torch.arange(T, device=x_BTND.device)
-        angle = angles(time, self.attention.head_size // 2, TIME_BASE)
-        query, key, value = self.attention.project(x_BTND.transpose(1, 2), angle)
-        distance = time[:, None] - time
-        mask = (distance >= 0) & (distance < window)
-        query, key, value = query.flatten(0, 1), key.flatten(0, 1), value.flatten(0, 1)
-        out = self.attention.attend(query, key, value, Frames(1, window), mask)
-        return out.unflatten(0, (B, N)).transpose(1, 2)
-
-    def _over_ring(self, x_BND: Tensor, ring: RingWriter, layer: int) -> Tensor:
-        query, key, value = self.attention.project(x_BND, ring.angle)
-        keys, values = ring.write(layer, key, value)
-        out = ring_attention(query, keys, values, ring.count_B)
-        return self.attention.out(out.reshape(x_BND.shape))

@@ -15,14 +15,17 @@ Reference:
 
 import math
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from dreamdrive.worldmodel.blocks import Block, Ring, RingWriter
+from dreamdrive.worldmodel.attention import Around
+from dreamdrive.worldmodel.blocks import Block, Reach, Ring, RingWriter
 from dreamdrive.worldmodel.memory import MemoryConfig
-from dreamdrive.worldmodel.rope import space_angles
+from dreamdrive.worldmodel.path import data_from_velocity
+from dreamdrive.worldmodel.recurrence import Recurrence
+from dreamdrive.worldmodel.rope import space_angles, space_time_angles
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,11 +36,32 @@ class DynamicsConfig:
     num_layers: int = 6
     num_heads: int = 4
     num_key_heads: int = 2
+    attention: Literal["factorised", "dense"] = "factorised"
+    """Whether a layer attends over time or over space, or each over all tokens of the window, with
+    positions in (t, h, w)."""
     time_every: int = 2
-    """Every so manieth layer attends over time, the others over space."""
+    """Every so manieth layer attends over time, the others over space, if factorised."""
     patch: int = 2
     window: int = 10
     """Frames that a time layer sees, the current one included."""
+    num_registers: int = 0
+    """Tokens of a frame that hold nothing at first: room to write (Darcet et al. 2024,
+    arXiv:2309.16588)."""
+    modulation: Literal["shared", "lora", "full"] = "shared"
+    """Where a block's shifts, scales and gates come from: one projection of the condition for all
+    blocks and a bias of its own (PixArt-alpha), the same and one of low rank, or a whole one
+    (DiT)."""
+    modulation_rank: int = 16
+    """Of a block's own projection with `lora`."""
+    gates: Literal["zero", "one"] = "zero"
+    """What blocks begin as: nothing (AdaLN-Zero), or ordinary residual blocks (AdaLN)."""
+    has_qk_norm: bool = True
+    """Whether queries and keys have unit length before they meet."""
+    has_rope: bool = True
+    """Whether queries and keys are turned by their positions."""
+    predicts: Literal["data", "velocity"] = "data"
+    """What the network puts out: the change from the frame before to clean data, or v = z_1 - z_0.
+    Outside it there is clean data either way."""
     memory: MemoryConfig = field(default_factory=MemoryConfig)
     """What lies longer ago; without slots, nothing."""
     has_step_size: bool = False
@@ -58,8 +82,14 @@ class DynamicsConfig:
 
     @property
     def num_time_layers(self) -> int:
-        """Layers that attend over time."""
-        return self.num_layers // self.time_every
+        """Layers that read earlier frames."""
+        return self.num_layers if self.attention == "dense" else self.num_layers // self.time_every
+
+    def reach(self, layer: int) -> Reach:
+        """Returns what a layer attends over."""
+        if self.attention == "dense":
+            return "both"
+        return "time" if (layer + 1) % self.time_every == 0 else "space"
 
 
 class Frames(NamedTuple):
@@ -112,7 +142,7 @@ class Dynamics(nn.Module):
         D, patch = config.width, config.patch
         self.grid = H // patch
         self.num_patches = self.grid**2
-        num_extra = 2 + (config.memory.num_slots > 0)
+        num_extra = 2 + config.num_registers + (config.memory.num_slots > 0)
         self.num_tokens = self.num_patches + num_extra
         self.embed_patch = nn.Linear(2 * C * patch**2, D)
         self.embed_vector = nn.Linear(2 * vector_size, D)
@@ -122,12 +152,16 @@ class Dynamics(nn.Module):
         self.embed_tau = nn.Sequential(nn.Linear(32, D), nn.SiLU(), nn.Linear(D, D))
         self.embed_action = nn.Sequential(nn.Linear(action_size, D), nn.SiLU(), nn.Linear(D, D))
         self.agent_action = nn.Linear(D, D)
-        self.modulation = nn.Sequential(nn.SiLU(), nn.Linear(D, 6 * D))
-        heads = (config.num_heads, config.num_key_heads)
+        if config.modulation != "full":
+            self.modulation = nn.Sequential(nn.SiLU(), nn.Linear(D, 6 * D))
+        rank = {"shared": 0, "lora": config.modulation_rank, "full": D}[config.modulation]
         self.blocks = nn.ModuleList(
-            Block(D, *heads, over_time=(i + 1) % config.time_every == 0)
+            Block(
+                D, config.num_heads, config.num_key_heads, reach=config.reach(i),
+                modulation_rank=rank, has_qk_norm=config.has_qk_norm, has_rope=config.has_rope,
+            )
             for i in range(config.num_layers)
-        )
+        )  # fmt: skip
         self.norm = nn.LayerNorm(D)
         self.to_patch = nn.Linear(D, C * patch**2)
         self.to_vector = nn.Linear(D, vector_size)
@@ -135,8 +169,9 @@ class Dynamics(nn.Module):
             self.embed_step = nn.Sequential(nn.Linear(32, D), nn.SiLU(), nn.Linear(D, D))
         if config.has_null_action:
             self.null_action = nn.Parameter(torch.zeros(D))
-        angle = space_angles(self.grid, num_extra, D // config.num_heads)
-        self.register_buffer("space_angle", angle, persistent=False)
+        place_angles = space_angles if config.attention == "factorised" else space_time_angles
+        angle = place_angles(self.grid, num_extra, D // config.num_heads)
+        self.register_buffer("space_angle", angle * config.has_rope, persistent=False)
         mask = torch.ones(self.num_tokens, self.num_tokens, dtype=torch.bool)
         mask[:-1, -1] = False
         self.register_buffer("space_mask", mask, persistent=False)
@@ -152,16 +187,21 @@ class Dynamics(nn.Module):
         defaults.
         """
         nn.init.normal_(self.place, std=0.02)
-        modulation = self.modulation[1]
-        assert isinstance(modulation, nn.Linear)
-        zero = [modulation, self.to_patch, self.to_vector]
+        zero: list[nn.Module] = [self.to_patch, self.to_vector]
         if self.config.has_step_size:
-            size = self.embed_step[2]
-            assert isinstance(size, nn.Linear)
-            zero.append(size)
+            zero.append(self.embed_step[2])
+        if self.config.gates == "zero" and self.config.modulation != "full":
+            zero.append(self.modulation[1])
+        for block in self.blocks:
+            assert isinstance(block, Block)
+            if self.config.gates == "one":
+                gates = block.modulation_bias.data.view(6, -1)
+                gates[2] = gates[5] = 1.0
+            elif block.has_own_modulation:
+                zero.append(block.own_modulation[-1])
         for layer in zero:
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+            for parameter in layer.parameters():
+                nn.init.zeros_(parameter)
 
     def init_ring(self, batch_size: int, device: torch.device) -> Ring:
         """Returns an empty ring cache."""
@@ -172,13 +212,15 @@ class Dynamics(nn.Module):
         return Ring(empty, empty.clone(), torch.zeros(batch_size, dtype=torch.long, device=device))
 
     def forward(
-        self, frames: Frames, ring: Ring | None = None, *, in_place: bool = False
-    ) -> tuple[Predicted, Ring | None]:
+        self, frames: Frames, ring: Ring | None = None, *, recurrence: Recurrence | None = None,
+        in_place: bool = False,
+    ) -> tuple[Predicted, Ring | None]:  # fmt: skip
         """Returns predictions for each frame, and the ring with this frame written to it.
 
         Args:
             frames: T blocks; with a ring, T is 1.
             ring: What the frames before left behind; None makes the T frames a window of their own.
+            recurrence: What the training segment before left behind, in place of a ring.
             in_place: Write into the ring that is given, which saves a copy of it.
 
         Raises:
@@ -191,19 +233,26 @@ class Dynamics(nn.Module):
         condition = self.embed_tau(_fourier(frames.tau).to(x.dtype)) + self._action(frames.action)
         if frames.step is not None:
             condition = condition + self.embed_step(_fourier(frames.step).to(x.dtype))
-        modulation = self.modulation(condition)
+        modulation = None if self.config.modulation == "full" else self.modulation(condition)
         writer = None if ring is None else RingWriter(ring, in_place=in_place)
-        time_layer = 0
+        past = recurrence if writer is None else writer
+        around = Around(self.space_angle, self.space_mask, self.config.window, past)
+        layer = 0
         for block in self.blocks:
-            x = block(
-                x, modulation, self.space_angle, self.space_mask, self.config.window, writer,
-                time_layer,
-            )  # fmt: skip
-            time_layer += bool(block.over_time)
+            x = block(x, condition, modulation, around, layer)
+            layer += bool(block.reads_past)
         written = None if writer is None else writer.finish()
+        if recurrence is not None:
+            recurrence.advance(frames.latent.shape[1])
         x = self.norm(x)
-        latent = frames.previous_latent + self._unpatch(self.to_patch(x[:, :, : self.num_patches]))
-        vector = frames.previous_vector + self.to_vector(x[:, :, -2]).float()
+        latent = self._unpatch(self.to_patch(x[:, :, : self.num_patches]))
+        vector = self.to_vector(x[:, :, -2]).float()
+        if self.config.predicts == "data":
+            latent, vector = frames.previous_latent + latent, frames.previous_vector + vector
+        else:
+            tau = frames.tau[..., None]
+            latent = data_from_velocity(latent, frames.latent, tau[..., None, None])
+            vector = data_from_velocity(vector, frames.vector, tau)
         return Predicted(latent, vector, x[:, :, -1]), written
 
     def _action(self, action_BTA: Tensor) -> Tensor:
@@ -226,6 +275,9 @@ class Dynamics(nn.Module):
         tokens = [patches, vector[:, :, None], agent[:, :, None]]
         if frames.recalled is not None:
             tokens.insert(1, self.embed_recalled(frames.recalled)[:, :, None])
+        if self.config.num_registers:
+            shape = (*agent.shape[:2], self.config.num_registers, agent.shape[2])
+            tokens.insert(-2, agent.new_zeros(shape))
         return torch.cat(tokens, 2) + self.place
 
     def _unpatch(self, x_BTNE: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ import torch
 from dreamdrive.config import to_dict
 from dreamdrive.errors import ConfigError, KernelError
 from dreamdrive.files import write_atomically
+from dreamdrive.worldmodel.dynamics import DynamicsConfig
 from dreamdrive.worldmodel.fused import FusedDecode, FusedStep
 from dreamdrive.worldmodel.model import WorldModel
 from dreamdrive.worldmodel.packed import Precision, has_packed_products
@@ -35,6 +36,8 @@ FILE = "engines.json"
 WARM_UP_STEPS = 3
 """Before the first step that is measured, or so many as fill the ring, which costs less empty."""
 COMPILERS = ("g++", "clang++")
+NOT_FUSED = ("attention", "num_registers", "modulation", "has_qk_norm", "has_rope", "predicts")
+"""Options of the transformer that the fused way has by default only."""
 
 Imagine = Callable[..., Any]
 """With the arguments and the result of `WorldModel.imagine_step`."""
@@ -90,6 +93,9 @@ def why_not(model: WorldModel, engine: Engine) -> str:
             return f"it is written for transformers, not for models of the kind {model.config.kind}"
         if dynamics.guidance != 1.0:
             return "it has no guidance"
+        sizes, plain = model.config.transformer, DynamicsConfig()
+        if odd := [name for name in NOT_FUSED if getattr(sizes, name) != getattr(plain, name)]:
+            return f"it is written for the default {' and '.join(odd)} of a transformer"
         if model.device.type != "cpu":
             return f"it is for processors, and the model is on {model.device}"
         if not has_packed_products():

@@ -68,7 +68,7 @@ class FusedStep:
             attention = block.attention
             self._blocks.append(
                 (
-                    block.over_time, packed(attention.to_query, attention.to_key_value),
+                    block.reads_past, packed(attention.to_query, attention.to_key_value),
                     packed(attention.out), packed(block.gate_up), packed(block.down),
                     array(block.modulation_bias), array(attention.query_scale),
                     array(attention.key_scale),

@@ -29,6 +29,7 @@ from dreamdrive.worldmodel.dynamics import Frames, Predicted
 from dreamdrive.worldmodel.mdnrnn import MDNRNNDynamics
 from dreamdrive.worldmodel.model import WorldModel
 from dreamdrive.worldmodel.path import interpolate
+from dreamdrive.worldmodel.recurrence import Recurrence
 from dreamdrive.worldmodel.rssm import RSSMDynamics
 from dreamdrive.worldmodel.shortcut import FINEST, Parts, along, draw_steps, two_halves
 from dreamdrive.worldmodel.state import RolloutState
@@ -91,6 +92,14 @@ class LossConfig:
     """Share of the windows that learn them, where the network is told the size of its steps."""
     action_drop: float = 0.1
     """Share of the actions that are hidden, where the network has a null action."""
+    diffusion_forcing: bool = True
+    """Whether each frame of a window has a noise level of its own, or all the same one."""
+    ramp: bool = False
+    """Whether frames weigh 0.9 τ + 0.1 in the flow's loss, less the noisier they are (Dreamer 4,
+    arXiv:2509.24527, eq. 8)."""
+    segments: int = 1
+    """Parts of a window that are learned one after the other, each reading what the one before left
+    behind (`recurrence`)."""
     noise_free_share: float = 0.5
     """Share of frames at τ = 0, where the one-step sampler works; the rest are uniform in τ."""
     history_noise: float = 0.1
@@ -119,6 +128,8 @@ def flow_loss(
     target: Parts = (batch.latent[:, 1:], batch.vector[:, 1:])
     B, T = target[0].shape[:2]
     tau = uniform(B, T) * (uniform(B, T) >= config.noise_free_share)
+    if not config.diffusion_forcing:
+        tau = tau[:, :1].repeat(1, T)
     strength = uniform(B, T) * config.history_noise
     previous = batch.latent[:, :-1]
     previous = previous + normal(previous) * strength[..., None, None, None]
@@ -140,17 +151,47 @@ def flow_loss(
         z[0], z[1], previous, previous_vector, action, tau,
         model.dynamics.recall(previous, previous_vector, action), step,
     )  # fmt: skip
-    predicted, _ = model.dynamics.network(frames)
+    predicted = _in_segments(model.dynamics, frames, config.segments)
     rows = slice(num_shortcuts, None)
     weight = None if batch.weight is None else batch.weight[rows]
-    parts = {
-        "flow": _weighted(predicted.latent[rows] - target[0][rows], weight),
-        "vector": (predicted.vector[rows] - target[1][rows]).square().mean(),
-    }
+    errors = tuple(
+        _root_weight(tau[rows], x, config, model.dynamics) * (x[rows] - y[rows])
+        for x, y in zip((predicted.latent, predicted.vector), target, strict=True)
+    )
+    parts = {"flow": _weighted(errors[0], weight), "vector": errors[1].square().mean()}
     if num_shortcuts:
         parts["shortcut"] = _shortcut_loss(model.dynamics, frames, predicted, num_shortcuts)
     parts["reward"], parts["cause"] = _outcome_loss(model, predicted.agent, batch)
     return _total(parts, config), parts
+
+
+def _in_segments(dynamics: TransformerDynamics, frames: Frames, count: int) -> Predicted:
+    """Returns the predictions for a window that is seen in `count` parts."""
+    if count == 1:
+        predicted, _ = dynamics.network(frames)
+        return predicted
+    recurrence = Recurrence(dynamics.network.config.window)
+    chunks = [
+        (None,) * count if x is None else x.tensor_split(count, 1) for x in frames
+    ]  # fmt: skip
+    found = [
+        dynamics.network(Frames._make(parts), recurrence=recurrence)[0]
+        for parts in zip(*chunks, strict=True)
+    ]
+    return Predicted(*(torch.cat(parts, 1) for parts in zip(*found, strict=True)))
+
+
+def _root_weight(
+    tau: Tensor, like: Tensor, config: LossConfig, dynamics: TransformerDynamics
+) -> Tensor:
+    """Returns the root of what each frame's squared error weighs, to broadcast against `like`."""
+    weight = torch.ones_like(tau)
+    if config.ramp:
+        weight = 0.9 * tau + 0.1
+    if dynamics.network.config.predicts == "velocity":
+        # The squared error of the velocity is that of the data over (1 - τ)².
+        weight = weight / (1.0 - tau).clamp_min(0.1).square()
+    return along(weight.sqrt(), like)
 
 
 def _shortcut_loss(

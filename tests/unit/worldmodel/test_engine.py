@@ -1,6 +1,7 @@
 """Every way to compute a step gives what the model gives; what cannot run is said."""
 
 import copy
+import dataclasses
 import gc
 import json
 import logging
@@ -305,3 +306,11 @@ def test_a_fork_of_a_large_past_copies_none_of_it():
     recurrent = lively("recurrent").init_state(2)
     recurrent.memory.hidden_BD[1] = 1.0
     assert recurrent.fork(2).memory.hidden_BD.mean(1).tolist() == [0.0, 0.0, 1.0, 1.0]
+
+
+def test_options_that_the_fused_way_lacks_are_named() -> None:
+    sizes = dataclasses.replace(tiny_model().config.transformer, attention="dense", num_registers=1)
+    model = WorldModel(dataclasses.replace(tiny_model().config, transformer=sizes)).eval()
+    assert subject.why_not(model, "eager") == ""
+    with pytest.raises(KernelError, match="default attention and num_registers of a transformer"):
+        build_step(model, 2, "fused")
