@@ -7,6 +7,7 @@ program, `python -m dreamdrive.experiments.bench_peers NAME=PATH SECONDS`, this 
 JSON. That takes PyTorch and this package alone, so that a peer can have an interpreter of its own.
 """
 
+import importlib
 import json
 import sys
 import time
@@ -72,7 +73,8 @@ def measure_peer(told: str, seconds: float) -> list[dict[str, Any]]:
 
 def diamond() -> list[Peer]:
     """DIAMOND's `WorldModelEnv` (Alonso et al. 2024), Atari sizes, 3 Euler steps a frame."""
-    from envs.world_model_env import WorldModelEnv, WorldModelEnvConfig
+    # DIAMOND's folder `envs`, which is not this project's.
+    theirs = importlib.import_module("envs.world_model_env")
     from models.diffusion import (
         Denoiser,
         DenoiserConfig,
@@ -108,10 +110,10 @@ def diamond() -> list[Peer]:
                 while True:
                     yield SimpleNamespace(obs=frames, act=torch.zeros(batch, 4, dtype=torch.long))
 
-        config = WorldModelEnvConfig(
+        config = theirs.WorldModelEnvConfig(
             horizon=10**9, num_batches_to_preload=1, diffusion_sampler=sampler
         )
-        env = WorldModelEnv(denoiser, ends, Loader(), config)
+        env = theirs.WorldModelEnv(denoiser, ends, Loader(), config)
         env.reset()
         action = torch.zeros(batch, dtype=torch.long)
         return Peer(batch, lambda: env.step(action), f"pixels {SIZE} x {SIZE}, 3 denoising steps")

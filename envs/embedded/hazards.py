@@ -10,6 +10,7 @@ from functools import lru_cache
 import numpy as np
 
 from dreamdrive.envs.embedded.bodies import Vehicles
+from dreamdrive.envs.embedded.far_side import second_post
 from dreamdrive.envs.embedded.kerbs import climb, kerbs_of
 from dreamdrive.envs.embedded.opendrive import parse_opendrive
 from dreamdrive.envs.embedded.touching import solids_of
@@ -22,8 +23,6 @@ POST_M, POST_TOP_M = 0.07, 4.5
 @lru_cache(maxsize=8)
 def _far_posts(town: Town) -> list[tuple[float, float] | None]:
     """Returns the second post of each light of a town, where it has one."""
-    from dreamdrive.envs.embedded.render.far_side import second_post
-
     drive = parse_opendrive(town.xodr)
     return [second_post(drive, town, light) for light in town.lights]
 

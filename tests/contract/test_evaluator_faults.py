@@ -68,6 +68,7 @@ def test_a_process_that_somebody_ends_is_replaced_and_the_policy_not_charged(
     assert results(made)["x"] == whole
 
 
+@pytest.mark.slow
 def test_a_server_that_dies_while_a_result_is_written_costs_nothing(whole, tmp_path, monkeypatch):
     pools, killed = [], []
 

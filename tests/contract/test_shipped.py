@@ -39,7 +39,7 @@ def dreams() -> dict[str, dict[str, np.ndarray]]:
             autoreset_mode=gym.vector.AutoresetMode.DISABLED,
         )  # fmt: skip
         env.reset(seed=0)
-        state, survival = env._state, torch.ones(NUM_ENVS)
+        state, survival = env.state.clone(), torch.ones(NUM_ENVS)
         start = state.vector_BK
         generator = torch.Generator().manual_seed(0)
         with torch.no_grad():
@@ -83,7 +83,7 @@ def test_the_shipped_agent_drives_and_survives_where_constant_throttle_does_not(
         env.reset(seed=1)
         lived, moves = {}, {}
         for name in ("agent", "throttle"):
-            state, survival = env._state, torch.ones(NUM_ENVS)
+            state, survival = env.state.clone(), torch.ones(NUM_ENVS)
             generator = torch.Generator().manual_seed(0)
             for _ in range(2 * STEPS):
                 action = policy.actor(state.seen, state.vector_BK).mode

@@ -33,13 +33,13 @@ FAULTS = [
         "unit/worldmodel/test_tokenizer.py",
     ),
     Fault(
-        "frames attend to later frames", "worldmodel/blocks.py",
+        "frames attend to later frames", "worldmodel/attention.py",
         "(distance >= 0) & (distance < window)", "distance < window",
         "unit/worldmodel/test_dynamics.py",
     ),
     Fault(
-        "the keys of the ring cache are not rotated", "worldmodel/blocks.py",
-        "project(x_BND, ring.angle)", "project(x_BND, 0.0 * ring.angle)",
+        "the keys of the ring cache are not rotated", "worldmodel/attention.py",
+        "self._in_time(ring.angle)", "self._in_time(0.0 * ring.angle)",
         "unit/worldmodel/test_dynamics.py",
     ),
     Fault(
@@ -116,7 +116,7 @@ FAULTS = [
     ),
     Fault(
         "a kerb jolts on all of a sidewalk", "envs/embedded/kerbs.py",
-        "x - ux * dt_s, y - uy * dt_s) >= 0", "x - ux * dt_s, y - uy * dt_s) >= 1 << 30",
+        "if before >= 0:", "if before >= 1 << 30:",
         "unit/envs_embedded/test_hazards.py",
     ),
     Fault(
@@ -185,12 +185,12 @@ FAULTS = [
         "unit/envs_carla/test_episode.py",
     ),
     Fault(
-        "an environment's noise depends on its neighbours", "envs/dream/vector.py",
-        "self._noise.episode_B += mask_B", "self._noise.episode_B += 1",
+        "an environment's noise depends on its neighbours", "envs/dream/program.py",
+        "self.noise.episode_B.add_(mask_B)", "self.noise.episode_B.add_(1)",
         "unit/envs_dream/test_vector.py",
     ),
     Fault(
-        "a time limit hides a termination", "envs/dream/vector.py",
+        "a time limit hides a termination", "envs/dream/program.py",
         "truncated = late_B & ~terminated", "truncated = late_B", "unit/envs_dream/test_vector.py",
     ),
     Fault(
@@ -357,6 +357,12 @@ FAULTS = [
         "_part_of_turn(second.axes() @ axes.T, 1.0)", "unit/envs_embedded/test_skeleton.py",
     ),
 ]  # fmt: skip
+
+
+def test_every_fault_has_the_one_place_where_it_is_planted() -> None:
+    found = {fault.what: (ROOT / fault.file).read_text().count(fault.right) for fault in FAULTS}
+    assert {what: count for what, count in found.items() if count != 1} == {}
+    assert len(found) == len(FAULTS)
 
 
 @pytest.mark.slow

@@ -54,9 +54,9 @@ def starts(folder):
 
 def under_load(simulator, fault, number):
     """Gives the simulator its fault from a tick on."""
-    kept, count, tick = [], itertools.count(), simulator.tick
+    kept, count, begin = [], itertools.count(), simulator.begin_tick
 
-    def ticked():
+    def begun():
         if simulator.synchronous and next(count) >= number:
             if fault == "dies":
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -68,9 +68,9 @@ def under_load(simulator, fault, number):
                 kept.append(bytes([1]) * (LEAK_MIB << 20))
             if fault == "slow":
                 time.sleep(SLOW_S)
-        return tick()
+        return begin()
 
-    simulator.tick = ticked
+    simulator.begin_tick = begun
 
 
 def garbled(answer):

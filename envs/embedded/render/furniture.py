@@ -4,11 +4,11 @@ import math
 from collections.abc import Sequence
 from zlib import crc32
 
+from dreamdrive.envs.embedded.far_side import middle_of_lines, second_post
 from dreamdrive.envs.embedded.network import LAMP, PARKED_CAR
 from dreamdrive.envs.embedded.opendrive import OpenDrive
 from dreamdrive.envs.embedded.render import roadside
 from dreamdrive.envs.embedded.render.appearance import Appearance, Solid
-from dreamdrive.envs.embedded.render.far_side import middle_of_lines, second_post
 from dreamdrive.envs.embedded.render.mesh import Colour, Finish, MeshBuilder, Tag
 from dreamdrive.envs.embedded.towns import Town, TownSignal
 
