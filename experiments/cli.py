@@ -178,6 +178,13 @@ COMMANDS: dict[str, Command] = {
             "truth --model shipped=dreamdrive-cpu mine=runs/worldmodel/model --data data/test",
         ),
     ),
+    "ablate": Command(
+        "ablate", "AblateConfig", "Measures what each part of the world model is worth.",
+        (
+            "ablate --data data/train --test data/test --out runs/ablate",
+            'ablate --variants "without QK-norm" "with JEPA" --seeds 0 1 2 --steps 600',
+        ),
+    ),
 }  # fmt: skip
 
 

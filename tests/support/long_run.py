@@ -86,11 +86,15 @@ def at(place, up=0.3):
 def run(num_ticks, folder, say=lambda line: None):
     """Returns the server's memory in MiB at eleven moments, the first after a fifth of all."""
     places = load_town("Dream01").spawn_points
-    with server_process("--port", "0", "--sync", "--recordings", str(folder)) as process:
+    with (
+        server_process("--port", "0", "--sync", "--recordings", str(folder)) as process,
+        contextlib.ExitStack() as open_sockets,
+    ):
         port = int(process.stdout.readline().rsplit(":", 1)[1])
         drain = threading.Thread(target=process.stderr.read, daemon=True)
         drain.start()
         peer = Peer(port)
+        open_sockets.enter_context(peer.sock)
         cars = [peer.ask("spawn_actor", described(CAR), at(places[3 * k]))[0] for k in range(20)]
         for k in range(5):
             walker = peer.ask(
@@ -105,6 +109,7 @@ def run(num_ticks, folder, say=lambda line: None):
             )  # fmt: skip
         for stream in streams:
             sock = socket.create_connection(("127.0.0.1", port + 1))
+            open_sockets.enter_context(sock)
             sock.sendall(stream.to_bytes(4, "little"))
             threading.Thread(target=swallow, args=(sock,), daemon=True).start()
         found, begin, extra = [], time.monotonic(), 0

@@ -1,0 +1,67 @@
+"""The ablation: every variant changes what it says, runs are kept, differences are paired."""
+
+import dataclasses
+import json
+
+import pytest
+
+from dreamdrive.errors import ConfigError
+from dreamdrive.experiments import ablate as subject
+from dreamdrive.experiments.ablate import FULL, SHOWN, VARIANTS, AblateConfig, ablate, rows_of
+from dreamdrive.experiments.train_worldmodel import TrainWorldModelConfig
+from dreamdrive.experiments.truth_measures import MeasureConfig
+from dreamdrive.worldmodel.dynamics import DynamicsConfig
+from support.tiny_episodes import save_tiny_episodes
+from support.tiny_world import tiny_model
+
+
+def measures(gain, **others):
+    return dict.fromkeys(SHOWN, gain) | {"parameters": 10.0, "cpu_seconds": 1.0} | others
+
+
+def test_every_variant_but_the_full_one_changes_the_training():
+    plain = TrainWorldModelConfig()
+    changed = {name: change(plain) for name, change in VARIANTS.items()}
+    assert changed.pop(FULL) == plain
+    assert plain not in changed.values()
+    assert len({repr(dataclasses.asdict(config)) for config in changed.values()}) == len(changed)
+
+
+def test_differences_are_paired_by_seed_and_starred_where_all_agree():
+    full = [measures(1.0), measures(5.0), measures(3.0)]
+    better = [measures(1.1), measures(5.2), measures(3.3)]
+    mixed = [measures(1.5), measures(4.9), measures(3.0)]
+    head, first, second, third = rows_of({FULL: full, "a": better, "b": mixed})
+    assert head[2] == "psnr_gain_5"
+    assert (first[2], second[2], third[2]) == ("3.000", "+0.200*", "+0.133")
+    two = rows_of({FULL: full[:2], "a": better[:2]})
+    assert two[2][2] == "+0.150"  # two seeds agree too easily
+
+
+def test_it_trains_measures_keeps_and_goes_on(tmp_path, monkeypatch):
+    data = save_tiny_episodes(tmp_path / "episodes", steps=48)
+    world = tmp_path / "world"
+    tiny_model(lively=False).save_pretrained(world)
+    config = AblateConfig(
+        data=(data,), test=(data,), init=world, variants=("with four registers",), seeds=(0,),
+        steps=3, batch_size=2, horizon=3, out=tmp_path / "out",
+        transformer=DynamicsConfig(
+            width=32, num_layers=2, num_heads=2, num_key_heads=1, patch=4, window=4
+        ),
+        measure=MeasureConfig(num_windows=4, num_event_windows=8),
+    )  # fmt: skip
+    ablate(config)
+    content = json.loads((config.out / "ablation.json").read_text())
+    assert list(content["variants"]) == [FULL, "with four registers"]
+    full, registers = (rows[0] for rows in content["variants"].values())
+    assert registers["parameters"] - full["parameters"] == 4 * 32
+    assert (config.out / "ablation.md").read_text().count("\n") == 4
+    monkeypatch.setattr(subject, "train_worldmodel", lambda _: pytest.fail("trained again"))
+    ablate(config)
+
+
+def test_an_unknown_variant_is_refused_by_name():
+    with pytest.raises(ConfigError, match="no variant 'with luck'"):
+        AblateConfig(variants=("with luck",))
+    with pytest.raises(ConfigError, match="At least one seed"):
+        AblateConfig(seeds=())
