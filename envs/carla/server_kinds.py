@@ -13,8 +13,8 @@ LAUNCHER = "CarlaUE4.sh"
 UNREAL_ROOT = "CARLA_ROOT"
 """Environment variable with the folder of an unpacked CARLA, as the leaderboard uses it."""
 
-NO_HAZARDS, WET_GRIP = "--no-road-hazards", "--wet-grip"
-"""Options of an embedded server: without kerbs and posts; with wet roads that cost tyres grip."""
+ROAD_HAZARDS, WET_GRIP = "--road-hazards", "--wet-grip"
+"""Options of an embedded server: with kerbs and posts; with wet roads that cost tyres grip."""
 
 LEASH = Path(__file__).with_name("leash.py")
 
@@ -43,7 +43,7 @@ class SupervisorConfig:
 
     command: tuple[str, ...] = (
         sys.executable, "-m", "dreamdrive.envs.embedded",
-        "--port", "{port}", "--town", "{town}", "--sync", "--until-stdin-closes", NO_HAZARDS,
+        "--port", "{port}", "--town", "{town}", "--sync", "--until-stdin-closes",
     )  # fmt: skip
     says_ready: bool = True
     opens_town: bool = True
@@ -73,8 +73,7 @@ class SupervisorConfig:
 
     def with_road_hazards(self) -> Self:
         """Returns how an embedded server is started with kerbs, posts, and slippery wet roads."""
-        command = tuple(part for part in self.command if part != NO_HAZARDS)
-        return replace(self, command=(*command, WET_GRIP))
+        return replace(self, command=(*self.command, ROAD_HAZARDS, WET_GRIP))
 
     @classmethod
     def unreal(cls, launcher: Path) -> Self:

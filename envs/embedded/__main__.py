@@ -49,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
         help="the folder of recordings, which no client's file name leads out of (./%(default)s)",
     )  # fmt: skip
     found.add_argument(
-        "--road-hazards", action=argparse.BooleanOptionalAction, default=True,
+        "--road-hazards", action="store_true",
         help="kerbs jolt, and posts of lights and signs are solid",
     )  # fmt: skip
     found.add_argument(

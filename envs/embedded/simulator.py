@@ -92,7 +92,7 @@ class Simulator:
 
     def __init__(
         self, town: Town, *, synchronous: bool = False, only_answer: bool = False,
-        limits: Limits | None = None, recordings: Path = RECORDINGS, has_road_hazards: bool = True,
+        limits: Limits | None = None, recordings: Path = RECORDINGS, has_road_hazards: bool = False,
         has_wet_grip: bool = False,
     ) -> None:  # fmt: skip
         self.episode, self.synchronous = 1, synchronous

@@ -4,9 +4,16 @@ import queue
 
 import pytest
 
-from support.server import listen, ticks
+from support.server import listen, server_process, ticks
 
 carla = pytest.importorskip("carla")
+
+
+@pytest.fixture(scope="module")
+def server():
+    """One with kerbs and posts, which are asked for."""
+    with server_process("--port", "0", "--sync", "--road-hazards") as process:
+        yield int(process.stdout.readline().rsplit(":", 1)[1])
 
 
 def kinds_hit(world, car, count=20):
