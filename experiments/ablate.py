@@ -91,7 +91,8 @@ class AblateConfig:
     variants: tuple[str, ...] = tuple(VARIANTS)
     """Which; the full model is always among them."""
     seeds: tuple[int, ...] = (0, 1, 2)
-    steps: int = 300
+    steps: int = 1500
+    """Of each run; after 300 a model does not heed its actions yet, so that nothing could differ."""
     batch_size: int = 16
     horizon: int = 8
     """Most frames that a training rollout imagines."""

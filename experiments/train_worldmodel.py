@@ -236,7 +236,7 @@ def window_loss(
     if model.config.kind in ("mdnrnn", "rssm"):
         batch = _windows(data, config.window, config, state, with_images=False)
         loss, parts = sequence_loss(model, batch, config.loss, state.generator)
-    elif state.step < flow_steps:
+    elif state.step < flow_steps or flow_steps == config.steps:
         batch = _windows(data, config.window, config, state, with_images=False)
         loss, parts = flow_loss(model, batch, config.loss, state.generator)
     else:

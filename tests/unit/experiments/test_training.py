@@ -96,6 +96,16 @@ def test_a_killed_world_model_run_ends_as_an_unbroken_one(tmp_path, world, episo
         torch.testing.assert_close(found[name], value, rtol=0, atol=0, msg=name)
 
 
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_a_training_of_one_phase_ends_as_others_do(tmp_path, world, episodes, share):
+    config = world_config(tmp_path, world, episodes)
+    folder = train_worldmodel(replace(config, rollout_share=share))
+    last = metrics_of(tmp_path)[-1]
+    assert last["step"] == config.steps
+    assert ("flow" in last) == (share == 0.0)
+    assert folder.is_dir()
+
+
 @pytest.mark.parametrize("kind", ["transformer", "recurrent"])
 def test_new_dynamics_keep_the_tokenizer(tmp_path, world, episodes, kind):
     folder = train_worldmodel(
