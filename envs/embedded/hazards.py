@@ -1,7 +1,7 @@
 """What a road may have against a driver: kerbs that jolt, and posts that stop who hits them.
 
-The figures that ship were measured without, so the servers that drives start leave them out unless
-they are asked for them.
+CARLA's Traffic Manager does not keep its wheels off them, and the figures that ship were measured
+without, so servers leave them out unless they are asked for them.
 """
 
 import math

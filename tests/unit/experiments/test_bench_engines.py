@@ -42,7 +42,7 @@ def test_it_measures_each_way_keeps_the_fastest_and_names_what_is_missing(tmp_pa
     for row in rows.values():
         assert row["steps_per_s"] == pytest.approx(2e3 / row["step_ms"])
         assert row["mflop"] == rows["eager"]["mflop"] > 0.1
-        assert row["share_of_peak"] > 0.0
+        assert 0.0 < row["share_of_peak"] < 1.0
     assert [row["steps_per_s"] for row in facts["peers"]] == [None, None]
     assert "no-python" in facts["peers"][0]["why"]
     assert facts["quoted"][0]["why"].startswith("not measured here")
