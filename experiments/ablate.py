@@ -63,6 +63,10 @@ VARIANTS: dict[str, Change] = {
     "without diffusion forcing": _loss(diffusion_forcing=False),
     "without self-forcing": lambda config: dataclasses.replace(config, rollout_share=0.0),
     "without pictures in the loss": _loss(reconstruction=0.0),
+    "without class weights": _loss(class_weights=False),
+    "without latent normalisation": lambda config: dataclasses.replace(
+        config, normalise_latents=False
+    ),
     "with a projection a block": _network(modulation="full"),
     "with a projection of low rank a block": _network(modulation="lora"),
     "with dense attention": _network(attention="dense"),

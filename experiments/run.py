@@ -4,7 +4,7 @@ import json
 import platform
 import time
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
 from dreamdrive.checkpoint import git_commit
-from dreamdrive.config import to_dict
+from dreamdrive.config import from_dict, to_dict
 from dreamdrive.errors import ConfigError, StorageError
 from dreamdrive.files import write_atomically
 
@@ -63,6 +63,9 @@ def _refuse_changes(path: Path, config: Any, may_change: Collection[str]) -> Non
         before = json.loads(path.read_text())["config"]
     except (OSError, ValueError, KeyError, TypeError):
         return
+    with suppress(ConfigError):
+        # A run that began before an option was there began with its default.
+        before = to_dict(from_dict(type(config), before))
     now = json.loads(json.dumps(to_dict(config)))
     fixed = now.keys() - {"out", *may_change}
     changed = sorted(name for name in fixed if before.get(name) != now[name])

@@ -56,6 +56,9 @@ class TrainWorldModelConfig:
     """What predicts the next frame: the diffusion transformer, or a classical model beside it."""
     fine_tune: bool = False
     """Go on from the dynamics in `init` instead of new ones."""
+    normalise_latents: bool = True
+    """Whether new dynamics see latents of unit variance per channel (Rombach et al. 2022,
+    arXiv:2112.10752, appendix G), or as the tokenizer gives them."""
     steps: int = 8000
     rollout_share: float = 0.6
     """Share of the steps, at the end, that train on rollouts; all of them if recurrent."""
@@ -145,14 +148,22 @@ class LatentTable:
         )  # fmt: skip
 
 
-def new_dynamics(init: WorldModel, config: WorldModelConfig, seed: int) -> WorldModel:
-    """Returns a model with the tokenizer and statistics of `init` and untrained dynamics."""
+def new_dynamics(
+    init: WorldModel, config: WorldModelConfig, seed: int, *, normalise_latents: bool = True
+) -> WorldModel:
+    """Returns a model with the tokenizer of `init` and untrained dynamics.
+
+    Its statistics are those of `init`, but for latents that shall not be normalised.
+    """
     torch.manual_seed(seed)
     model = WorldModel(config)
     kept = {name: value for name, value in init.state_dict().items()
             if not name.startswith(("dynamics.", "heads."))}  # fmt: skip
     missing = model.load_state_dict(kept, strict=False).unexpected_keys
     assert not missing, missing
+    if not normalise_latents:
+        model.latent_mean.zero_()
+        model.latent_std.fill_(1.0)
     return model
 
 
@@ -180,7 +191,10 @@ def train_worldmodel(config: TrainWorldModelConfig) -> Path:
     if not config.fine_tune:
         fields = to_dict(init.config) | {"kind": config.kind}
         fields |= {name: to_dict(getattr(config, name)) for name in get_args(Kind)}
-        model = new_dynamics(init, from_dict(WorldModelConfig, fields), config.seed)
+        model = new_dynamics(
+            init, from_dict(WorldModelConfig, fields), config.seed,
+            normalise_latents=config.normalise_latents,
+        )  # fmt: skip
     model.requires_grad_(True)
     model.tokenizer.requires_grad_(False)
     data = LatentTable(model, table)

@@ -94,6 +94,9 @@ class LossConfig:
     """Share of the actions that are hidden, where the network has a null action."""
     diffusion_forcing: bool = True
     """Whether each frame of a window has a noise level of its own, or all the same one."""
+    class_weights: bool = True
+    """Whether rare content weighs more than its area: in latents, and in the pictures of a rollout
+    (`tokenizer.rarity_power`)."""
     ramp: bool = False
     """Whether frames weigh 0.9 τ + 0.1 in the flow's loss, less the noisier they are (Dreamer 4,
     arXiv:2509.24527, eq. 8)."""
@@ -153,7 +156,8 @@ def flow_loss(
     )  # fmt: skip
     predicted = _in_segments(model.dynamics, frames, config.segments)
     rows = slice(num_shortcuts, None)
-    weight = None if batch.weight is None else batch.weight[rows]
+    weight = _class_weight(batch, config)
+    weight = None if weight is None else weight[rows]
     errors = tuple(
         _root_weight(tau[rows], x, config, model.dynamics) * (x[rows] - y[rows])
         for x, y in zip((predicted.latent, predicted.vector), target, strict=True)
@@ -268,7 +272,7 @@ def rollout_loss(
         vector = torch.where(truth[:, None], batch.vector[:, t], step.vector)
     predicted = torch.stack(latents, 1)
     parts = {
-        "latent": _weighted(predicted - batch.latent[:, 1:], batch.weight),
+        "latent": _weighted(predicted - batch.latent[:, 1:], _class_weight(batch, config)),
         "vector": (torch.stack(vectors, 1) - batch.vector[:, 1:]).square().mean(),
     }
     parts["reward"], parts["cause"] = _outcome_loss(model, torch.stack(agents, 1), batch)
@@ -284,8 +288,9 @@ def rollout_loss(
         # The decoder mixes a frame with the two before; those without them do not count.
         scored = max(1, last - first - 1)
         parts["reconstruction"] = model.tokenizer.reconstruction_loss(
-            image[:, -scored:], batch.image[:, last - scored + 1 : last + 1], squares=0.0
-        )
+            image[:, -scored:], batch.image[:, last - scored + 1 : last + 1], squares=0.0,
+            is_weighted=config.class_weights,
+        )  # fmt: skip
     return _total(parts, config), parts
 
 
@@ -300,7 +305,7 @@ def sequence_loss(
     if not isinstance(model.dynamics, MDNRNNDynamics | RSSMDynamics):
         raise TypeError("these dynamics learn from flow_loss or rollout_loss")
     parts, agent = model.dynamics.learn(
-        batch.latent, batch.vector, batch.action, batch.weight, generator
+        batch.latent, batch.vector, batch.action, _class_weight(batch, config), generator
     )
     parts["reward"], parts["cause"] = _outcome_loss(model, agent, batch)
     return _total(parts, config), parts
@@ -317,6 +322,10 @@ def _outcome_loss(model: WorldModel, agent_BTD: Tensor, batch: Batch) -> tuple[T
     return model.heads.loss(
         agent_BTD[is_known], reward[is_known], cause[is_known], batch.oversampling
     )
+
+
+def _class_weight(batch: Batch, config: LossConfig) -> Tensor | None:
+    return batch.weight if config.class_weights else None
 
 
 def _weighted(error_BTCHW: Tensor, weight_BTHW: Tensor | None) -> Tensor:

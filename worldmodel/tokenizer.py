@@ -175,11 +175,13 @@ class Tokenizer(nn.Module):
         return self.colour_weight[colour_index(image)][:, None].unflatten(0, image_BTCHW.shape[:2])
 
     def reconstruction_loss(
-        self, predicted_BTCHW: Tensor, image_BTCHW: Tensor, *, squares: float = 4.0
-    ) -> Tensor:
-        """Returns the rarity-weighted absolute error plus `squares` times the squared, a scalar."""
-        error = predicted_BTCHW - image_BTCHW
-        return (self.pixel_weight(image_BTCHW) * (squares * error.square() + error.abs())).mean()
+        self, predicted_BTCHW: Tensor, image_BTCHW: Tensor, *, squares: float = 4.0,
+        is_weighted: bool = True,
+    ) -> Tensor:  # fmt: skip
+        """Returns the absolute error plus `squares` times the squared, a scalar; by rarity."""
+        difference = predicted_BTCHW - image_BTCHW
+        error = squares * difference.square() + difference.abs()
+        return (self.pixel_weight(image_BTCHW) * error if is_weighted else error).mean()
 
     def loss(
         self, image_BTCHW: Tensor, generator: torch.Generator | None = None

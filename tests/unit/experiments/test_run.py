@@ -65,6 +65,17 @@ def test_a_run_of_other_settings_is_not_gone_on_with(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "run.json").read_text())["config"]["heat"] == 0.5
 
 
+def test_a_run_goes_on_where_an_option_is_new_and_left_at_its_default(tmp_path: Path) -> None:
+    begin_run(tmp_path, BakeConfig(heat=0.75), may_change=())
+    path = tmp_path / "run.json"
+    facts = json.loads(path.read_text())
+    del facts["config"]["heat"]
+    path.write_text(json.dumps(facts))
+    with pytest.raises(ConfigError, match=r"'heat': 0\.5, now 0\.75"):
+        begin_run(tmp_path, BakeConfig(heat=0.75), may_change=())
+    begin_run(tmp_path, BakeConfig(), may_change=())
+
+
 def test_every_step_is_a_line(tmp_path: Path, clock: Clock, screen: Console) -> None:
     with RunLog(tmp_path, "bake", 3) as log:
         for step in (1, 2, 3):

@@ -17,6 +17,7 @@ from dreamdrive.experiments.train_tokenizer import TrainTokenizerConfig, train_t
 from dreamdrive.experiments.train_worldmodel import (
     LatentTable,
     TrainWorldModelConfig,
+    new_dynamics,
     train_worldmodel,
 )
 from dreamdrive.experiments.training_state import DivergedError, TrainingState
@@ -116,6 +117,21 @@ def test_new_dynamics_keep_the_tokenizer(tmp_path, world, episodes, kind):
     for name, value in tensors_of(world).items():
         if name.startswith("tokenizer."):
             torch.testing.assert_close(model.state_dict()[name], value)
+
+
+def test_latents_are_as_the_tokenizer_gives_them_where_that_is_asked_for(world, episodes):
+    init = WorldModel.from_pretrained(world)
+    init.latent_mean.fill_(0.5)
+    init.latent_std.fill_(2.0)
+    table = FrameTable.load(EpisodeStore(episodes), init.config.causes)
+    plain, raw = (
+        LatentTable(new_dynamics(init, init.config, 0, normalise_latents=is_on), table, [0])
+        for is_on in (True, False)
+    )
+    rows = plain.decision_rows()
+    torch.testing.assert_close(
+        raw.latent_N[rows].float(), plain.latent_N[rows].float() * 2.0 + 0.5, atol=2e-3, rtol=2e-3
+    )
 
 
 def test_every_term_of_the_loss_is_logged_by_its_name_and_none_ships(tmp_path, world, episodes):

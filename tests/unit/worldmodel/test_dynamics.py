@@ -3,8 +3,9 @@ import torch
 
 from dreamdrive.kernels.qk_rope import rotate
 from dreamdrive.worldmodel.blocks import Ring
-from dreamdrive.worldmodel.dynamics import Dynamics, DynamicsConfig, Frames
+from dreamdrive.worldmodel.dynamics import Dynamics, DynamicsConfig
 from dreamdrive.worldmodel.rope import angles, space_angles
+from support.random_frames import SIZES, between, random_frames
 
 WINDOW = 4
 
@@ -14,37 +15,10 @@ def network() -> Dynamics:
     """A network whose every weight matters: no zero gate is left."""
     torch.manual_seed(0)
     config = DynamicsConfig(width=32, num_layers=4, num_heads=2, num_key_heads=1, window=WINDOW)
-    network = Dynamics(config, latent_shape=(4, 4, 4), vector_size=3, action_size=2)
+    network = Dynamics(config, **SIZES)
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.15)
     return network.eval().requires_grad_(False)
-
-
-def random_frames(batch: int, time: int, seed: int = 1) -> Frames:
-    g = torch.Generator().manual_seed(seed)
-    latent = (batch, time, 4, 4, 4)
-    return Frames(
-        torch.randn(latent, generator=g), torch.randn(batch, time, 3, generator=g),
-        torch.randn(latent, generator=g), torch.randn(batch, time, 3, generator=g),
-        torch.randn(batch, time, 2, generator=g), torch.rand(batch, time, generator=g),
-    )  # fmt: skip
-
-
-def at(frames: Frames, t: int) -> Frames:
-    return Frames(*(None if x is None else x[:, t : t + 1] for x in frames))
-
-
-def test_a_rollout_with_the_ring_equals_the_whole_window_far_beyond_its_length(
-    network: Dynamics,
-) -> None:
-    T = 3 * WINDOW
-    frames = random_frames(2, T)
-    whole, _ = network(frames)
-    ring = network.init_ring(2, torch.device("cpu"))
-    for t in range(T):
-        one, ring = network(at(frames, t), ring)
-        torch.testing.assert_close(one.latent[:, 0], whole.latent[:, t], atol=2e-4, rtol=1e-4)
-        torch.testing.assert_close(one.agent[:, 0], whole.agent[:, t], atol=2e-4, rtol=1e-4)
 
 
 def test_frames_see_the_past_within_the_window_and_never_the_future(network: Dynamics) -> None:
@@ -62,12 +36,12 @@ def test_a_reset_row_forgets_and_the_others_do_not(network: Dynamics) -> None:
     frames = random_frames(2, 6)
     ring = network.init_ring(2, torch.device("cpu"))
     for t in range(5):
-        _, ring = network(at(frames, t), ring)
+        _, ring = network(between(frames, t, t + 1), ring)
     assert ring is not None
     fresh = Ring(ring.key_BLNGWP, ring.value_BLNGWP, torch.tensor([0, 5]))
-    reset, _ = network(at(frames, 5), fresh)
-    kept, _ = network(at(frames, 5), ring)
-    alone, _ = network(at(frames, 5))
+    reset, _ = network(between(frames, 5, 6), fresh)
+    kept, _ = network(between(frames, 5, 6), ring)
+    alone, _ = network(between(frames, 5, 6))
     torch.testing.assert_close(reset.latent[0, 0], alone.latent[0, 0], atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(reset.latent[1, 0], kept.latent[1, 0], atol=1e-5, rtol=1e-5)
     assert not torch.allclose(kept.latent[0, 0], alone.latent[0, 0], atol=1e-3)
@@ -81,16 +55,6 @@ def test_the_agent_token_is_read_by_no_other(network: Dynamics) -> None:
     assert torch.equal(before.latent, after.latent)
     assert torch.equal(before.vector, after.vector)
     assert not torch.allclose(before.agent, after.agent)
-
-
-def test_a_new_network_predicts_the_frame_before() -> None:
-    network = Dynamics(
-        DynamicsConfig(width=32, num_heads=2), latent_shape=(4, 4, 4), vector_size=3, action_size=2
-    )
-    frames = random_frames(2, 3)
-    predicted, _ = network(frames)
-    assert torch.equal(predicted.latent, frames.previous_latent)
-    assert torch.equal(predicted.vector, frames.previous_vector)
 
 
 def test_patches_go_back_where_they_came_from(network: Dynamics) -> None:

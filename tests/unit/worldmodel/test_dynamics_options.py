@@ -8,13 +8,15 @@ import torch
 from dreamdrive.config import from_dict, to_dict
 from dreamdrive.kernels.qk_rope import rotate
 from dreamdrive.worldmodel.blocks import Ring
-from dreamdrive.worldmodel.dynamics import Dynamics, DynamicsConfig, Frames
+from dreamdrive.worldmodel.dynamics import Dynamics, DynamicsConfig
 from dreamdrive.worldmodel.recurrence import Recurrence
 from dreamdrive.worldmodel.rope import num_time_pairs, space_time_angles
+from support.random_frames import SIZES, between, random_frames
 
 WINDOW = 4
 BASE = DynamicsConfig(width=48, num_layers=4, num_heads=2, num_key_heads=1, window=WINDOW)
 OPTIONS = {
+    "defaults": {},
     "dense": {"attention": "dense"},
     "registers": {"num_registers": 2},
     "dense with registers": {"attention": "dense", "num_registers": 2},
@@ -30,25 +32,11 @@ OPTIONS = {
 def network(lively: bool = True, **options: object) -> Dynamics:
     torch.manual_seed(0)
     config = dataclasses.replace(BASE, **options)
-    made = Dynamics(config, latent_shape=(4, 4, 4), vector_size=3, action_size=2)
+    made = Dynamics(config, **SIZES)
     if lively:
         for parameter in made.parameters():
             torch.nn.init.normal_(parameter, std=0.15)
     return made.eval().requires_grad_(False)
-
-
-def random_frames(batch: int, time: int, seed: int = 1) -> Frames:
-    g = torch.Generator().manual_seed(seed)
-    latent = (batch, time, 4, 4, 4)
-    return Frames(
-        torch.randn(latent, generator=g), torch.randn(batch, time, 3, generator=g),
-        torch.randn(latent, generator=g), torch.randn(batch, time, 3, generator=g),
-        torch.randn(batch, time, 2, generator=g), 0.8 * torch.rand(batch, time, generator=g),
-    )  # fmt: skip
-
-
-def part(frames: Frames, start: int, stop: int) -> Frames:
-    return Frames(*(None if x is None else x[:, start:stop] for x in frames))
 
 
 @pytest.mark.parametrize("name", OPTIONS)
@@ -59,7 +47,7 @@ def test_a_rollout_with_the_ring_equals_the_whole_window(name: str) -> None:
     whole, _ = made(frames)
     ring: Ring | None = made.init_ring(2, torch.device("cpu"))
     for t in range(T):
-        one, ring = made(part(frames, t, t + 1), ring)
+        one, ring = made(between(frames, t, t + 1), ring)
         for ours, theirs in zip(one, whole, strict=True):
             torch.testing.assert_close(ours[:, 0], theirs[:, t], atol=5e-4, rtol=1e-3)
 
@@ -149,14 +137,14 @@ def test_segments_with_recurrence_equal_the_whole_window_but_for_the_gradient(
     first = frames.action.clone().requires_grad_(True)
     frames = frames._replace(action=first)
     found = [
-        made(part(frames, a, b), recurrence=recurrence)[0] for a, b in ((0, 5), (5, 7), (7, 9))
+        made(between(frames, a, b), recurrence=recurrence)[0] for a, b in ((0, 5), (5, 7), (7, 9))
     ]
     latent = torch.cat([x.latent for x in found], 1)
     torch.testing.assert_close(latent, whole.latent, atol=5e-4, rtol=1e-3)
     gradient = torch.autograd.grad(found[-1].latent.sum(), first)[0]
     assert not gradient[:, :7].any()
     assert gradient[:, 7:].any()
-    alone, _ = made(part(frames, 5, 7))
+    alone, _ = made(between(frames, 5, 7))
     assert not torch.allclose(alone.latent, whole.latent[:, 5:7], atol=1e-2)
 
 

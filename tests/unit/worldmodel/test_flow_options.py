@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from dreamdrive.worldmodel.dynamics import DynamicsConfig, Frames
-from dreamdrive.worldmodel.losses import Batch, LossConfig, flow_loss
+from dreamdrive.worldmodel.losses import Batch, LossConfig, flow_loss, rollout_loss
 from dreamdrive.worldmodel.model import WorldModel
 from support.tiny_world import tiny_model
 
@@ -82,6 +82,29 @@ def test_segments_see_what_the_whole_window_would(attention: str) -> None:
     assert [x.latent.shape[1] for x in several] == [3, 3, 2]
     assert torch.equal(torch.cat([x.latent for x in several], 1), one.latent)
     assert parts == pytest.approx(whole, rel=1e-3)
+
+
+@pytest.mark.parametrize("loss", ["flow", "rollout"])
+def test_without_class_weights_all_places_count_alike(loss: str) -> None:
+    model = WorldModel(tiny_model().config)
+    batch = random_batch(model, time=4)
+    image = torch.rand(4, 4, 3, 64, 64, generator=torch.Generator().manual_seed(4))
+    heavy = torch.full((4, 4, *model.latent_shape[1:]), 3.0)
+
+    def parts(is_weighted: bool, class_weights: bool) -> dict[str, torch.Tensor]:
+        config = dataclasses.replace(PLAIN, class_weights=class_weights)
+        model.tokenizer.colour_weight.fill_(3.0 if is_weighted else 1.0)
+        given = batch._replace(weight=heavy if is_weighted else None, image=image)
+        generator = torch.Generator().manual_seed(0)
+        if loss == "flow":
+            return flow_loss(model, given, config, generator)[1]
+        return rollout_loss(model, given, config, generator, context=2)[1]
+
+    plain, weighed, ignored = parts(False, True), parts(True, True), parts(True, False)
+    names = {"flow": ("flow",), "rollout": ("latent", "reconstruction")}[loss]
+    for name in names:
+        torch.testing.assert_close(weighed[name], 3.0 * plain[name])
+        torch.testing.assert_close(ignored[name], plain[name])
 
 
 def test_defaults_are_the_plain_loss() -> None:

@@ -152,7 +152,10 @@ def test_a_rollouts_pictures_are_compared_with_their_own_frames_by_the_absolute_
     batch = batch._replace(image=image.contiguous())
     seen = []
 
-    def compare(predicted: torch.Tensor, truth: torch.Tensor, *, squares: float) -> torch.Tensor:
+    def compare(
+        predicted: torch.Tensor, truth: torch.Tensor, *, squares: float, is_weighted: bool
+    ) -> torch.Tensor:
+        assert is_weighted
         seen.append((predicted, truth[0, :, 0, 0, 0], squares))
         return predicted.sum()
 
