@@ -61,6 +61,16 @@ def seen(world, messages, ticks=200):
     raise AssertionError("no sensor data")
 
 
+def drained(messages, first_s=10.0, next_s=0.3):
+    """Returns all messages that have come or come soon, the first within `first_s`."""
+    found = []
+    with contextlib.suppress(queue.Empty):
+        found.append(messages.get(timeout=first_s))
+        while True:
+            found.append(messages.get(timeout=next_s))
+    return found
+
+
 def call(server, method, *arguments):
     """Returns the raw answer to one remote call."""
     with socket.create_connection(("127.0.0.1", server), timeout=10.0) as peer:
