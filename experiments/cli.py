@@ -178,6 +178,14 @@ COMMANDS: dict[str, Command] = {
             "truth --model shipped=dreamdrive-cpu mine=runs/worldmodel/model --data data/test",
         ),
     ),
+    "calibrate": Command(
+        "calibrate", "CalibrateConfig",
+        "Turns the world model's uncertainty into a probability, on held-out episodes.",
+        (
+            "calibrate --data data/development",
+            "calibrate --model runs/worldmodel/model --data data/development --out runs/calibrated",
+        ),
+    ),
     "ablate": Command(
         "ablate", "AblateConfig", "Measures what each part of the world model is worth.",
         (

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from dreamdrive.driving.causes import CAUSE_INDEX, CAUSES
+from dreamdrive.driving.motion import motion_between
 from dreamdrive.envs.carla.drivers import (
     DEFAULT_SHARES,
     Driver,
@@ -158,7 +159,7 @@ def drive_episode(env: CarlaDriveEnv, driver: Driver, plan: EpisodePlan) -> Epis
     driver.reset(numpy_generator(plan.seed, "driver"))
     env.set_traffic(plan.num_vehicles, plan.num_walkers)
     observation, _ = env.reset(seed=plan.seed, options={"town": plan.town})
-    frames = [observation]
+    frames, poses = [observation], [_pose(env)]
     rows: list[dict[str, Any]] = []
     while True:
         action = driver.act(env)
@@ -169,6 +170,7 @@ def drive_episode(env: CarlaDriveEnv, driver: Driver, plan: EpisodePlan) -> Epis
             rows[-1]["truncated"], rows[-1]["cause"] = True, CAUSE_INDEX["sim_error"]
             break
         frames.append(observation)
+        poses.append(_pose(env))
         rows.append(
             {
                 "action": action, "reward": reward, "terminated": terminated,
@@ -189,7 +191,13 @@ def drive_episode(env: CarlaDriveEnv, driver: Driver, plan: EpisodePlan) -> Epis
             "seed": plan.seed, "vehicles": plan.num_vehicles, "walkers": plan.num_walkers,
             "causes": list(CAUSES), "costs": list(COSTS),
         },
+        motion=motion_between(np.array(poses)),
     )  # fmt: skip
+
+
+def _pose(env: CarlaDriveEnv) -> tuple[float, float, float]:
+    ego = env.playing.scene.ego
+    return ego.x, ego.y, ego.yaw_rad
 
 
 def _collect_part(config: CollectConfig, plans: list[EpisodePlan]) -> Iterator[tuple[int, str]]:

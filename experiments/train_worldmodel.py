@@ -16,6 +16,12 @@ from torch import Tensor
 from dreamdrive.config import from_dict, to_dict
 from dreamdrive.envs.dream.contexts import Contexts
 from dreamdrive.errors import ConfigError
+from dreamdrive.experiments.quantities import (
+    Quantity,
+    quantities_of,
+    quantity_names,
+    telling,
+)
 from dreamdrive.experiments.run import RunLog, begin_run
 from dreamdrive.experiments.train_tokenizer import images
 from dreamdrive.experiments.training_report import Speed, report_dream, report_weights
@@ -81,6 +87,10 @@ class TrainWorldModelConfig:
     """Compile the network first: some minutes and a C++ compiler, then several times faster."""
     seed: int = 0
     save_every: int = 500
+    quantities: tuple[Quantity, ...] = ()
+    """What a head tells of each decision beside reward and termination: `motion`, the change of the
+    ego's pose; `costs`, the terms of the cost that the episodes hold, after PlanT's (Renz et al.
+    2022, arXiv:2210.14222). A dream gives them in `info["quantities"]`."""
     loss: LossConfig = field(default_factory=LossConfig)
     transformer: DynamicsConfig = field(default_factory=DynamicsConfig)
     """Sizes of new dynamics of the kind `transformer`."""
@@ -105,12 +115,14 @@ class LatentTable:
         model: Encodes them.
         table: The frames.
         episodes: Numbers of the episodes to encode; the latents of others stay zero.
+        quantity_NQ: The model's quantities, those of a decision at its outcome.
     """
 
     def __init__(
-        self, model: WorldModel, table: FrameTable, episodes: Sequence[int] | None = None
-    ) -> None:
-        self.table = table
+        self, model: WorldModel, table: FrameTable, episodes: Sequence[int] | None = None,
+        quantity_NQ: Tensor | None = None,
+    ) -> None:  # fmt: skip
+        self.table, self.quantity_NQ = table, quantity_NQ
         self.episodes = list(range(len(table.start_E))) if episodes is None else list(episodes)
         self.latent_N = torch.zeros(len(table), *model.latent_shape, dtype=torch.float16)
         self.weight_N = torch.ones(len(table), *model.latent_shape[1:], dtype=torch.float16)
@@ -145,6 +157,7 @@ class LatentTable:
             self.latent_N[rows_BT].float(), self.vector_N[rows_BT], table.action_NA[rows_BT],
             self.reward_N[rows_BT], table.cause_N[rows_BT],
             images(table, rows_BT) if with_images else None, self.weight_N[rows_BT].float(),
+            quantity=None if self.quantity_NQ is None else self.quantity_NQ[rows_BT],
         )  # fmt: skip
 
 
@@ -182,8 +195,9 @@ def train_worldmodel(config: TrainWorldModelConfig) -> Path:
     init = WorldModel.from_pretrained(config.init)
     sizes = init.config.transformer if config.fine_tune else config.transformer
     kind = init.config.kind if config.fine_tune else config.kind
+    store = EpisodeStore(*config.data)
     table = FrameTable.load(
-        EpisodeStore(*config.data), init.config.causes,
+        store, init.config.causes,
         may_lack_actions=kind == "transformer" and sizes.has_null_action,
     )  # fmt: skip
     begin_run(config.out, config, may_change=("steps", "save_every", "compile"))
@@ -195,9 +209,13 @@ def train_worldmodel(config: TrainWorldModelConfig) -> Path:
             init, from_dict(WorldModelConfig, fields), config.seed,
             normalise_latents=config.normalise_latents,
         )  # fmt: skip
+    names = quantity_names(store, config.quantities) or model.config.quantities
+    quantity_NQ = quantities_of(store, names) if names else None
+    if quantity_NQ is not None:
+        model = telling(model, names, quantity_NQ)
     model.requires_grad_(True)
     model.tokenizer.requires_grad_(False)
-    data = LatentTable(model, table)
+    data = LatentTable(model, table, quantity_NQ=quantity_NQ)
     trained = torch.nn.ModuleDict({"dynamics": model.dynamics, "heads": model.heads})
     if config.loss.jepa:
         torch.manual_seed(config.seed)

@@ -45,6 +45,8 @@ class DistillationConfig:
     reflow: float = 0.5
     kept: float = 0.5
     consistency: float = 0.1
+    quantity: float = 0.1
+    """Of the numbers that a head tells, where it does: they stay what the teacher says."""
     teacher_steps: int = 4
     """Steps that the teacher takes from noise to endpoint."""
     kept_from: int = 4
@@ -207,7 +209,8 @@ def distillation_loss(
     beside = beside._replace(recalled=student.dynamics.recall(*pairs.previous, action))
     field = student.dynamics.field(beside)
     parts: dict[str, Tensor] = {}
-    if config.distillation or config.consistency:
+    told = student.heads.quantities if config.quantity else None
+    if config.distillation or config.consistency or told is not None:
         predicted, _ = student.dynamics.network(beside._replace(step=torch.ones_like(beside.tau)))
         if config.distillation:
             reached = (predicted.latent, predicted.vector)
@@ -216,6 +219,10 @@ def distillation_loss(
             parts["consistency"] = student.heads.divergence(
                 predicted.agent, teacher.heads, pairs.agent
             )
+        if told is not None and teacher.heads.quantities is not None:
+            with torch.no_grad():
+                right = teacher.heads.quantities(pairs.agent)
+            parts["quantity"] = told.loss(predicted.agent, right, torch.ones_like(beside.tau))
     if config.reflow:
         z, tau, step = on_the_way(pairs.noise, pairs.endpoint, config.straight_steps, generator)
         parts["reflow"] = squared_error(field(z, tau, step), pairs.endpoint)

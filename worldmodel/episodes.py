@@ -8,7 +8,7 @@ t+1. `Episode.transitions` shows the same data in TorchRL's layout.
 import json
 import shutil
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,8 @@ class Episode:
         cause: uint8, shape (T,): index into `meta["causes"]`, 0 while the episode goes on.
         cost: float32, shape (T, J): the terms that `meta["costs"]` names.
         meta: JSON facts: source, town, seed, driver, names of causes and costs.
+        motion: float32, shape (T, 3): how far a decision moved the ego ahead and to the left, in
+            metres in its axes before, and turned it, in radians; None where nobody told.
     """
 
     image: NDArray[np.uint8]
@@ -50,6 +52,7 @@ class Episode:
     cause: NDArray[np.uint8]
     cost: NDArray[np.float32]
     meta: dict[str, Any] = field(default_factory=dict)
+    motion: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         """Checks that the arrays fit each other.
@@ -68,8 +71,10 @@ class Episode:
         for name in PER_DECISION:
             if len(getattr(self, name)) != steps:
                 raise EpisodeError(f"{name!r} has {len(getattr(self, name))} rows, not {steps}")
-        for name in ("state", "action", "reward", "cost"):
-            if name == "action" and not self.has_actions:
+        if self.motion is not None and self.motion.shape != (steps, 3):
+            raise EpisodeError(f"'motion' has shape {self.motion.shape}, not ({steps}, 3)")
+        for name in ("state", "action", "reward", "cost", "motion"):
+            if getattr(self, name) is None or (name == "action" and not self.has_actions):
                 continue
             if not np.isfinite(getattr(self, name)).all():
                 raise EpisodeError(f"{name!r} holds a number that is not finite")
@@ -127,7 +132,8 @@ def save_episode(path: Path, episode: Episode) -> None:
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         temporary.mkdir(parents=True)
-        for group, names in (("frames", PER_FRAME), ("decisions", PER_DECISION)):
+        told = () if episode.motion is None else ("motion",)
+        for group, names in (("frames", PER_FRAME), ("decisions", (*PER_DECISION, *told))):
             arrays = {name: torch.from_numpy(np.ascontiguousarray(getattr(episode, name)))
                       for name in names}  # fmt: skip
             rows = len(episode) + (group == "frames")
@@ -161,6 +167,8 @@ def load_episode(path: Path) -> Episode:
             _check_sizes(path / group)
             stored = TensorDict.load_memmap(str(path / group))
             arrays |= {name: stored.get(name).numpy() for name in names}
+            if "motion" in stored.keys():  # noqa: SIM118, it is no dictionary
+                arrays["motion"] = stored.get("motion").numpy()
         if len(arrays["action"]) != steps:
             raise EpisodeError(f"Expected {steps} decisions, found {len(arrays['action'])}")
         return Episode(**arrays, meta=meta)
@@ -282,6 +290,13 @@ class FrameTable:
     def __len__(self) -> int:
         """Returns the number of frames."""
         return len(self.vector_NK)
+
+    def only(self, episode_M: Tensor) -> "FrameTable":
+        """Returns the table with some of its episodes alone; rows keep their numbers."""
+        return replace(
+            self, start_E=self.start_E[episode_M], length_E=self.length_E[episode_M],
+            drivers=tuple(self.drivers[int(i)] for i in episode_M),
+        )  # fmt: skip
 
     def windows(
         self, count: int, length: int, generator: torch.Generator, *, ending: float = 0.0

@@ -19,7 +19,7 @@ from dreamdrive.kernels.adaln import EPSILON as NORM_EPSILON
 from dreamdrive.kernels.qk_rope import EPSILON as UNIT_EPSILON
 from dreamdrive.worldmodel.blocks import TIME_BASE, Block, Branch, Ring
 from dreamdrive.worldmodel.dynamics import _fourier
-from dreamdrive.worldmodel.heads import NUM_BINS, NUM_MEMBERS, OutcomeHeads
+from dreamdrive.worldmodel.heads import NUM_BINS, NUM_MEMBERS, Outcome, OutcomeHeads
 from dreamdrive.worldmodel.memory import MemoryState
 from dreamdrive.worldmodel.model import WorldModel
 from dreamdrive.worldmodel.packed import Packed, Precision, pack, product
@@ -252,6 +252,7 @@ class FusedHeads:
     """`OutcomeHeads` with the products of its members next to each other."""
 
     def __init__(self, heads: OutcomeHeads) -> None:
+        self._heads = heads
         members: list[Any] = list(heads.members)
         norms, first, last = ([member[i] for member in members] for i in (0, 1, 3))
         self._width, self._bins = norms[0].normalized_shape, heads.bins
@@ -264,8 +265,8 @@ class FusedHeads:
         self._last = torch.stack([x.weight.T for x in last])
         self._last_bias = torch.stack([x.bias for x in last])[:, None]
 
-    def __call__(self, agent_BD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Returns reward, termination by cause and uncertainty, as the heads do."""
+    def __call__(self, agent_BD: Tensor) -> Outcome:
+        """Returns what the heads do."""
         normal = F.layer_norm(agent_BD, self._width, eps=self._epsilon)
         hidden = F.silu(F.linear(normal, self._first, self._first_bias))
         parts = hidden.unflatten(1, (NUM_MEMBERS, -1)).transpose(0, 1)
@@ -273,7 +274,8 @@ class FusedHeads:
         reward = out[..., :NUM_BINS].softmax(-1) @ self._bins
         cause = out[..., NUM_BINS:].softmax(-1)
         uncertainty = (1.0 - cause[..., 0]).std(0) + reward.std(0)
-        return reward.mean(0), cause[..., 1:].mean(0), uncertainty
+        beside = self._heads.beside(agent_BD, uncertainty)
+        return Outcome(reward.mean(0), cause[..., 1:].mean(0), uncertainty, *beside)
 
 
 def array(x: Tensor) -> Any:

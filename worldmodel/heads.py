@@ -1,7 +1,7 @@
-"""Heads on the agent token: reward and termination by cause, as a small ensemble.
+"""Heads on the agent token: reward and termination by cause, as a small ensemble, and quantities.
 
 The members start from different weights; their disagreement is the model's own word that it does
-not know.
+not know, and with a calibration a probability.
 
 Reference:
     Hafner et al. 2023, arXiv:2301.04104 (two-hot rewards); Lakshminarayanan et al. 2017,
@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dreamdrive.worldmodel.calibration import Calibration, Doubt
+from dreamdrive.worldmodel.quantities import QuantityHead
 from dreamdrive.worldmodel.two_hot import symexp_bins, two_hot_loss, two_hot_mean
 
 NUM_MEMBERS = 3
@@ -30,17 +32,34 @@ class Outcome(NamedTuple):
         termination: Probability of each cause, shape (..., causes); their sum is at most 1.
         uncertainty: Standard deviation between the members of the probability to terminate, plus
             that of the reward, shape (...).
+        doubt: Probability that the model does not know, shape (...), if it is calibrated.
+        quantity: What the quantities are expected to be, shape (..., Q), if it tells any.
     """
 
     reward: Tensor
     termination: Tensor
     uncertainty: Tensor
+    doubt: Tensor | None = None
+    quantity: Tensor | None = None
 
 
 class OutcomeHeads(nn.Module):
-    """An ensemble of networks from the agent token to reward and cause."""
+    """An ensemble of networks from the agent token to reward and cause.
 
-    def __init__(self, width: int, num_causes: int) -> None:
+    Args:
+        width: D.
+        num_causes: How many causes of termination there are.
+        num_quantities: Numbers that another head tells; 0 for no such head.
+        calibration: What the ensemble's disagreement means, if that is known.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        num_causes: int,
+        num_quantities: int = 0,
+        calibration: Calibration | None = None,
+    ) -> None:
         super().__init__()
         self.members = nn.ModuleList(
             nn.Sequential(
@@ -52,6 +71,8 @@ class OutcomeHeads(nn.Module):
         bins = symexp_bins(NUM_BINS, REWARD_LIMIT, REWARD_SCALE)
         self.register_buffer("bins", bins, persistent=False)
         self.bins: Tensor
+        self.quantities = QuantityHead(width, num_quantities) if num_quantities else None
+        self.doubt = None if calibration is None else Doubt(calibration)
 
     def forward(self, agent: Tensor) -> Outcome:
         """Returns the outcome for agent tokens of shape (..., D)."""
@@ -59,22 +80,32 @@ class OutcomeHeads(nn.Module):
         reward = two_hot_mean(out[..., :NUM_BINS], self.bins)
         cause = out[..., NUM_BINS:].softmax(-1)
         uncertainty = (1.0 - cause[..., 0]).std(0) + reward.std(0)
-        return Outcome(reward.mean(0), cause[..., 1:].mean(0), uncertainty)
+        beside = self.beside(agent, uncertainty)
+        return Outcome(reward.mean(0), cause[..., 1:].mean(0), uncertainty, *beside)
+
+    def beside(self, agent: Tensor, uncertainty: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """Returns doubt and quantities, as `Outcome` has them, given the uncertainty."""
+        doubt = None if self.doubt is None else self.doubt(uncertainty)
+        return doubt, None if self.quantities is None else self.quantities(agent)
 
     def loss(
-        self, agent: Tensor, reward: Tensor, cause: Tensor, oversampling: float = 1.0
-    ) -> tuple[Tensor, Tensor]:
-        """Returns the mean cross-entropies of reward and cause over members and elements.
+        self, agent: Tensor, reward: Tensor, cause: Tensor, oversampling: float = 1.0,
+        quantity: Tensor | None = None,
+    ) -> dict[str, Tensor]:  # fmt: skip
+        """Returns the mean cross-entropies of `reward` and `cause`, over members and elements.
+
+        Where quantities are told and known, also the squared error of `quantity`.
 
         Where terminations are sampled more often than they happen, the heads still learn how often
         they happen: the logits of the causes are raised by the log of the ratio in the loss alone
-        (logit adjustment), and the rewards of terminations weigh less by the ratio.
+        (logit adjustment), and the rewards and quantities of terminations weigh less by the ratio.
 
         Args:
             agent: Agent tokens, shape (..., D).
             reward: Rewards, shape (...).
             cause: 0 for none, else 1 + the number of the cause, int64, shape (...).
             oversampling: How many times more often terminations are sampled than they happen.
+            quantity: Quantities, shape (..., Q), or None.
         """
         reward_loss, cause_loss = [], []
         weight = torch.where(cause > 0, 1.0 / oversampling, 1.0)
@@ -86,7 +117,12 @@ class OutcomeHeads(nn.Module):
             raised = logits[:, 1:] + math.log(oversampling)
             sampled = torch.cat([logits[:, :1], raised], 1)
             cause_loss.append(F.cross_entropy(sampled, cause.flatten()))
-        return torch.stack(reward_loss).mean(), torch.stack(cause_loss).mean()
+        parts = {
+            "reward": torch.stack(reward_loss).mean(), "cause": torch.stack(cause_loss).mean()
+        }  # fmt: skip
+        if self.quantities is not None and quantity is not None:
+            parts["quantity"] = self.quantities.loss(agent, quantity, weight)
+        return parts
 
     def divergence(self, agent: Tensor, other: "OutcomeHeads", other_agent: Tensor) -> Tensor:
         """Returns KL(these ‖ other), in nats, mean over members and elements.

@@ -51,6 +51,7 @@ class Batch(NamedTuple):
         image: RGB in [0, 1], shape (B, T, 3, H, W), or None.
         weight: Weight of each latent position, mean about 1, shape (B, T, H, W), or None.
         oversampling: How many times more often terminations are in the windows than they happen.
+        quantity: The model's quantities in their own units, shape (B, T, Q), or None.
     """
 
     latent: Tensor
@@ -61,6 +62,7 @@ class Batch(NamedTuple):
     image: Tensor | None = None
     weight: Tensor | None = None
     oversampling: float = 1.0
+    quantity: Tensor | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,6 +77,8 @@ class LossConfig:
     vector: float = 0.5
     reward: float = 0.1
     cause: float = 0.3
+    quantity: float = 0.1
+    """Of the numbers that a head tells, where it does: ego motion, terms of the cost."""
     likelihood: float = 1.0
     """Of the mixture of `mdnrnn`."""
     dynamics: float = 1.0
@@ -165,7 +169,7 @@ def flow_loss(
     parts = {"flow": _weighted(errors[0], weight), "vector": errors[1].square().mean()}
     if num_shortcuts:
         parts["shortcut"] = _shortcut_loss(model.dynamics, frames, predicted, num_shortcuts)
-    parts["reward"], parts["cause"] = _outcome_loss(model, predicted.agent, batch)
+    parts |= _outcome_loss(model, predicted.agent, batch)
     return _total(parts, config), parts
 
 
@@ -275,7 +279,7 @@ def rollout_loss(
         "latent": _weighted(predicted - batch.latent[:, 1:], _class_weight(batch, config)),
         "vector": (torch.stack(vectors, 1) - batch.vector[:, 1:]).square().mean(),
     }
-    parts["reward"], parts["cause"] = _outcome_loss(model, torch.stack(agents, 1), batch)
+    parts |= _outcome_loss(model, torch.stack(agents, 1), batch)
     if config.consistency:
         parts["consistency"] = model.heads.divergence(
             torch.stack(agents, 1), model.heads, torch.stack(true_agents, 1)
@@ -307,21 +311,21 @@ def sequence_loss(
     parts, agent = model.dynamics.learn(
         batch.latent, batch.vector, batch.action, _class_weight(batch, config), generator
     )
-    parts["reward"], parts["cause"] = _outcome_loss(model, agent, batch)
+    parts |= _outcome_loss(model, agent, batch)
     return _total(parts, config), parts
 
 
-def _outcome_loss(model: WorldModel, agent_BTD: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Returns the losses of reward and cause; video without actions has neither."""
+def _outcome_loss(model: WorldModel, agent_BTD: Tensor, batch: Batch) -> dict[str, Tensor]:
+    """Returns the losses of the heads; video without actions has none."""
+    told = None if batch.quantity is None else batch.quantity[:, 1:]
     reward, cause = batch.reward[:, 1:], batch.cause[:, 1:]
     is_known = ~batch.action[:, 1:].isnan().any(-1)
-    if bool(is_known.all()):
-        return model.heads.loss(agent_BTD, reward, cause, batch.oversampling)
     if not bool(is_known.any()):
-        return agent_BTD.new_zeros(()), agent_BTD.new_zeros(())
-    return model.heads.loss(
-        agent_BTD[is_known], reward[is_known], cause[is_known], batch.oversampling
-    )
+        return {"reward": agent_BTD.new_zeros(()), "cause": agent_BTD.new_zeros(())}
+    if not bool(is_known.all()):
+        agent_BTD, reward, cause = agent_BTD[is_known], reward[is_known], cause[is_known]
+        told = None if told is None else told[is_known]
+    return model.heads.loss(agent_BTD, reward, cause, batch.oversampling, told)
 
 
 def _class_weight(batch: Batch, config: LossConfig) -> Tensor | None:

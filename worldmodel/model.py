@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from dreamdrive import checkpoint
 from dreamdrive.config import from_dict, to_dict
 from dreamdrive.errors import CheckpointError
+from dreamdrive.worldmodel.calibration import Calibration
 from dreamdrive.worldmodel.dynamics import DynamicsConfig
 from dreamdrive.worldmodel.heads import OutcomeHeads
 from dreamdrive.worldmodel.interface import Interface
@@ -41,6 +42,10 @@ class WorldModelConfig:
     vector_names: tuple[str, ...]
     causes: tuple[str, ...]
     """Names of the causes of termination that the heads predict."""
+    quantities: tuple[str, ...] = ()
+    """Names of the numbers that a head tells of each decision, such as terms of a cost."""
+    calibration: Calibration | None = None
+    """What the disagreement of the heads means as a probability, once that was counted."""
     action_size: int = 2
     step_s: float = 0.1
     """Seconds between two frames."""
@@ -111,7 +116,10 @@ class WorldModel(nn.Module):
         self.config = config
         self.tokenizer = Tokenizer(config.tokenizer)
         self.dynamics = new_dynamics(config)
-        self.heads = OutcomeHeads(self.dynamics.agent_size, len(config.causes))
+        self.heads = OutcomeHeads(
+            self.dynamics.agent_size, len(config.causes), len(config.quantities),
+            config.calibration,
+        )  # fmt: skip
         channels, K = config.latent_shape[0], config.vector_size
         for name, size in (("latent", channels), ("vector", K)):
             self.register_buffer(f"{name}_mean", torch.zeros(size))

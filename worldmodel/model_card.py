@@ -49,6 +49,8 @@ def model_card(model: "WorldModel", facts: Mapping[str, Any], commit: str = "") 
         f"* A step: {config.step_s:g} s; an action: {config.action_size} numbers in [-1, 1].",
         f"* Rewards are predicted in units of {config.reward_scale:g}; causes of termination: "
         f"{', '.join(config.causes)}.",
+        *([f"* Of each decision it also tells: {', '.join(config.quantities)}."]
+          if config.quantities else []),
         "",
         "```python",
         "from dreamdrive.worldmodel.model import WorldModel",
@@ -85,9 +87,15 @@ def model_card(model: "WorldModel", facts: Mapping[str, Any], commit: str = "") 
 def limits(model: "WorldModel") -> list[str]:
     """Returns what a user of the model must not expect of it, one sentence each or more."""
     config = model.config
+    curve = config.calibration
     found = [
         "It knows what its data shows. Elsewhere `uncertainty` rises, as far as the heads "
-        "disagree; it is no probability.",
+        + (
+            "disagree; it is no probability."
+            if curve is None
+            else "disagree; `doubt` is the probability that comes with it, of a latent that is off "
+            f"by more than {curve.threshold:.3g} standard deviations."
+        ),
         "Time-outs are not predicted, nor causes of termination other than those above.",
     ]
     if config.kind == "transformer":

@@ -125,6 +125,8 @@ class Imagined(NamedTuple):
         reward_B: Expected reward of the decision, in units of the model's `reward_scale`.
         termination_BC: Probability of each cause of termination.
         uncertainty_B: Disagreement of the heads' ensemble.
+        doubt_B: Probability that the model does not know, where it is calibrated.
+        quantity_BQ: The model's `quantities`, in their own units, where it tells any.
     """
 
     latent_BCHW: Tensor
@@ -132,3 +134,5 @@ class Imagined(NamedTuple):
     reward_B: Tensor
     termination_BC: Tensor
     uncertainty_B: Tensor
+    doubt_B: Tensor | None = None
+    quantity_BQ: Tensor | None = None

@@ -43,13 +43,16 @@ class DreamEnv(gym.Env[Any, Any]):
 
     ## Episode end
     Terminated by one of the causes that the model predicts, drawn with its probability. Truncated
-    at `max_steps` (`time_limit`) and above `uncertainty_limit` (`uncertain`). A dream never
-    finishes a route: it has no end of one.
+    at `max_steps` (`time_limit`) and above `uncertainty_limit` or `doubt_limit` (`uncertain`). A
+    dream never finishes a route: it has no end of one.
 
     ## Information
     `cause` (name of the end, or empty), `uncertainty` (disagreement of the model's heads), `cost`
     (`collision`, `rule`, `progress`, `comfort`; dimensionless, 0 is best), `context` (number of the
-    start context, -1 for a clip that was given).
+    start context, -1 for a clip that was given). Models that can say so add `doubt` (probability
+    that the model does not know: that its frame is further off than its calibration's threshold)
+    and `quantities` (by name: how the ego moved, what the environment's own cost terms are expected
+    to be).
 
     ## Arguments
     Those of `DreamVectorEnv`, but for `num_envs` and `autoreset_mode`. All are JSON.

@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dreamdrive.worldmodel.state import Imagined
+
 TIME_LIMIT = "time_limit"
 UNCERTAIN = "uncertain"
 """Truncated since the model does not know how it goes on."""
@@ -23,17 +25,21 @@ class DreamInfo:
         num_envs: B.
         as_torch: Give out tensors.
         costs: Names of the cost terms.
+        quantities: Names of what else the model's heads tell.
+        has_doubt: Whether the model's uncertainty is calibrated.
     """
 
     def __init__(
-        self, causes: tuple[str, ...], num_envs: int, *, as_torch: bool, costs: tuple[str, ...]
-    ) -> None:
+        self, causes: tuple[str, ...], num_envs: int, *, as_torch: bool, costs: tuple[str, ...],
+        quantities: tuple[str, ...] = (), has_doubt: bool = False,
+    ) -> None:  # fmt: skip
         self.names: tuple[str, ...] = ("", *causes, TIME_LIMIT, UNCERTAIN)
         """Names of the causes by their number."""
         self.time_limit = self.names.index(TIME_LIMIT)
         self.uncertain = self.names.index(UNCERTAIN)
         self._array = np.array(self.names, dtype=object)
         self._num_envs, self._as_torch, self._costs = num_envs, as_torch, costs
+        self._quantities, self._has_doubt = quantities, has_doubt
 
     def values_at_start(self, start_B: Tensor) -> dict[str, Any]:
         """Returns the values of environments that stand at a start."""
@@ -43,7 +49,25 @@ class DreamInfo:
             "uncertainty": zero,
             "context": start_B,
             "cost": dict.fromkeys(self._costs, zero),
+            **self._told(zero, dict.fromkeys(self._quantities, zero)),
         }
+
+    def values(
+        self, seen: Imagined, cause_B: Tensor, start_B: Tensor, cost: dict[str, Tensor]
+    ) -> dict[str, Any]:
+        """Returns the values of environments that were stepped."""
+        told: dict[str, Tensor] = {}
+        if seen.quantity_BQ is not None:
+            told = dict(zip(self._quantities, seen.quantity_BQ.unbind(1), strict=True))
+        return {
+            "cause": cause_B, "uncertainty": seen.uncertainty_B, "context": start_B, "cost": cost,
+            **self._told(seen.doubt_B, told),
+        }  # fmt: skip
+
+    def _told(self, doubt_B: Tensor | None, quantities: dict[str, Tensor]) -> dict[str, Any]:
+        """Returns what only some models tell."""
+        found: dict[str, Any] = {"doubt": doubt_B} if self._has_doubt else {}
+        return found | ({"quantities": quantities} if self._quantities else {})
 
     def reset(self, start_B: Tensor, mask_B: Tensor) -> dict[str, Any]:
         """Returns the info of a reset of the environments of a mask."""

@@ -74,6 +74,8 @@ class DreamProgram:
         autoreset_mode: When an episode that is over is begun again.
         is_sampled: Whether terminations are drawn; else they come above one half.
         uncertainty_limit: Truncates where the model's uncertainty exceeds it, if it is given.
+        doubt_limit: Truncates where the probability that the model does not know exceeds it,
+            likewise.
         has_pixels: Whether frames are decoded.
     """
 
@@ -89,12 +91,14 @@ class DreamProgram:
         autoreset_mode: AutoresetMode,
         is_sampled: bool,
         uncertainty_limit: float | None,
+        doubt_limit: float | None = None,
         has_pixels: bool,
     ) -> None:
         config, device = model.config, model.device
         self.model, self._face, self._info = model, face, info
         self._num_steps, self._max_steps, self._mode = num_steps, max_steps, autoreset_mode
-        self._is_sampled, self._limit, self._has_pixels = is_sampled, uncertainty_limit, has_pixels
+        self._is_sampled, self._has_pixels = is_sampled, has_pixels
+        self._limit, self._doubt_limit = uncertainty_limit, doubt_limit
         C, H, W = config.latent_shape
         self._noise_sizes = (C * H * W, config.vector_size)
         self.noise = NoiseStreams(num_envs, sum(self._noise_sizes), device)
@@ -217,18 +221,17 @@ class DreamProgram:
         late_B = self.step_B >= self._max_steps
         cause_B = torch.where(terminated, cause_B, late_B * self._info.time_limit)
         truncated = late_B & ~terminated
-        if self._limit is not None:
-            lost_B = (seen.uncertainty_B > self._limit) & ~terminated
-            cause_B = torch.where(lost_B, self._info.uncertain, cause_B)
-            truncated = truncated | lost_B
+        for limit, doubt_B in (
+            (self._limit, seen.uncertainty_B), (self._doubt_limit, seen.doubt_B)
+        ):  # fmt: skip
+            if limit is not None and doubt_B is not None:
+                lost_B = (doubt_B > limit) & ~terminated
+                cause_B = torch.where(lost_B, self._info.uncertain, cause_B)
+                truncated = truncated | lost_B
         if self._has_pixels:
             self._draw()
-        info = {
-            "cause": cause_B,
-            "uncertainty": seen.uncertainty_B,
-            "context": self.start_B.clone(),
-            "cost": self._face.costs(seen.vector_BK, seen.termination_BC),
-        }
+        cost = self._face.costs(seen.vector_BK, seen.termination_BC)
+        info = self._info.values(seen, cause_B, self.start_B.clone(), cost)
         return seen.reward_B * self.reward_scale, terminated, truncated, info
 
     def _draw(self) -> None:

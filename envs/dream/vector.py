@@ -53,6 +53,8 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
             `CarlaDrive-v0` has it.
         termination: `sampled` ends with the predicted probability, `threshold` above one half.
         uncertainty_limit: Truncates where the model's uncertainty exceeds it; None never does.
+        doubt_limit: Truncates where the probability that the model does not know exceeds it, as
+            `info["doubt"]` tells it of a model whose uncertainty is calibrated; None never does.
         as_torch: Takes and gives tensors on `device` instead of NumPy arrays.
         copy: Give pictures that are the caller's to keep. Otherwise they are the memory that the
             next step writes to, as with Gymnasium's vector environments.
@@ -82,6 +84,7 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
         actions: ActionKind = "continuous",
         termination: Literal["sampled", "threshold"] = "sampled",
         uncertainty_limit: float | None = None,
+        doubt_limit: float | None = None,
         as_torch: bool = False,
         copy: bool = True,
         engine: Engine = "auto",
@@ -115,6 +118,11 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
             self.model = WorldModel.from_pretrained(model, device)
             contexts = find_checkpoint(model) if contexts is None else contexts
         config = self.model.config
+        if doubt_limit is not None and config.calibration is None:
+            raise ConfigError(
+                "This world model's uncertainty is not calibrated, so it has no doubt_limit",
+                do="Calibrate it with `dreamdrive calibrate`, or give an uncertainty_limit.",
+            )
         self._face = make_face(config, num_envs, self.model.device, actions)
         self.num_envs, self.render_mode, self.as_torch = num_envs, render_mode, as_torch
         self.device = self.model.device
@@ -129,14 +137,15 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
 
         self._starts = Starts(self.model, contexts)
         self._info = DreamInfo(
-            config.causes, num_envs, as_torch=as_torch, costs=self._face.cost_names
-        )
+            config.causes, num_envs, as_torch=as_torch, costs=self._face.cost_names,
+            quantities=config.quantities, has_doubt=config.calibration is not None,
+        )  # fmt: skip
         check_room(self.model, num_envs)
         self._program = DreamProgram(
             self.model, num_envs, self._face, self._info, num_steps=num_steps,
             max_steps=self.max_steps, autoreset_mode=self.autoreset_mode,
             is_sampled=termination == "sampled", uncertainty_limit=uncertainty_limit,
-            has_pixels=shows or render_mode is not None,
+            doubt_limit=doubt_limit, has_pixels=shows or render_mode is not None,
         )  # fmt: skip
         self._program.imagine = build_step(self.model, num_envs, engine, precision)
         self._program.decode = build_decode(self.model, self._program.imagine)

@@ -9,6 +9,7 @@ import pytest
 from dreamdrive.agents.artefact import DreamPolicy, save_policy
 from dreamdrive.agents.networks import Actor, NetworkConfig
 from dreamdrive.driving.causes import CAUSES
+from dreamdrive.driving.motion import motion_of_states
 from dreamdrive.errors import ConfigError, StorageError
 from dreamdrive.experiments import collect as module
 from dreamdrive.experiments.collect import (
@@ -66,6 +67,9 @@ def test_episodes_hold_what_happened_and_a_second_run_adds_only_what_is_missing(
     assert episode.image.shape == (len(episode) + 1, 64, 64, 3)
     assert episode.state.shape == (len(episode) + 1, 14)
     assert episode.meta["causes"] == list(CAUSES)
+    told, guessed = episode.motion, motion_of_states(episode.state)
+    assert np.abs(told - guessed).max() < 0.05, "its poses agree with its speeds and yaw rates"
+    assert np.abs(told[:, 0]).max() > 0.05
     assert bool(episode.terminated[-1] | episode.truncated[-1])
     assert not (episode.terminated | episode.truncated)[:-1].any()
     lost = store.paths[1]

@@ -14,6 +14,7 @@ from dreamdrive.envs.dream.vector import DreamVectorEnv
 from dreamdrive.errors import ConfigError, KernelError
 from dreamdrive.kernels import processor
 from dreamdrive.worldmodel import engine as subject
+from dreamdrive.worldmodel.calibration import Calibration
 from dreamdrive.worldmodel.dynamics import DynamicsConfig
 from dreamdrive.worldmodel.engine import (
     build_decode,
@@ -40,6 +41,10 @@ def lively(kind: str = "transformer", **transformer) -> WorldModel:
         model = WorldModel(
             WorldModelConfig(
                 vector_names=("speed", "yaw_rate"), causes=("collision", "red_light"), kind=kind,
+                quantities=("motion_ahead", "cost_progress"),
+                calibration=Calibration(
+                    threshold=0.5, disagreement=(1e-3, 1e-1, 1.0), probability=(0.1, 0.5, 0.9)
+                ),
                 tokenizer=TokenizerConfig(image_size=32, latent_channels=2, width=8,
                                           coarse_width=8),
                 transformer=DynamicsConfig(**sizes | transformer),
