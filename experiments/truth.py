@@ -1,5 +1,6 @@
 """Measures several world models on the same unseen episodes, controls beside them."""
 
+import dataclasses
 import json
 import platform
 import time
@@ -15,6 +16,7 @@ from dreamdrive.errors import ConfigError
 from dreamdrive.experiments.run import begin_run, console
 from dreamdrive.experiments.truth_env import measure_env
 from dreamdrive.experiments.truth_measures import MeasureConfig, measure
+from dreamdrive.experiments.truth_parts import PARTS, Part
 from dreamdrive.experiments.truth_policy import policy_truth
 from dreamdrive.experiments.untrained import randomised_dynamics, untrained_dynamics
 from dreamdrive.files import write_atomically
@@ -38,6 +40,13 @@ class TruthConfig:
     (`dreamdrive collect --policy POLICY --policy-share 1 --no-policy-explores`)."""
     controls: bool = True
     """Measure untrained and randomised dynamics beside them, and four steps beside one."""
+    sampling_steps: tuple[int, ...] = (4,)
+    """Steps of the sampler, beside those of `measure`, that the first model is measured with."""
+    also: tuple[Part, ...] = ()
+    """What is measured besides, which takes longer: pictures to 100 steps class by class, answers
+    to other actions, events by horizon, doubt beside error, dreams of 1,000 frames."""
+    usual: bool = True
+    """Measure what is measured without `also`."""
     out: Path = Path("runs/truth")
     measure: MeasureConfig = field(default_factory=MeasureConfig)
 
@@ -57,32 +66,37 @@ def truth(config: TruthConfig) -> Path:
     actor = None if config.policy is None else load_policy(config.policy)[0]
     rows: dict[str, dict[str, float]] = {}
     first = None
+
+    def timed(name: str, model: WorldModel, measure_config: MeasureConfig) -> dict[str, float]:
+        return _timed(name, model, store, config, measure_config, actor)
+
     for number, text in enumerate(config.model):
         name, _, path = text.rpartition("=")
         name = name or (f"model {number}" if number else "dream")
         if name in rows:
             raise ConfigError(f"Two models are called {name!r}", where="model")
         model = WorldModel.from_pretrained(path)
-        if config.policy is not None and model.config.interface is not None:
+        if (config.policy or config.also) and model.config.interface is not None:
             raise ConfigError(
-                "What a policy is promised is measured for driving alone", where="policy",
+                "What `policy` and `also` measure is measured for driving alone", where=path,
                 do="Compare the returns of `dreamdrive evaluate --env` instead.",
             )  # fmt: skip
         first = first or model
-        rows[name] = _timed(name, model, store, config.measure, actor)
+        rows[name] = timed(name, model, config.measure)
         if number == 0 and config.controls and model.config.kind == "transformer":
-            four = MeasureConfig(**{**_fields(config.measure), "num_steps": 4})
-            rows[f"{name}, 4 steps"] = _timed(f"{name}, 4 steps", model, store, four, actor)
+            for steps in config.sampling_steps:
+                other = dataclasses.replace(config.measure, num_steps=steps)
+                rows[f"{name}, {steps} steps"] = timed(f"{name}, {steps} steps", model, other)
     for precision in config.precisions:
         if first is None:
             break
         name = f"{next(iter(rows))}, {precision}"
-        rows[name] = _timed(name, packed(first, precision), store, config.measure, actor)
+        rows[name] = timed(name, packed(first, precision), config.measure)
     if config.controls and first is not None:
         for name, control in (
             ("untrained", untrained_dynamics(first)), ("randomised", randomised_dynamics(first)),
         ):  # fmt: skip
-            rows[name] = _timed(name, control, store, config.measure, actor)
+            rows[name] = timed(name, control, config.measure)
     content = {
         "models": rows, "episodes": len(store), "git": git_commit(),
         "date": time.strftime("%Y-%m-%d"), "machine": platform.processor() or platform.machine(),
@@ -92,19 +106,20 @@ def truth(config: TruthConfig) -> Path:
     return config.out
 
 
-def _fields(config: MeasureConfig) -> dict[str, int]:
-    return {name: getattr(config, name) for name in MeasureConfig.__dataclass_fields__}
-
-
 def _timed(
-    name: str, model: WorldModel, store: EpisodeStore, config: MeasureConfig, actor: Actor | None
-) -> dict[str, float]:
+    name: str, model: WorldModel, store: EpisodeStore, config: TruthConfig,
+    measure_config: MeasureConfig, actor: Actor | None,
+) -> dict[str, float]:  # fmt: skip
     begin = time.monotonic()
     table = FrameTable.load(store, model.config.causes)
     is_driving = model.config.interface is None
-    row = measure(model, table, config) if is_driving else measure_env(model, table, config)
+    row: dict[str, float] = {}
+    if config.usual:
+        row |= (measure if is_driving else measure_env)(model, table, measure_config)
+    for part in config.also:
+        row |= PARTS[part](model, table, measure_config)
     if actor is not None:
-        row |= policy_truth(model, actor, table, config)
+        row |= policy_truth(model, actor, table, measure_config)
     console.print(f"measured {name} in {time.monotonic() - begin:.0f} s")
     return row
 

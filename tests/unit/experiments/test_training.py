@@ -299,6 +299,19 @@ def test_the_truth_table_has_its_controls(tmp_path, world, tmp_path_factory):
     assert row["pedal_speed_rank"] != row["pedal_speed_rank_real"]
 
 
+def test_the_truth_measures_more_where_it_is_asked_to(tmp_path, world, tmp_path_factory):
+    episodes = save_tiny_episodes(tmp_path_factory.mktemp("long"), count=2, steps=30)
+    config = TruthConfig(
+        model=(f"ours={world}",), data=(episodes,), out=tmp_path, also=("steering",), usual=False,
+        sampling_steps=(2, 8), measure=MeasureConfig(num_windows=4, context=4),
+    )  # fmt: skip
+    rows = json.loads((truth(config) / "truth.json").read_text())["models"]
+    assert list(rows) == ["ours", "ours, 2 steps", "ours, 8 steps", "untrained", "randomised"]
+    assert rows["ours"]["acceleration_slope_recorded"] == pytest.approx(3.0)
+    assert rows["untrained"]["acceleration_slope"] == pytest.approx(0.0, abs=1e-6)
+    assert "psnr_5" not in rows["ours"]
+
+
 def test_perilous_windows_lie_shortly_before_terminations(world, episodes):
     model = WorldModel.from_pretrained(world)
     table = FrameTable.load(EpisodeStore(episodes), model.config.causes)

@@ -1,0 +1,19 @@
+"""What is measured of a dream on demand, by name."""
+
+from collections.abc import Callable
+from typing import Literal
+
+from dreamdrive.experiments.truth_measures import MeasureConfig
+from dreamdrive.experiments.truth_pictures import far_picture_truth
+from dreamdrive.experiments.truth_steering import steering_truth
+from dreamdrive.worldmodel.episodes import FrameTable
+from dreamdrive.worldmodel.model import WorldModel
+
+Part = Literal["pictures", "steering"]
+Measure = Callable[[WorldModel, FrameTable, MeasureConfig], dict[str, float]]
+
+PARTS: dict[Part, Measure] = {
+    "pictures": far_picture_truth,
+    "steering": steering_truth,
+}
+"""The functions, each of which says what it returns."""
