@@ -44,7 +44,7 @@ class TruthConfig:
     """Steps of the sampler, beside those of `measure`, that the first model is measured with."""
     also: tuple[Part, ...] = ()
     """What is measured besides, which takes longer: pictures to 100 steps class by class, answers
-    to other actions, events by horizon, doubt beside error, dreams of 1,000 frames."""
+    to other actions, events and sums by horizon, doubt beside error."""
     usual: bool = True
     """Measure what is measured without `also`."""
     out: Path = Path("runs/truth")
