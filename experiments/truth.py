@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rich.table import Table
 
+from dreamdrive.agents.artefact import DEFAULT as SHIPPED_POLICY
 from dreamdrive.agents.artefact import load_policy
 from dreamdrive.agents.networks import Actor
 from dreamdrive.checkpoint import git_commit
@@ -16,7 +17,7 @@ from dreamdrive.errors import ConfigError
 from dreamdrive.experiments.run import begin_run, console
 from dreamdrive.experiments.truth_env import measure_env
 from dreamdrive.experiments.truth_measures import MeasureConfig, measure
-from dreamdrive.experiments.truth_parts import PARTS, Part
+from dreamdrive.experiments.truth_parts import Part, measure_part
 from dreamdrive.experiments.truth_policy import policy_truth
 from dreamdrive.experiments.untrained import randomised_dynamics, untrained_dynamics
 from dreamdrive.files import write_atomically
@@ -44,7 +45,10 @@ class TruthConfig:
     """Steps of the sampler, beside those of `measure`, that the first model is measured with."""
     also: tuple[Part, ...] = ()
     """What is measured besides, which takes longer: pictures to 100 steps class by class, answers
-    to other actions, events and sums by horizon, doubt beside error."""
+    to other actions, events and sums by horizon, doubt beside error, dreams of 1,000
+    frames beside real drives (best of `driver`, with `--max-steps 1000`)."""
+    driver: str = SHIPPED_POLICY
+    """A policy that drives the long dreams, of a model with the same tokenizer."""
     usual: bool = True
     """Measure what is measured without `also`."""
     out: Path = Path("runs/truth")
@@ -55,7 +59,8 @@ def truth(config: TruthConfig) -> Path:
     """Measures, prints a table, and returns the folder that holds `truth.json`.
 
     Raises:
-        ConfigError: If two models have one name, or the drives are not the policy's.
+        ConfigError: If two models have one name, the drives are not the policy's, or the driver
+            does not see what a model shows.
         CheckpointError: If a model or the policy is missing or broken.
         EpisodeError: If there are no episodes, or one is damaged.
         KernelError: If a precision is asked for and this PyTorch cannot pack weights.
@@ -117,7 +122,7 @@ def _timed(
     if config.usual:
         row |= (measure if is_driving else measure_env)(model, table, measure_config)
     for part in config.also:
-        row |= PARTS[part](model, table, measure_config)
+        row |= measure_part(part, model, table, measure_config, load_policy(config.driver)[0])
     if actor is not None:
         row |= policy_truth(model, actor, table, measure_config)
     console.print(f"measured {name} in {time.monotonic() - begin:.0f} s")

@@ -3,21 +3,57 @@
 from collections.abc import Callable
 from typing import Literal
 
+from torch import Tensor
+
+from dreamdrive.agents.networks import Actor
+from dreamdrive.errors import ConfigError
 from dreamdrive.experiments.truth_doubt import doubt_truth
 from dreamdrive.experiments.truth_events import events_truth
+from dreamdrive.experiments.truth_long import long_truth
 from dreamdrive.experiments.truth_measures import MeasureConfig
 from dreamdrive.experiments.truth_pictures import far_picture_truth
 from dreamdrive.experiments.truth_steering import steering_truth
 from dreamdrive.worldmodel.episodes import FrameTable
 from dreamdrive.worldmodel.model import WorldModel
 
-Part = Literal["pictures", "steering", "events", "doubt"]
+Part = Literal["pictures", "steering", "events", "doubt", "long"]
 Measure = Callable[[WorldModel, FrameTable, MeasureConfig], dict[str, float]]
 
-PARTS: dict[Part, Measure] = {
+PARTS: dict[str, Measure] = {
     "pictures": far_picture_truth,
     "steering": steering_truth,
     "events": events_truth,
     "doubt": doubt_truth,
 }
-"""The functions, each of which says what it returns."""
+"""The functions that need no driver, each of which says what it returns; `long` is the other."""
+
+
+def measure_part(
+    part: Part, model: WorldModel, table: FrameTable, config: MeasureConfig, driver: Actor
+) -> dict[str, float]:
+    """Returns one part of what is measured on demand.
+
+    Args:
+        part: Which.
+        model: The model.
+        table: Unseen episodes.
+        config: What is measured.
+        driver: A policy that drives the long dreams by its mode.
+
+    Raises:
+        ConfigError: If the driver does not see what the model shows.
+    """
+    if part != "long":
+        return PARTS[part](model, table, config)
+
+    def choose(seen_BCHW: Tensor, vector_BK: Tensor) -> Tensor:
+        return driver(seen_BCHW, vector_BK).mean.tanh()
+
+    try:
+        choose(model.init_state(1).seen, model.init_state(1).vector_BK)
+    except RuntimeError as error:
+        raise ConfigError(
+            "The driver was trained on latents of another shape", where="driver",
+            do="Give a policy of a model with the same tokenizer.",
+        ) from error  # fmt: skip
+    return long_truth(model, table, config, choose)

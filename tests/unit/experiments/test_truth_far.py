@@ -7,6 +7,7 @@ import torch
 from dreamdrive.driving.palette import CLASS_INDEX, COLOURS
 from dreamdrive.driving.state import EGO_PIXEL
 from dreamdrive.experiments.truth_features import CLIP, distance, features
+from dreamdrive.experiments.truth_long import STRETCHES, long_truth
 from dreamdrive.experiments.truth_measures import MeasureConfig
 from dreamdrive.experiments.truth_pictures import (
     FAR_HORIZONS,
@@ -50,6 +51,18 @@ class TurningWorld(StillWorld):
     def decode_step(self, state):
         self.vectors.append(state.vector_BK)
         return moved_picture(self.last, *driven(torch.stack(self.vectors, 1))), state
+
+
+class FadingWorld(StillWorld):
+    """Shows the last real frame, and less of it at every step."""
+
+    def observe(self, state, image_BCHW, vector_BK, action_BA=None):
+        self.left = 1.0
+        return super().observe(state, image_BCHW, vector_BK, action_BA)
+
+    def decode_step(self, state):
+        self.left *= 0.99
+        return self.left * self.last, state
 
 
 class DeafWorld(StillWorld):
@@ -203,3 +216,30 @@ def test_a_world_that_is_deaf_answers_nothing(drives: FrameTable) -> None:
     assert row["left_right_yaw"] == row["brake_throttle_speed"] == 0.0
     assert row["acceleration_slope"] == pytest.approx(0.0, abs=1e-6)
     assert row["curvature_slope"] == 0.0
+
+
+def straight_on(seen_BCHW: torch.Tensor, vector_BK: torch.Tensor) -> torch.Tensor:
+    return torch.zeros(len(vector_BK), 2)
+
+
+def test_a_dream_that_stands_still_stays_as_it_is(drives: FrameTable) -> None:
+    row = long_truth(StillWorld(), drives, CONFIG, straight_on)
+    for _, last in STRETCHES:
+        for name in ("red", "green", "blue", "contrast", "sharpness", "area_vehicle"):
+            assert row[f"{name}_{last}"] == pytest.approx(row[f"{name}_real"], rel=0.02)
+        assert row[f"motion_{last}"] == 0.0
+        assert row[f"alive_vehicle_{last}"] == row[f"alive_road_{last}"] == 1.0
+        assert row[f"alive_lights_{last}"] == row[f"alive_route_{last}"] == 0.0
+    assert row["motion_real"] > 0.0
+    assert row["alive_vehicle_real"] == 1.0
+
+
+def test_a_dream_that_fades_is_seen_to_fade(drives: FrameTable) -> None:
+    row = long_truth(FadingWorld(), drives, CONFIG, straight_on)
+    lasts = [last for _, last in STRETCHES]
+    for name in ("red", "contrast", "sharpness"):
+        values = [row[f"{name}_{last}"] for last in lasts]
+        assert values == sorted(values, reverse=True)
+        assert values[-1] < 0.1 * row[f"{name}_real"]
+    assert row["alive_vehicle_100"] == 1.0
+    assert row["alive_vehicle_1000"] == row["alive_road_1000"] == 0.0

@@ -1,0 +1,113 @@
+"""Does the dream stay right? A policy drives a thousand frames in it, beside real drives.
+
+Nobody knows what would have been seen there, so that statistics are compared: colours, sharpness,
+motion, areas of classes, and what is still there at all.
+
+Shapes: B dreams, T frames, H W picture.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dreamdrive.driving.palette import CLASSES, classify
+from dreamdrive.experiments.truth_measures import MeasureConfig, warm_up
+from dreamdrive.experiments.truth_pictures import sharpness
+from dreamdrive.worldmodel.episodes import FrameTable
+from dreamdrive.worldmodel.model import WorldModel
+
+STRETCHES = ((1, 100), (201, 300), (451, 550), (901, 1000))
+"""Frames of a dream, the first and the last of each stretch that is looked at."""
+EVERY = 5
+"""One in so many frames of a stretch is looked at."""
+ALIVE = ("road", "route", "vehicle", "lights")
+FEW_PIXELS = 3
+"""Pixels of a class from which on it is there."""
+MOST_DREAMS = 64
+
+
+def statistics(image_BTHWC: NDArray[np.uint8], before_BTHWC: NDArray[np.uint8]) -> dict[str, float]:
+    """Returns what pictures are like, over all of them.
+
+    Mean `red`, `green`, `blue` and `contrast` (spread) in [0, 1]; `sharpness`; `motion`, the mean
+    absolute change from the pictures before; `area_CLASS`, share of the pixels; for each of
+    `ALIVE`, `alive_CLASS`, the share of the B stretches that show it in at least one picture, in
+    `FEW_PIXELS` pixels of it. Lights are red or green ones.
+    """
+    flat = image_BTHWC.reshape(-1, *image_BTHWC.shape[2:])
+    change = np.abs(image_BTHWC.astype(np.int16) - before_BTHWC.astype(np.int16)).mean() / 255.0
+    found = {
+        "contrast": float(flat.std() / 255.0), "sharpness": sharpness(flat),
+        "motion": float(change),
+    }  # fmt: skip
+    for index, colour in enumerate(("red", "green", "blue")):
+        found[colour] = float(flat[..., index].mean() / 255.0)
+    seen = np.stack([classify(stretch) for stretch in image_BTHWC])
+    area_BTK = np.stack([(seen == number).sum((2, 3)) for number in range(len(CLASSES))], 2)
+    share = area_BTK.mean((0, 1)) / (seen.shape[2] * seen.shape[3])
+    found |= {f"area_{name}": float(value) for name, value in zip(CLASSES, share, strict=True)}
+    for name in ALIVE:
+        members = ["red_light", "green_light"] if name == "lights" else [name]
+        pixels = area_BTK[..., [CLASSES.index(member) for member in members]].sum(2)
+        found[f"alive_{name}"] = float((pixels.max(1) >= FEW_PIXELS).mean())
+    return found
+
+
+@torch.no_grad()
+def long_truth(
+    model: WorldModel, table: FrameTable, config: MeasureConfig,
+    choose: Callable[[Tensor, Tensor], Tensor],
+) -> dict[str, float]:  # fmt: skip
+    """Returns the statistics of each of `STRETCHES` of dreams, and of the real episodes.
+
+    Dreams begin in the first frames of the episodes, as many as `MOST_DREAMS` of them, and go on
+    whatever happens in them: an end that the model foresees does not end them. `NAME_T` is that of
+    the stretch that ends at T; `NAME_real` is that of the whole table, in stretches as long.
+
+    Args:
+        model: The model.
+        table: Real episodes, best those of the policy that drives.
+        config: What is measured.
+        choose: The policy: what is seen (B, 2C, H, W) and vector (B, K) to an action (B, A).
+    """
+    num_dreams = min(config.num_windows, MOST_DREAMS)
+    long_enough = torch.nonzero(table.length_E >= config.context).squeeze(1)[:num_dreams]
+    rows = table.start_E[long_enough][:, None] + torch.arange(config.context)
+    state = warm_up(model, table, rows)
+    generator = torch.Generator().manual_seed(config.seed)
+    shown: dict[int, list[NDArray[np.uint8]]] = {last: [] for _, last in STRETCHES}
+    earlier: dict[int, list[NDArray[np.uint8]]] = {last: [] for _, last in STRETCHES}
+    before = _bytes(model.decode_step(state)[0])
+    for t in range(1, max(shown) + 1):
+        state, _ = model.imagine_step(
+            state, choose(state.seen, state.vector_BK), generator=generator,
+            num_steps=config.num_steps,
+        )  # fmt: skip
+        decoded, state = model.decode_step(state)
+        picture = _bytes(decoded)
+        for first, last in STRETCHES:
+            if first <= t <= last and (last - t) % EVERY == 0:
+                shown[last].append(picture)
+                earlier[last].append(before)
+        before = picture
+    measures: dict[str, float] = {}
+    for last in shown:
+        found = statistics(np.stack(shown[last], 1), np.stack(earlier[last], 1))
+        measures |= {f"{name}_{last}": value for name, value in found.items()}
+    length = STRETCHES[0][1] - STRETCHES[0][0] + 1
+    real = table.windows(num_dreams, min(length, int(table.length_E.max())), generator)
+    return measures | _real(table, real)
+
+
+def _real(table: FrameTable, rows_BT: Tensor) -> dict[str, float]:
+    chosen = rows_BT[:, EVERY - 1 :: EVERY]
+    found = statistics(table.image_NHWC[chosen].numpy(), table.image_NHWC[chosen - 1].numpy())
+    return {f"{name}_real": value for name, value in found.items()}
+
+
+def _bytes(image_BCHW: Tensor) -> NDArray[np.uint8]:
+    picture: NDArray[np.uint8] = (image_BCHW * 255.0).round().byte().movedim(1, -1).numpy()
+    return picture
