@@ -166,6 +166,7 @@ def _rotated(source, scale, cos, sin, epsilon, factor, out):  # type: ignore[no-
 
 @fast
 def _softmax(score, count):  # type: ignore[no-untyped-def]
+    """Turns the first scores into weights, in place."""
     largest = score[0]
     for j in range(count):
         largest = max(largest, score[j])
@@ -173,12 +174,14 @@ def _softmax(score, count):  # type: ignore[no-untyped-def]
     for j in range(count):
         score[j] = exponential(score[j] - largest)
         total += score[j]
-    return ONE / total
+    inverse = ONE / total
+    for j in range(count):
+        score[j] *= inverse
 
 
 @fast
 def attend_space(  # type: ignore[no-untyped-def]
-    qkv, query_scale, key_scale, cos, sin, epsilon, G, query, key, score, out
+    qkv, query_scale, key_scale, cos, sin, epsilon, G, query, key, value, weights, out
 ):
     """Writes what the tokens of each frame read from it, (B · N, M · P); see `kernels.attention`.
 
@@ -192,7 +195,9 @@ def attend_space(  # type: ignore[no-untyped-def]
         G: Key heads.
         query: Scratch (P,).
         key: Scratch (G, P, N): keys lie across, so that scores are sums of whole rows.
-        score: Scratch (N,).
+        value: Scratch (G, N, P).
+        weights: How much each token reads of each, (B · N, M, N); or scratch (1, M, N), which
+            keeps the last token's alone.
         out: Result.
     """
     N, P = cos.shape[0], query_scale.shape[0]
@@ -204,28 +209,30 @@ def attend_space(  # type: ignore[no-untyped-def]
             for g in range(G):
                 source = qkv[b * N + n, (M + g) * P : (M + g + 1) * P]
                 _rotated(source, key_scale, cos[n], sin[n], epsilon, ONE, query)
+                source = qkv[b * N + n, (M + G + g) * P : (M + G + g + 1) * P]
                 for p in range(P):
                     key[g, p, n] = query[p]
+                    value[g, n, p] = source[p]
         for n in range(N):
             seen = N if n == N - 1 else N - 1
             for m in range(M):
                 g = m // group
                 source = qkv[b * N + n, m * P : (m + 1) * P]
                 _rotated(source, query_scale, cos[n], sin[n], epsilon, factor, query)
+                score = weights[(b * N + n) % weights.shape[0], m]
                 for j in range(N):
                     score[j] = ZERO
                 for p in range(P):
                     for j in range(N):
                         score[j] += query[p] * key[g, p, j]
-                inverse = _softmax(score, seen)
+                _softmax(score, seen)
                 result = out[b * N + n, m * P : (m + 1) * P]
                 for p in range(P):
                     result[p] = ZERO
                 for j in range(seen):
-                    weight = score[j] * inverse
-                    value = qkv[b * N + j, (M + G + g) * P : (M + G + g + 1) * P]
+                    weight = score[j]
                     for p in range(P):
-                        result[p] += weight * value[p]
+                        result[p] += weight * value[g, j, p]
 
 
 @fast
@@ -246,6 +253,7 @@ def attend_ring(  # type: ignore[no-untyped-def]
     layer,
     query,
     score,
+    is_past,
     out,
 ):
     """Writes this frame to the rings, and what it reads there; see `kernels.ring_attention`.
@@ -264,6 +272,7 @@ def attend_ring(  # type: ignore[no-untyped-def]
         layer: Which of the L time layers.
         query: Scratch (P,).
         score: Scratch (W,).
+        is_past: Scratch, bool (W,).
         out: Result (B · N, M · P).
     """
     B, _, N, G, W, P = keys.shape
@@ -273,6 +282,9 @@ def attend_ring(  # type: ignore[no-untyped-def]
     for b in range(B):
         slot = count[b] % W
         seen = min(count[b] + 1, W)
+        past = past_row[b]
+        for s in range(seen):
+            is_past[s] = (count[b] - s) % W > count[b] - start[b]
         for n in range(N):
             row = qkv[b * N + n]
             for g in range(G):
@@ -286,21 +298,111 @@ def attend_ring(  # type: ignore[no-untyped-def]
                 source = row[m * P : (m + 1) * P]
                 _rotated(source, query_scale, cos[b], sin[b], epsilon, factor, query)
                 for s in range(seen):
-                    key = keys[b, layer, n, g, s]
-                    if (count[b] - s) % W > count[b] - start[b]:
-                        key = past_keys[past_row[b], layer, n, g, s]
                     total = ZERO
-                    for p in range(P):
-                        total += query[p] * key[p]
+                    if is_past[s]:
+                        for p in range(P):
+                            total += query[p] * past_keys[past, layer, n, g, s, p]
+                    else:
+                        for p in range(P):
+                            total += query[p] * keys[b, layer, n, g, s, p]
                     score[s] = total
-                inverse = _softmax(score, seen)
+                _softmax(score, seen)
                 result = out[b * N + n, m * P : (m + 1) * P]
                 for p in range(P):
                     result[p] = ZERO
                 for s in range(seen):
-                    weight = score[s] * inverse
-                    value = values[b, layer, n, g, s]
-                    if (count[b] - s) % W > count[b] - start[b]:
-                        value = past_values[past_row[b], layer, n, g, s]
-                    for p in range(P):
-                        result[p] += weight * value[p]
+                    weight = score[s]
+                    if is_past[s]:
+                        for p in range(P):
+                            result[p] += weight * past_values[past, layer, n, g, s, p]
+                    else:
+                        for p in range(P):
+                            result[p] += weight * values[b, layer, n, g, s, p]
+
+
+# --- decoding: channels lie next to each other, F is the factor by which space grows -----------
+
+
+@fast
+def silu(x):  # type: ignore[no-untyped-def]
+    """Returns x / (1 + e^-x)."""
+    return x / (ONE + exponential(-x))
+
+
+@fast
+def unit_silu(x, scale, epsilon, out):  # type: ignore[no-untyped-def]
+    """Writes silu of rows (R, C) with unit root mean square, times a scale (C,)."""
+    R, C = x.shape
+    for r in range(R):
+        squares = ZERO
+        for c in range(C):
+            squares += x[r, c] * x[r, c]
+        inverse = ONE / np.sqrt(squares / np.float32(C) + epsilon)
+        for c in range(C):
+            out[r, c] = silu(x[r, c] * inverse * scale[c])
+
+
+@fast
+def add_silu(x, other):  # type: ignore[no-untyped-def]
+    """Adds silu of others to rows (R, C), in place."""
+    R, C = x.shape
+    for r in range(R):
+        for c in range(C):
+            x[r, c] += silu(other[r, c])
+
+
+@fast
+def taps(x, cache, out, kept):  # type: ignore[no-untyped-def]
+    """Writes each place's channels in the frames before and in this one; see `causal_conv`.
+
+    Args:
+        x: This frame, (B · H · W, C).
+        cache: The frames before, oldest first, (B, K - 1, C, H, W).
+        out: Result (B · H · W, K · C).
+        kept: Result: the cache after this frame.
+    """
+    B, before, C, H, W = cache.shape
+    for b in range(B):
+        for k in range(before):
+            for c in range(C):
+                for i in range(H):
+                    for j in range(W):
+                        value = cache[b, k, c, i, j]
+                        out[(b * H + i) * W + j, k * C + c] = value
+                        if k > 0:
+                            kept[b, k - 1, c, i, j] = value
+        for i in range(H):
+            for j in range(W):
+                row = (b * H + i) * W + j
+                for c in range(C):
+                    out[row, before * C + c] = x[row, c]
+                    kept[b, before - 1, c, i, j] = x[row, c]
+
+
+@fast
+def spread(x, factor, out):  # type: ignore[no-untyped-def]
+    """Writes pixels (B, H · F, W · F, C) of rows (B · H · W, F · F · C): places, then channels."""
+    B, tall, wide, C = out.shape
+    H, W = tall // factor, wide // factor
+    for b in range(B):
+        for i in range(tall):
+            for j in range(wide):
+                row = (b * H + i // factor) * W + j // factor
+                first = ((i % factor) * factor + j % factor) * C
+                for c in range(C):
+                    out[b, i, j, c] = x[row, first + c]
+
+
+@fast
+def picture(x, factor, out):  # type: ignore[no-untyped-def]
+    """As `spread`, from [-1, 1] to [0, 1], clipped."""
+    B, tall, wide, C = out.shape
+    H, W = tall // factor, wide // factor
+    for b in range(B):
+        for i in range(tall):
+            for j in range(wide):
+                row = (b * H + i // factor) * W + j // factor
+                first = ((i % factor) * factor + j % factor) * C
+                for c in range(C):
+                    value = x[row, first + c] * HALF + HALF
+                    out[b, i, j, c] = max(min(value, ONE), ZERO)

@@ -24,7 +24,8 @@ from dreamdrive.config import to_dict
 from dreamdrive.errors import ConfigError, KernelError
 from dreamdrive.files import write_atomically
 from dreamdrive.worldmodel.dynamics import DynamicsConfig
-from dreamdrive.worldmodel.fused import FusedDecode, FusedStep
+from dreamdrive.worldmodel.fused import FusedStep
+from dreamdrive.worldmodel.fused_decode import FusedDecode
 from dreamdrive.worldmodel.model import WorldModel
 from dreamdrive.worldmodel.packed import Precision, has_packed_products
 from dreamdrive.worldmodel.transformer import TransformerDynamics
@@ -82,7 +83,9 @@ def build_step(
 
 def build_decode(model: WorldModel, step: Imagine) -> Imagine:
     """Returns what shows the frames of a step's dreams, as `WorldModel.decode_step`."""
-    return FusedDecode(model) if isinstance(step, FusedStep) else model.decode_step
+    if isinstance(step, FusedStep):
+        return FusedDecode(model, step.batch_size, step.precision)
+    return model.decode_step
 
 
 def why_not(model: WorldModel, engine: Engine) -> str:

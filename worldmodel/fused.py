@@ -5,7 +5,6 @@ The products go to oneDNN with weights that are packed once; everything between 
 for the order of sums.
 """
 
-import copy
 from typing import Any
 
 import numpy as np
@@ -94,7 +93,10 @@ class FusedStep:
         self._own, self._none = torch.arange(B), torch.zeros(B, dtype=torch.long)
         self._head = np.zeros(P, np.float32)
         self._key = np.zeros((G, P, N), np.float32)
-        self._score = np.zeros(max(N, config.window), np.float32)
+        self._value = np.zeros((G, N, P), np.float32)
+        self._weights = np.zeros((1, config.num_heads, N), np.float32)
+        self._score = np.zeros(config.window, np.float32)
+        self._is_past = np.zeros(config.window, np.bool_)
 
     def __call__(
         self,
@@ -212,13 +214,13 @@ class FusedStep:
             if over_time:
                 processor.attend_ring(
                     qkv, query_scale, key_scale, cos, sin, unit, *shared, layer, self._head,
-                    self._score, wide_,
+                    self._score, self._is_past, wide_,
                 )  # fmt: skip
                 layer += 1
             else:
                 processor.attend_space(
                     qkv, query_scale, key_scale, *self._space, unit, G, self._head, self._key,
-                    self._score, wide_,
+                    self._value, self._weights, wide_,
                 )  # fmt: skip
             processor.add_gated(x_, product(wide, out).numpy(), modulation_, bias, 2)
             processor.modulate(x_, modulation_, bias, 3, norm, *rows, wide_)
@@ -231,21 +233,6 @@ class FusedStep:
         new = torch.empty_like(latent)
         processor.unpatchify(change.numpy(), before_, p, new.numpy())
         return new, network.to_vector(normal[:, -2]), normal[:, -1].clone()
-
-
-class FusedDecode:
-    """`WorldModel.decode_step` with the channels of a pixel next to each other, as oneDNN likes."""
-
-    def __init__(self, model: WorldModel) -> None:
-        self._model = model
-        tokenizer: Any = copy.deepcopy(model.tokenizer)
-        self._tokenizer = tokenizer.to(memory_format=torch.channels_last)
-
-    def __call__(self, state: RolloutState) -> tuple[Tensor, RolloutState]:
-        """Returns what `WorldModel.decode_step` returns, but for rounding."""
-        latent = self._model.unnormalise_latent(state.latent_BCHW[:, None])
-        image, cache = self._tokenizer.decode(latent, state.decoder_cache)
-        return image[:, 0].clamp(0.0, 1.0), state._replace(decoder_cache=cache)
 
 
 class FusedHeads:
