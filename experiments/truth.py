@@ -10,12 +10,13 @@ from pathlib import Path
 from rich.table import Table
 
 from dreamdrive.agents.artefact import DEFAULT as SHIPPED_POLICY
-from dreamdrive.agents.artefact import load_policy
+from dreamdrive.agents.artefact import DreamPolicy, load_policy
 from dreamdrive.agents.networks import Actor
 from dreamdrive.checkpoint import git_commit
 from dreamdrive.errors import ConfigError
 from dreamdrive.experiments.run import begin_run, console
 from dreamdrive.experiments.truth_env import measure_env
+from dreamdrive.experiments.truth_futures import Moment, simulated
 from dreamdrive.experiments.truth_measures import MeasureConfig, measure
 from dreamdrive.experiments.truth_parts import Part, measure_part
 from dreamdrive.experiments.truth_policy import policy_truth
@@ -46,9 +47,14 @@ class TruthConfig:
     also: tuple[Part, ...] = ()
     """What is measured besides, which takes longer: pictures to 100 steps class by class, answers
     to other actions, events and sums by horizon, doubt beside error, dreams of 1,000
-    frames beside real drives (best of `driver`, with `--max-steps 1000`)."""
+    frames beside real drives (best of `driver`, with `--max-steps 1000`), futures of one moment
+    beside those of a server."""
     driver: str = SHIPPED_POLICY
     """A policy that drives the long dreams, of a model with the same tokenizer."""
+    restart_town: str = "Dream07"
+    """Town of an embedded server whose moments' futures are compared with dreamed ones."""
+    moments: int = 24
+    """Episodes that are begun again for that."""
     usual: bool = True
     """Measure what is measured without `also`."""
     out: Path = Path("runs/truth")
@@ -64,16 +70,22 @@ def truth(config: TruthConfig) -> Path:
         CheckpointError: If a model or the policy is missing or broken.
         EpisodeError: If there are no episodes, or one is damaged.
         KernelError: If a precision is asked for and this PyTorch cannot pack weights.
+        ServerError: If no server could be started for the futures of a moment.
         StorageError: If the result could not be written.
     """
     begin_run(config.out, config)
     store = EpisodeStore(*config.data)
     actor = None if config.policy is None else load_policy(config.policy)[0]
+    driver = load_policy(config.driver)
+    moments = (
+        simulated(config.restart_town, DreamPolicy(*driver), config.moments, config.measure)
+        if "futures" in config.also else []
+    )  # fmt: skip
     rows: dict[str, dict[str, float]] = {}
     first = None
 
     def timed(name: str, model: WorldModel, measure_config: MeasureConfig) -> dict[str, float]:
-        return _timed(name, model, store, config, measure_config, actor)
+        return _timed(name, model, store, config, measure_config, actor, driver[0], moments)
 
     for number, text in enumerate(config.model):
         name, _, path = text.rpartition("=")
@@ -113,7 +125,7 @@ def truth(config: TruthConfig) -> Path:
 
 def _timed(
     name: str, model: WorldModel, store: EpisodeStore, config: TruthConfig,
-    measure_config: MeasureConfig, actor: Actor | None,
+    measure_config: MeasureConfig, actor: Actor | None, driver: Actor, moments: list[Moment],
 ) -> dict[str, float]:  # fmt: skip
     begin = time.monotonic()
     table = FrameTable.load(store, model.config.causes)
@@ -122,7 +134,7 @@ def _timed(
     if config.usual:
         row |= (measure if is_driving else measure_env)(model, table, measure_config)
     for part in config.also:
-        row |= measure_part(part, model, table, measure_config, load_policy(config.driver)[0])
+        row |= measure_part(part, model, table, measure_config, driver, moments)
     if actor is not None:
         row |= policy_truth(model, actor, table, measure_config)
     console.print(f"measured {name} in {time.monotonic() - begin:.0f} s")

@@ -1,6 +1,6 @@
 """What is measured of a dream on demand, by name."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from torch import Tensor
@@ -9,6 +9,7 @@ from dreamdrive.agents.networks import Actor
 from dreamdrive.errors import ConfigError
 from dreamdrive.experiments.truth_doubt import doubt_truth
 from dreamdrive.experiments.truth_events import events_truth
+from dreamdrive.experiments.truth_futures import Moment, futures_truth
 from dreamdrive.experiments.truth_long import long_truth
 from dreamdrive.experiments.truth_measures import MeasureConfig
 from dreamdrive.experiments.truth_pictures import far_picture_truth
@@ -16,7 +17,7 @@ from dreamdrive.experiments.truth_steering import steering_truth
 from dreamdrive.worldmodel.episodes import FrameTable
 from dreamdrive.worldmodel.model import WorldModel
 
-Part = Literal["pictures", "steering", "events", "doubt", "long"]
+Part = Literal["pictures", "steering", "events", "doubt", "long", "futures"]
 Measure = Callable[[WorldModel, FrameTable, MeasureConfig], dict[str, float]]
 
 PARTS: dict[str, Measure] = {
@@ -25,12 +26,13 @@ PARTS: dict[str, Measure] = {
     "events": events_truth,
     "doubt": doubt_truth,
 }
-"""The functions that need no driver, each of which says what it returns; `long` is the other."""
+"""The functions that need no driver and no server, each of which says what it returns."""
 
 
 def measure_part(
-    part: Part, model: WorldModel, table: FrameTable, config: MeasureConfig, driver: Actor
-) -> dict[str, float]:
+    part: Part, model: WorldModel, table: FrameTable, config: MeasureConfig, driver: Actor,
+    moments: Sequence[Moment],
+) -> dict[str, float]:  # fmt: skip
     """Returns one part of what is measured on demand.
 
     Args:
@@ -39,10 +41,13 @@ def measure_part(
         table: Unseen episodes.
         config: What is measured.
         driver: A policy that drives the long dreams by its mode.
+        moments: Moments of a simulator with their futures.
 
     Raises:
         ConfigError: If the driver does not see what the model shows.
     """
+    if part == "futures":
+        return futures_truth(model, moments, config)
     if part != "long":
         return PARTS[part](model, table, config)
 
