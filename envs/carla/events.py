@@ -2,7 +2,9 @@
 
 import threading
 import time
+from collections import deque
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,9 @@ from dreamdrive.envs.carla.bev import Boxes
 from dreamdrive.envs.carla.scene import Scene
 
 SAME_CONTACT_S = 5.0
+SAME_CONTACT_M = 5.0
+"""Contacts count as one while the ego is within this of where it had the last one that counted."""
+
 STANDING_MPS = 0.1
 STOP_AREA_M = 6.0
 OFF_ROAD_M = 0.5
@@ -48,12 +53,36 @@ class DrivingEvent:
     detail: str = ""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EgoInstant:
+    """Where the ego was at a physics step, in ISO world axes, and how fast in any direction."""
+
+    frame: int
+    x: float
+    y: float
+    speed_mps: float
+
+
 class ContactLog:
-    """Collects a collision sensor's messages, which arrive on a thread of the client."""
+    """Collects a collision sensor's messages, which arrive on a thread of the client.
+
+    Beside them it keeps how the ego moved at the physics steps within a decision, since what it did
+    just before a contact says whether the contact counts.
+    """
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
         self._contacts: list[tuple[int, int, str]] = []
+        self._moved: list[EgoInstant] = []
+
+    def note_ego(self, instant: EgoInstant) -> None:
+        """Takes how the ego moved at a physics step."""
+        self._moved.append(instant)
+
+    def take_moved(self) -> list[EgoInstant]:
+        """Returns and forgets how the ego moved, in order."""
+        moved, self._moved = self._moved, []
+        return moved
 
     def add(self, event: Any) -> None:
         """Takes one message of the sensor."""
@@ -79,6 +108,11 @@ class ContactLog:
         return contacts
 
 
+def _instant(scene: Scene) -> EgoInstant:
+    ego = scene.ego
+    return EgoInstant(frame=scene.frame, x=ego.x, y=ego.y, speed_mps=abs(ego.speed_mps))
+
+
 def contact_cause(kind: str) -> str:
     """Returns the cause of a contact with an actor of this type."""
     if kind.startswith("vehicle."):
@@ -87,30 +121,70 @@ def contact_cause(kind: str) -> str:
 
 
 class ContactRule:
-    """Turns contacts into events: the same actor within 5 s counts once, standing never."""
+    """Turns contacts into events, as the leaderboard 2.x counts them.
+
+    A contact counts unless the ego stood in the physics step before it, or is still within 5 m of
+    where it had the last one that counted, or touched the same actor in one that counted less than
+    5 s ago. One that does not count is forgotten: a vehicle that pushes a standing ego costs
+    nothing at first, and a collision as soon as the ego moves under it.
+
+    Reference:
+        `CollisionTest` of carla-simulator/scenario_runner d7bcaf0d (leaderboard 2.0 and 2.1) and
+        94ff3b8a, and of Bench2Drive; that of the leaderboard 1.0 (b9c342ee) counts a standing ego
+        too, and forgets places sooner.
+    """
 
     def __init__(self, log: ContactLog, dt_s: float) -> None:
         self._log = log
         self._dt_s = dt_s
-        self._last: dict[int, float] = {}
+        self._counted: tuple[int, int] | None = None
+        """Actor and frame of the last contact that counted; none of a thing, which has no id."""
+        self._place: tuple[float, float] | None = None
 
     def check(self, scene: Scene, before: Scene, start_frame: int) -> list[DrivingEvent]:
         """Returns new contacts; waits for the sensor only where a contact is plausible."""
+        contacts = deque(self._log.take(wait=self._is_plausible(scene, before)))
+        moved = [_instant(before), *self._log.take_moved()]
+        if moved[-1].frame < scene.frame:
+            moved.append(_instant(scene))
         events = []
-        for contact_frame, other, kind in self._log.take(wait=self._is_plausible(scene, before)):
-            frame = contact_frame - start_frame
-            time_s = frame * PHYSICS_DT_S
-            last = self._last.get(other)
-            self._last[other] = time_s
-            moving = max(abs(scene.ego.speed_mps), abs(before.ego.speed_mps)) >= STANDING_MPS
-            if moving and (last is None or time_s - last > SAME_CONTACT_S):
+        for ego, after in pairwise([*moved, None]):
+            assert ego is not None
+            self._leave(ego)
+            while contacts and (after is None or contacts[0][0] <= after.frame):
+                frame, other, kind = contacts.popleft()
+                if not self._counts(ego, frame, other):
+                    continue
                 events.append(
                     DrivingEvent(
-                        cause=contact_cause(kind), frame=frame, time_s=time_s,
+                        cause=contact_cause(kind), frame=frame - start_frame,
+                        time_s=(frame - start_frame) * PHYSICS_DT_S,
                         x=scene.ego.x, y=scene.ego.y, other=other, detail=kind,
                     )
                 )  # fmt: skip
         return events
+
+    def _counts(self, ego: EgoInstant, frame: int, other: int) -> bool:
+        """Returns whether a contact counts, given the ego at the step before, and notes it."""
+        if self._counted is not None:
+            actor, since = self._counted
+            if (frame - since) * PHYSICS_DT_S > SAME_CONTACT_S:
+                self._counted = None
+            elif actor == other:
+                return False
+        if self._place is not None or ego.speed_mps < STANDING_MPS:
+            return False
+        self._place = ego.x, ego.y
+        if other != 0:
+            self._counted = other, frame
+        return True
+
+    def _leave(self, ego: EgoInstant) -> None:
+        """Forgets the place of the last contact once the ego is far from it."""
+        if self._place is not None:
+            x, y = self._place
+            if np.hypot(ego.x - x, ego.y - y) > SAME_CONTACT_M:
+                self._place = None
 
     def _is_plausible(self, scene: Scene, before: Scene) -> bool:
         lost_mps = abs(before.ego.speed_mps) - abs(scene.ego.speed_mps)

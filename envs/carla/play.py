@@ -5,9 +5,9 @@ from collections.abc import Callable, Container
 from typing import Any
 
 from dreamdrive.driving.actions import DECISION_DT_S, PHYSICS_DT_S
-from dreamdrive.envs.carla.client import carla
+from dreamdrive.envs.carla.client import carla, iso_xy
 from dreamdrive.envs.carla.episode import DecisionOutcome, Drive, EpisodeRules
-from dreamdrive.envs.carla.events import ContactLog, DrivingEvent
+from dreamdrive.envs.carla.events import ContactLog, DrivingEvent, EgoInstant
 from dreamdrive.envs.carla.scenarios.director import Director
 from dreamdrive.envs.carla.scenarios.stage import Stage
 from dreamdrive.envs.carla.scene import Scene, SceneReader
@@ -82,6 +82,7 @@ class Play:
         reader.watch(self.ego, [actor for actor in others if actor is not None])
         self.scene = reader.read(snapshot)
         contacts.take(wait=False)
+        self._contacts = contacts
         self.drive = Drive(route, town, contacts, rules, self.scene)
         self.director: Director | None = None
         if route.scenarios:
@@ -120,8 +121,13 @@ class Play:
             if self.wheel is not None:
                 self.ego.apply_control(nudged(self.wheel(tick), *error))
             snapshot = session.tick()
-        if snapshot.find(self.ego.id) is None:
-            raise ServerError("The ego no longer exists on the server")
+            ego = snapshot.find(self.ego.id)
+            if ego is None:
+                raise ServerError("The ego no longer exists on the server")
+            at, velocity = iso_xy(ego.get_transform().location), ego.get_velocity()
+            speed_mps = math.hypot(velocity.x, velocity.y)
+            instant = EgoInstant(frame=snapshot.frame, x=at[0], y=at[1], speed_mps=speed_mps)
+            self._contacts.note_ego(instant)
         return self._reader.read(snapshot)
 
     def judge(self, scene: Scene) -> DecisionOutcome:

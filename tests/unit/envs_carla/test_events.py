@@ -6,6 +6,7 @@ import pytest
 from dreamdrive.envs.carla.events import (
     ContactLog,
     ContactRule,
+    EgoInstant,
     StopLineRule,
     boxes_touch,
     contact_cause,
@@ -13,10 +14,10 @@ from dreamdrive.envs.carla.events import (
 from dreamdrive.envs.carla.scene import EgoPose, Scene
 
 
-def scene_at(x, y=0.0, speed=5.0, others=()) -> Scene:
+def scene_at(x, y=0.0, speed=5.0, others=(), frame=1) -> Scene:
     n = len(others)
     return Scene(
-        frame=1, time_s=0.0,
+        frame=frame, time_s=0.0,
         ego=EgoPose(
             x=x, y=y, yaw_rad=0.0, speed_mps=speed, yaw_rate_radps=0.0,
             half_length_m=2.5, half_width_m=1.0,
@@ -84,32 +85,108 @@ def contact(log, other=7, kind="vehicle.a.b", frame=100):
     log.add(SimpleNamespace(frame=frame, other_actor=SimpleNamespace(id=other, type_id=kind)))
 
 
-def test_the_same_contact_counts_once_in_five_seconds():
-    log = ContactLog()
-    rule = ContactRule(log, 0.1)
-    counts = []
-    for time_s in (0.0, 1.0, 5.5, 11.0):
-        contact(log, frame=100 + round(20 * time_s))
-        events = rule.check(scene_at(0.0), scene_at(0.0), 100)
-        assert all(e.time_s == pytest.approx(time_s) for e in events)
-        counts.append(len(events))
-    assert counts == [1, 0, 0, 1]
+class Judge:
+    """A rule that is told of physics steps, two a decision, from frame 100 on."""
+
+    def __init__(self):
+        self.log = ContactLog()
+        self.rule = ContactRule(self.log, 0.1)
+        self.scene = scene_at(0.0, speed=0.0, frame=100)
+        self.causes = []
+
+    def decision(self, *steps):
+        """Makes steps of (x, speed, contacts), each contact an actor and its type."""
+        before, frame = self.scene, self.scene.frame
+        for x, speed, *contacts in steps:
+            frame += 1
+            self.log.note_ego(EgoInstant(frame=frame, x=x, y=0.0, speed_mps=speed))
+            for other, kind in contacts:
+                contact(self.log, other, kind, frame)
+        self.scene = scene_at(steps[-1][0], speed=steps[-1][1], frame=frame)
+        events = self.rule.check(self.scene, before, 100)
+        self.causes += [event.cause for event in events]
+        return events
+
+    def drive(self, x, speed=5.0, seconds=0.0):
+        """Goes to x and passes the time there."""
+        for _ in range(max(1, round(seconds * 10))):
+            self.decision((x, speed), (x, speed))
+        return self
 
 
-def test_another_actor_counts_by_itself():
-    log = ContactLog()
-    rule = ContactRule(log, 0.1)
-    contact(log)
-    contact(log, 8, "walker.pedestrian.0001")
-    events = rule.check(scene_at(0.0), scene_at(0.0), 100)
-    assert [e.cause for e in events] == ["collision_vehicle", "collision_walker"]
+CAR, WALKER, WALL = (7, "vehicle.a.b"), (8, "walker.pedestrian.0001"), (0, "static.building")
+
+
+def test_the_same_actor_counts_once_in_five_seconds_wherever():
+    judge = Judge().drive(0.0)
+    (event,) = judge.decision((0.0, 5.0, CAR), (0.0, 5.0))
+    assert event.frame == judge.scene.frame - 101
+    assert event.time_s == pytest.approx(event.frame * 0.05)
+    judge.drive(20.0, seconds=4.8)
+    assert judge.decision((20.0, 5.0, CAR), (20.0, 5.0)) == []
+    (again,) = judge.decision((20.0, 5.0, CAR), (20.0, 5.0, CAR))
+    assert again.frame - event.frame == 101
+
+
+def test_a_contact_that_lasts_counts_again_after_five_seconds_and_five_metres():
+    judge = Judge().drive(0.0)
+    for step in range(120):
+        judge.decision((0.1 * step, 1.0, CAR), (0.1 * step + 0.05, 1.0, CAR))
+    assert len(judge.causes) == 3
+
+
+def test_who_is_hit_within_five_metres_of_another_contact_is_part_of_it():
+    judge = Judge().drive(0.0)
+    judge.decision((0.0, 5.0, CAR), (0.5, 5.0, WALKER))
+    judge.decision((4.0, 5.0), (5.0, 5.0, WALL))
+    assert judge.causes == ["collision_vehicle"]
+    judge.decision((6.0, 5.0), (6.0, 5.0, WALKER))
+    assert judge.causes == ["collision_vehicle", "collision_walker"]
+    # It is forgotten for good once left, be it that the ego comes back.
+    judge.drive(12.0)
+    judge.decision((3.0, 5.0), (3.0, 5.0, WALL))
+    assert judge.causes[2:] == ["collision_static"]
+
+
+def test_a_wall_has_no_number_and_counts_again_at_another_place():
+    judge = Judge().drive(0.0)
+    judge.decision((0.0, 5.0, WALL), (0.0, 5.0))
+    judge.decision((6.0, 5.0), (6.0, 5.0, WALL))
+    assert judge.causes == ["collision_static", "collision_static"]
 
 
 def test_who_stands_is_not_to_blame():
+    judge = Judge().drive(0.0, speed=0.0)
+    assert judge.decision((0.0, 0.09, CAR), (0.1, 0.09, CAR)) == []
+
+
+def test_who_is_hit_while_standing_is_not_to_blame_for_the_push():
+    judge = Judge().drive(0.0, speed=0.0)
+    # The blow sets it moving within its step; what counts is how it was before.
+    assert judge.decision((0.0, 0.0), (0.05, 1.2, CAR)) == []
+    assert judge.drive(1.0).causes == []
+
+
+def test_who_is_pushed_on_is_charged_as_the_leaderboard_does():
+    judge = Judge().drive(0.0, speed=0.0)
+    judge.decision((0.0, 0.8, CAR), (0.05, 1.2, CAR))
+    assert judge.causes == ["collision_vehicle"]
+
+
+def test_who_stops_at_a_blow_was_moving_before_it():
+    judge = Judge().drive(0.0)
+    judge.decision((0.2, 4.0), (0.2, 0.0, WALL))
+    assert judge.causes == ["collision_static"]
+
+
+def test_scenes_alone_tell_how_the_ego_moved():
     log = ContactLog()
     rule = ContactRule(log, 0.1)
-    contact(log)
-    assert rule.check(scene_at(0.0, speed=0.0), scene_at(0.0, speed=0.05), 100) == []
+    contact(log, frame=101)
+    assert rule.check(scene_at(0.0, speed=1.0, frame=102), scene_at(0.0, speed=0.0), 100) == []
+    contact(log, frame=103)
+    before = scene_at(0.0, speed=1.0, frame=102)
+    assert len(rule.check(scene_at(0.0, speed=0.0, frame=104), before, 100)) == 1
 
 
 @pytest.mark.parametrize("kind", ["static.sidewalk", "static.road", "static.terrain"])
