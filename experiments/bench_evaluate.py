@@ -15,16 +15,16 @@ from pathlib import Path
 from dreamdrive.errors import ServerError
 from dreamdrive.experiments.bench import BenchConfig
 from dreamdrive.experiments.bench_rows import Row, row_of
-from dreamdrive.experiments.drive_pool import DrivePool
-from dreamdrive.experiments.drives import Trial, log_path, save_drive
-from dreamdrive.experiments.driving import (
+from dreamdrive.experiments.drive_jobs import (
     Conditions,
     DriveJob,
     DriverSettings,
-    RouteDriver,
     route_name,
     route_seed,
 )
+from dreamdrive.experiments.drive_pool import DrivePool
+from dreamdrive.experiments.drives import Trial, log_path, save_drive
+from dreamdrive.experiments.driving import RouteDriver
 from dreamdrive.experiments.log_writer import finish_log
 from dreamdrive.experiments.policies import NamedPolicy
 

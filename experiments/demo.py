@@ -282,7 +282,7 @@ def _train_agent(config: DemoConfig) -> Path:
 
 def _evaluate(config: DemoConfig) -> Path:
     from dreamdrive.config import save_json
-    from dreamdrive.experiments.driving import Conditions
+    from dreamdrive.experiments.drive_jobs import Conditions
     from dreamdrive.experiments.evaluate import EvaluateConfig, evaluate
     from dreamdrive.planners.mppi import MPPIConfig
     from dreamdrive.planners.policy import PlannerConfig

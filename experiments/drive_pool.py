@@ -15,13 +15,9 @@ from typing import Any
 
 from dreamdrive.envs.carla.process_group import memory_mib, signal_group
 from dreamdrive.errors import DreamdriveError
+from dreamdrive.experiments.drive_jobs import DriveJob, DriverSettings, blank_result
 from dreamdrive.experiments.drives import DriveResult
-from dreamdrive.experiments.driving import (
-    DriveJob,
-    DriverSettings,
-    RouteDriver,
-    blank_result,
-)
+from dreamdrive.experiments.driving import RouteDriver
 from dreamdrive.experiments.live_table import UnderWay
 from dreamdrive.experiments.log_writer import result_of_unfinished
 from dreamdrive.experiments.policy_turn import POLICY_LOST, POLICY_TIMEOUT, Turn, is_of_resources

@@ -9,6 +9,7 @@ from dreamdrive.envs.carla.scenarios.registry import check_types
 from dreamdrive.envs.carla.server_kinds import server_of
 from dreamdrive.envs.embedded.towns import TEST_TOWNS
 from dreamdrive.errors import ConfigError
+from dreamdrive.experiments.drive_jobs import Conditions, DriveJob, DriverSettings, route_name
 from dreamdrive.experiments.drive_pool import DrivePool
 from dreamdrive.experiments.drives import (
     DriveResult,
@@ -18,7 +19,6 @@ from dreamdrive.experiments.drives import (
     log_path,
     save_drive,
 )
-from dreamdrive.experiments.driving import Conditions, DriveJob, DriverSettings, route_name
 from dreamdrive.experiments.folder_lock import only_one
 from dreamdrive.experiments.live_table import LiveTable
 from dreamdrive.experiments.log_writer import finish_log

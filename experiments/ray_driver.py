@@ -11,9 +11,9 @@ from pathlib import Path
 
 import dreamdrive
 from dreamdrive.errors import DreamdriveError
+from dreamdrive.experiments.drive_jobs import DriveJob, DriverSettings
 from dreamdrive.experiments.drive_pool import DrivePool
 from dreamdrive.experiments.drives import DriveResult
-from dreamdrive.experiments.driving import DriveJob, DriverSettings
 from dreamdrive.experiments.log_writer import unfinished
 from dreamdrive.experiments.policies import NamedPolicy, fingerprint
 from dreamdrive.experiments.run import PACKAGES, installed_versions

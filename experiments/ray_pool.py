@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from dreamdrive.errors import ConfigError, DreamdriveError, MissingExtraError, WorkerError
+from dreamdrive.experiments.drive_jobs import DriveJob, DriverSettings, blank_result
 from dreamdrive.experiments.drives import DriveResult
-from dreamdrive.experiments.driving import DriveJob, DriverSettings, blank_result
 from dreamdrive.experiments.live_table import UnderWay
 from dreamdrive.experiments.log_writer import unfinished
 from dreamdrive.experiments.policies import NamedPolicy

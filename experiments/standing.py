@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dreamdrive.errors import ConfigError
+from dreamdrive.experiments.drive_jobs import DriveJob, DriverSettings, served_by
 from dreamdrive.experiments.drives import DriveResult, drive_path, load_drive
-from dreamdrive.experiments.driving import DriveJob, DriverSettings, served_by
 
 
 def missing(out: Path, jobs: Sequence[DriveJob], settings: DriverSettings) -> list[DriveJob]:

@@ -4,7 +4,8 @@ import math
 
 from dreamdrive.envs.embedded.curves import wrap
 from dreamdrive.envs.embedded.opendrive import OpenDrive, Road
-from dreamdrive.envs.embedded.towns import CELL_M, LaneGrid, StopLine, Town, TownSignal
+from dreamdrive.envs.embedded.town_signals import StopLine, TownSignal
+from dreamdrive.envs.embedded.towns import CELL_M, LaneGrid, Town
 
 STRAIGHT_RAD = 0.6
 """Ways out of a junction that turn by less go straight on."""

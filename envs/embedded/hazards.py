@@ -14,7 +14,8 @@ from dreamdrive.envs.embedded.far_side import second_post
 from dreamdrive.envs.embedded.kerbs import climb, kerbs_of
 from dreamdrive.envs.embedded.opendrive import parse_opendrive
 from dreamdrive.envs.embedded.touching import solids_of
-from dreamdrive.envs.embedded.towns import Town, TownSignal
+from dreamdrive.envs.embedded.town_signals import TownSignal
+from dreamdrive.envs.embedded.towns import Town
 
 POST_M, POST_TOP_M = 0.07, 4.5
 """Half the width of a post, and its height."""

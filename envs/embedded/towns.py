@@ -12,13 +12,23 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dreamdrive.envs.embedded.curves import Pose, wrap
+from dreamdrive.envs.embedded.curves import wrap
 from dreamdrive.envs.embedded.generator import TownPlan, plan_network
 from dreamdrive.envs.embedded.ground import Ground, ground_of
 from dreamdrive.envs.embedded.network import PARKED_CAR
-from dreamdrive.envs.embedded.opendrive import OpenDrive, Road, Signal, boxes_of, parse_opendrive
+from dreamdrive.envs.embedded.opendrive import OpenDrive, Road, boxes_of, parse_opendrive
 from dreamdrive.envs.embedded.opendrive_writer import write_opendrive
 from dreamdrive.envs.embedded.styles import STYLED
+from dreamdrive.envs.embedded.town_signals import (
+    APPROACH_M,
+    LIGHT_KIND,
+    STOP_KIND,
+    TownSignal,
+    carla_pose,
+    driving_lanes,
+    phases_of,
+    signals_of,
+)
 from dreamdrive.errors import MapError
 
 TRAIN_TOWNS = ("Dream01", "Dream02", "Dream03", "Dream04", "Dream05")
@@ -29,9 +39,6 @@ SEEDS = {name: seed for seed, name in enumerate((*TRAIN_TOWNS, *DEV_TOWNS, *TEST
 SOLID_TAGS = {"building": 3, "barrier": 4, "pole": 6, "tree": 9, "obstacle": 20}
 """CARLA's semantic tags of solid objects, by their type in OpenDRIVE."""
 PARKED_TAG = 14
-LIGHT_KIND, STOP_KIND = "1000001", "206"
-APPROACH_M = 10.0
-"""A light holds for vehicles within this distance before its stop line."""
 SAMPLE_M = 1.5
 CELL_M = 1.0
 SPAWN_EVERY_M = 17.0
@@ -41,39 +48,6 @@ BEND_OVER_M = 4.0
 """A road's bend is taken over this length."""
 SOLID_M = 8.0
 """Height of solid objects, as far as bodies can touch them."""
-
-
-@dataclass(frozen=True)
-class StopLine:
-    """Where a lane's traffic stops: lane, arc length and pose (x, y, yaw in degrees)."""
-
-    road_id: int
-    lane_id: int
-    s: float
-    x: float
-    y: float
-    yaw_deg: float
-
-
-@dataclass(frozen=True)
-class TownSignal:
-    """A traffic light or a stop sign.
-
-    Attributes:
-        id: OpenDRIVE's number of the signal.
-        x, y, yaw_deg: Where it stands; it faces along the traffic that it holds.
-        lines: Its stop lines, one for each lane.
-        trigger: Centre (x, y) and half extents (x, y) of the approach in the signal's own axes.
-        z: Height of the road where it stands.
-    """
-
-    id: str
-    x: float
-    y: float
-    yaw_deg: float
-    lines: tuple[StopLine, ...]
-    trigger: tuple[float, float, float, float]
-    z: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -184,8 +158,8 @@ def build_town(name: str, xodr: str, where: object = "OpenDRIVE text") -> Town:
         MapError: If the text is broken or has no lane to drive on.
     """
     drive = parse_opendrive(xodr, where)
-    lights = _signals(drive, LIGHT_KIND)
-    stops = _signals(drive, STOP_KIND)
+    lights = signals_of(drive, LIGHT_KIND)
+    stops = signals_of(drive, STOP_KIND)
     spawn_points = tuple(point for road in drive.roads.values() for point in _spawn_points(road))
     if not spawn_points:
         raise MapError("The map has no driving lane outside its junctions", where=where)
@@ -201,20 +175,11 @@ def build_town(name: str, xodr: str, where: object = "OpenDRIVE text") -> Town:
         for kind, label in road.box_kinds
     ]
     return Town(
-        name, xodr, spawn_points, lights, _phases(drive, lights), stops,
+        name, xodr, spawn_points, lights, phases_of(drive, lights), stops,
         np.array(boxes, np.float64).reshape(-1, 5), _grid(drive, lights), ground_of(drive),
         np.array([(z, z + SOLID_M) for z in floors], np.float64).reshape(-1, 2),
         np.array(tags, np.int64),
     )  # fmt: skip
-
-
-def _carla(pose: Pose) -> tuple[float, float, float]:
-    """Returns x, y and yaw in degrees of an OpenDRIVE pose."""
-    return pose.x, -pose.y, -math.degrees(wrap(pose.heading))
-
-
-def _driving_lanes(road: Road, s: float) -> list[int]:
-    return [lane.id for lane in road.section(s).lanes.values() if lane.kind == "driving"]
 
 
 def _spawn_points(road: Road) -> list[tuple[float, float, float, float]]:
@@ -224,105 +189,10 @@ def _spawn_points(road: Road) -> list[tuple[float, float, float, float]]:
     found = []
     for i in range(count):
         s = 8.0 + (i + 0.5) * (road.length - 16.0) / count
-        for lane in _driving_lanes(road, s):
-            x, y, yaw = _carla(road.lane_pose(lane, s))
+        for lane in driving_lanes(road, s):
+            x, y, yaw = carla_pose(road.lane_pose(lane, s))
             found.append((x, y, road.height(s) + 0.3, yaw))
     return found
-
-
-def _signals(drive: OpenDrive, kind: str) -> tuple[TownSignal, ...]:
-    """Returns all signals of a kind, with the stop lines of the lanes that they hold."""
-    placed = {
-        signal.id: (road, signal)
-        for road in drive.roads.values()
-        for signal in road.signals
-        if signal.kind == kind and not signal.is_reference
-    }
-    lines: dict[str, dict[tuple[int, int], StopLine]] = {name: {} for name in placed}
-    for road in drive.roads.values():
-        for signal in road.signals:
-            if signal.id not in placed:
-                continue
-            for lane in _driving_lanes(road, signal.s):
-                if _holds(signal, lane):
-                    line = _stop_line(drive, road, lane, signal.s)
-                    if line is not None:
-                        lines[signal.id].setdefault((line.road_id, line.lane_id), line)
-    found = []
-    for name, (road, signal) in placed.items():
-        if lines[name]:
-            ordered = tuple(lines[name].values())
-            x, y, _ = _carla(road.at(signal.s, signal.t))
-            yaw = ordered[0].yaw_deg
-            z = road.height(signal.s)
-            found.append(TownSignal(name, x, y, yaw, ordered, _trigger(x, y, yaw, ordered), z))
-    return tuple(found)
-
-
-def _holds(signal: Signal, lane: int) -> bool:
-    """Returns whether a signal holds a lane: by its validity, else by its orientation."""
-    if signal.lanes is not None:
-        return signal.lanes[0] <= lane <= signal.lanes[1]
-    return signal.orientation == "none" or (signal.orientation == "-") == (lane > 0)
-
-
-def _stop_line(drive: OpenDrive, road: Road, lane: int, s: float) -> StopLine | None:
-    """Returns where a lane's traffic stops: a signal inside a junction holds at its entry."""
-    if road.junction != -1:
-        link = road.predecessor if lane < 0 else road.successor
-        entry = road.sections[0 if lane < 0 else -1].lanes[lane]
-        number = entry.predecessor if lane < 0 else entry.successor
-        if link is None or link[0] != "road" or number is None or link[1] not in drive.roads:
-            return None
-        road, lane = drive.roads[link[1]], number
-        s = road.length - 0.5 if link[2] == "end" else 0.5
-    if lane not in road.section(s).lanes:
-        return None
-    return StopLine(road.id, lane, s, *_carla(road.lane_pose(lane, s)))
-
-
-def _trigger(
-    x: float, y: float, yaw_deg: float, lines: tuple[StopLine, ...]
-) -> tuple[float, float, float, float]:
-    """Returns the box around the approaches, in the signal's own axes."""
-    cos, sin = math.cos(math.radians(yaw_deg)), math.sin(math.radians(yaw_deg))
-    local = [((p.x - x) * cos + (p.y - y) * sin, -(p.x - x) * sin + (p.y - y) * cos) for p in lines]
-    low = min(p[0] for p in local) - APPROACH_M / 2.0
-    high = max(p[0] for p in local)
-    left, right = min(p[1] for p in local) - 1.5, max(p[1] for p in local) + 1.5
-    return (low + high) / 2.0, (left + right) / 2.0, (high - low) / 2.0, (right - left) / 2.0
-
-
-def _phases(
-    drive: OpenDrive, lights: tuple[TownSignal, ...]
-) -> tuple[tuple[tuple[int, ...], ...], ...]:
-    """Returns, for each junction, the lights that are green together: those that face each other.
-
-    Lights belong to the junction whose controllers name them; the others are a junction each.
-    """
-    number = {light.id: i for i, light in enumerate(lights)}
-    groups: list[list[int]] = []
-    for controllers in drive.junction_controllers.values():
-        named = [s for c in controllers for s in drive.controller_signals.get(c, [])]
-        members = [number[s] for s in dict.fromkeys(named) if s in number]
-        if members:
-            groups.append(members)
-    grouped = {i for group in groups for i in group}
-    groups += [[i] for i in range(len(lights)) if i not in grouped]
-    phases = []
-    for group in groups:
-        left, plan = list(group), []
-        while left:
-            first = left.pop(0)
-            facing = [i for i in left if _face(lights[first].yaw_deg, lights[i].yaw_deg)]
-            left = [i for i in left if i not in facing]
-            plan.append((first, *facing))
-        phases.append(tuple(plan))
-    return tuple(phases)
-
-
-def _face(a_deg: float, b_deg: float) -> bool:
-    return abs(wrap(math.radians(a_deg - b_deg + 180.0))) < 0.7
 
 
 def _limit(road: Road, s: float) -> float:
@@ -372,7 +242,7 @@ def _grid(drive: OpenDrive, lights: tuple[TownSignal, ...]) -> LaneGrid:
         count = max(2, math.ceil(road.length / SAMPLE_M) + 1)
         for i in range(count):
             s = road.length * i / (count - 1)
-            for lane in _driving_lanes(road, s):
+            for lane in driving_lanes(road, s):
                 pose = road.lane_pose(lane, s)
                 light, stop = held.get((road.id, lane), (-1, 0.0))
                 before = (stop - s) if lane < 0 else (s - stop)

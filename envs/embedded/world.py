@@ -31,7 +31,8 @@ from dreamdrive.envs.embedded.touching import (
     Touching,
     solids_of,
 )
-from dreamdrive.envs.embedded.towns import CELL_M, Town, TownSignal
+from dreamdrive.envs.embedded.town_signals import TownSignal
+from dreamdrive.envs.embedded.towns import CELL_M, Town
 from dreamdrive.envs.embedded.wet_roads import DRY
 from dreamdrive.envs.embedded.wire import ACTOR_RECORD, LIGHT_RECORD
 

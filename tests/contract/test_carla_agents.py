@@ -8,8 +8,8 @@ import pytest
 
 from dreamdrive.envs.carla.doors.carla_agents import find_agents
 from dreamdrive.errors import ConfigError
+from dreamdrive.experiments.drive_jobs import Conditions
 from dreamdrive.experiments.drives import drive_path, load_drive
-from dreamdrive.experiments.driving import Conditions
 from dreamdrive.experiments.evaluate import EvaluateConfig, evaluate, plan
 from dreamdrive.experiments.policies import make_policy, parse_policy
 

@@ -14,9 +14,9 @@ from dreamdrive.envs.carla.ports import any_free_port
 from dreamdrive.envs.embedded.towns import load_town
 from dreamdrive.errors import ConfigError, ServerError
 from dreamdrive.experiments import drive_pool
+from dreamdrive.experiments.drive_jobs import Conditions, DriverSettings
 from dreamdrive.experiments.drive_pool import DrivePool
 from dreamdrive.experiments.drives import drive_path, load_drive
-from dreamdrive.experiments.driving import Conditions, DriverSettings
 from dreamdrive.experiments.evaluate import EvaluateConfig, evaluate, plan
 from dreamdrive.experiments.event_log import read_log
 from dreamdrive.experiments.route_choice import chosen_routes

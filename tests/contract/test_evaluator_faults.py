@@ -11,8 +11,8 @@ import pytest
 
 from dreamdrive.errors import ConfigError
 from dreamdrive.experiments import evaluate as subject
+from dreamdrive.experiments.drive_jobs import Conditions
 from dreamdrive.experiments.drives import drive_path, load_drive
-from dreamdrive.experiments.driving import Conditions
 from dreamdrive.experiments.evaluate import EvaluateConfig, evaluate, plan
 from dreamdrive.experiments.folder_lock import only_one
 from support.unreal import launcher, starts

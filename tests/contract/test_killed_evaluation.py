@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from dreamdrive.experiments.drive_jobs import Conditions
 from dreamdrive.experiments.drives import drive_path, load_drive
-from dreamdrive.experiments.driving import Conditions
 from dreamdrive.experiments.evaluate import EvaluateConfig, evaluate, plan
 from dreamdrive.experiments.event_log import read_log
 

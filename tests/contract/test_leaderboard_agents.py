@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from dreamdrive.errors import ConfigError
+from dreamdrive.experiments.drive_jobs import Conditions
 from dreamdrive.experiments.drives import drive_path, load_drive
-from dreamdrive.experiments.driving import Conditions
 from dreamdrive.experiments.evaluate import EvaluateConfig, evaluate, plan
 from dreamdrive.experiments.leaderboard import AGENT
 

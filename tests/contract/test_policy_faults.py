@@ -7,14 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dreamdrive.experiments.drive_jobs import Conditions, DriveJob, DriverSettings, route_name
 from dreamdrive.experiments.drives import drive_path, load_drive
-from dreamdrive.experiments.driving import (
-    Conditions,
-    DriveJob,
-    DriverSettings,
-    RouteDriver,
-    route_name,
-)
+from dreamdrive.experiments.driving import RouteDriver
 from dreamdrive.experiments.evaluate import EvaluateConfig, evaluate, plan
 from dreamdrive.experiments.event_log import read_log
 from dreamdrive.experiments.policies import NamedPolicy

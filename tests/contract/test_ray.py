@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from dreamdrive.experiments.drive_jobs import Conditions
 from dreamdrive.experiments.drives import drive_path, load_drive
-from dreamdrive.experiments.driving import Conditions
 from dreamdrive.experiments.evaluate import EvaluateConfig, evaluate, plan
 
 SHORT = Conditions(

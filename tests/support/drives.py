@@ -1,7 +1,7 @@
 """Results of drives that nobody drove, with known scores."""
 
+from dreamdrive.experiments.drive_jobs import Conditions
 from dreamdrive.experiments.drives import DriveEvent, DriveResult
-from dreamdrive.experiments.driving import Conditions
 
 CONDITIONS = Conditions(num_vehicles=0)
 

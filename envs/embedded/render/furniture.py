@@ -10,7 +10,8 @@ from dreamdrive.envs.embedded.opendrive import OpenDrive
 from dreamdrive.envs.embedded.render import roadside
 from dreamdrive.envs.embedded.render.appearance import Appearance, Solid
 from dreamdrive.envs.embedded.render.mesh import Colour, Finish, MeshBuilder, Tag
-from dreamdrive.envs.embedded.towns import Town, TownSignal
+from dreamdrive.envs.embedded.town_signals import TownSignal
+from dreamdrive.envs.embedded.towns import Town
 
 FACADES: tuple[Colour, ...] = (
     (0.70, 0.60, 0.48), (0.62, 0.36, 0.28), (0.74, 0.71, 0.66), (0.55, 0.57, 0.60),

@@ -10,7 +10,7 @@ from dreamdrive.envs.embedded.opendrive import OpenDrive, Road, Section
 from dreamdrive.envs.embedded.render.appearance import Appearance, Crosswalk, RoadMark
 from dreamdrive.envs.embedded.render.junctions import Mouth, corners_of, hull_of
 from dreamdrive.envs.embedded.render.mesh import Colour, Finish, MeshBuilder, Tag
-from dreamdrive.envs.embedded.towns import StopLine, TownSignal
+from dreamdrive.envs.embedded.town_signals import StopLine, TownSignal
 
 Points = NDArray[np.float64]
 KERB_M = 0.12

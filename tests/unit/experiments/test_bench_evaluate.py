@@ -5,7 +5,7 @@ import pytest
 from dreamdrive.errors import ServerError
 from dreamdrive.experiments import bench_evaluate as subject
 from dreamdrive.experiments.bench import BenchConfig
-from dreamdrive.experiments.driving import blank_result
+from dreamdrive.experiments.drive_jobs import blank_result
 
 CONFIG = BenchConfig(repeats=2, num_drives=4)
 

@@ -4,9 +4,9 @@ from dataclasses import replace
 import pytest
 
 from dreamdrive.errors import ConfigError
+from dreamdrive.experiments.drive_jobs import Conditions
 from dreamdrive.experiments.drive_pool import DrivePool
 from dreamdrive.experiments.drives import Trial, drive_path, load_drive, save_drive
-from dreamdrive.experiments.driving import Conditions
 from dreamdrive.experiments.evaluate import EvaluateConfig, evaluate, plan
 from dreamdrive.experiments.policies import fingerprint
 from dreamdrive.experiments.summary import groups_of, show, summarise, table_of, warnings_of

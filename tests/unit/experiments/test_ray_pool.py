@@ -8,7 +8,7 @@ import pytest
 
 from dreamdrive.errors import ConfigError, MissingExtraError, ServerError, WorkerError
 from dreamdrive.experiments import ray_pool
-from dreamdrive.experiments.driving import DriveJob, DriverSettings, blank_result
+from dreamdrive.experiments.drive_jobs import DriveJob, DriverSettings, blank_result
 from dreamdrive.experiments.log_writer import unfinished
 from dreamdrive.experiments.policies import NamedPolicy
 from dreamdrive.experiments.ray_driver import Delivery

@@ -3,14 +3,14 @@ from dataclasses import replace
 import pytest
 
 from dreamdrive.errors import ConfigError
-from dreamdrive.experiments.drives import SIM_ERROR, save_drive
-from dreamdrive.experiments.driving import (
+from dreamdrive.experiments.drive_jobs import (
     Conditions,
     DriveJob,
     DriverSettings,
     blank_result,
     served_by,
 )
+from dreamdrive.experiments.drives import SIM_ERROR, save_drive
 from dreamdrive.experiments.policies import NamedPolicy
 from dreamdrive.experiments.standing import missing
 from support.drives import CONDITIONS, drive
