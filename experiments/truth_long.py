@@ -25,17 +25,26 @@ EVERY = 5
 """One in so many frames of a stretch is looked at."""
 ALIVE = ("road", "route", "vehicle", "lights")
 FEW_PIXELS = 3
-"""Pixels of a class from which on it is there."""
+"""Pixels of a class from which on it is there; more than in any real picture are noise."""
 MOST_DREAMS = 64
 
 
-def statistics(image_BTHWC: NDArray[np.uint8], before_BTHWC: NDArray[np.uint8]) -> dict[str, float]:
+def pixels_of(seen_BTHW: NDArray[np.uint8], name: str) -> NDArray[np.int64]:
+    """Returns how many pixels of one of `ALIVE` each picture has, (B, T)."""
+    members = ["red_light", "green_light"] if name == "lights" else [name]
+    counted: NDArray[np.int64] = np.isin(seen_BTHW, [CLASSES.index(m) for m in members]).sum((2, 3))
+    return counted
+
+
+def statistics(
+    image_BTHWC: NDArray[np.uint8], before_BTHWC: NDArray[np.uint8], most: dict[str, int]
+) -> dict[str, float]:
     """Returns what pictures are like, over all of them.
 
     Mean `red`, `green`, `blue` and `contrast` (spread) in [0, 1]; `sharpness`; `motion`, the mean
     absolute change from the pictures before; `area_CLASS`, share of the pixels; for each of
-    `ALIVE`, `alive_CLASS`, the share of the B stretches that show it in at least one picture, in
-    `FEW_PIXELS` pixels of it. Lights are red or green ones.
+    `ALIVE`, `alive_CLASS`, the share of the B stretches of which at least one picture shows it, in
+    `FEW_PIXELS` pixels or more and in no more than `most` of it. Lights are red or green ones.
     """
     flat = image_BTHWC.reshape(-1, *image_BTHWC.shape[2:])
     change = np.abs(image_BTHWC.astype(np.int16) - before_BTHWC.astype(np.int16)).mean() / 255.0
@@ -46,13 +55,12 @@ def statistics(image_BTHWC: NDArray[np.uint8], before_BTHWC: NDArray[np.uint8]) 
     for index, colour in enumerate(("red", "green", "blue")):
         found[colour] = float(flat[..., index].mean() / 255.0)
     seen = np.stack([classify(stretch) for stretch in image_BTHWC])
-    area_BTK = np.stack([(seen == number).sum((2, 3)) for number in range(len(CLASSES))], 2)
-    share = area_BTK.mean((0, 1)) / (seen.shape[2] * seen.shape[3])
-    found |= {f"area_{name}": float(value) for name, value in zip(CLASSES, share, strict=True)}
+    for number, name in enumerate(CLASSES):
+        found[f"area_{name}"] = float((seen == number).mean())
     for name in ALIVE:
-        members = ["red_light", "green_light"] if name == "lights" else [name]
-        pixels = area_BTK[..., [CLASSES.index(member) for member in members]].sum(2)
-        found[f"alive_{name}"] = float((pixels.max(1) >= FEW_PIXELS).mean())
+        pixels = pixels_of(seen, name)
+        is_there = (pixels >= FEW_PIXELS) & (pixels <= most[name])
+        found[f"alive_{name}"] = float(is_there.any(1).mean())
     return found
 
 
@@ -93,19 +101,18 @@ def long_truth(
                 shown[last].append(picture)
                 earlier[last].append(before)
         before = picture
-    measures: dict[str, float] = {}
-    for last in shown:
-        found = statistics(np.stack(shown[last], 1), np.stack(earlier[last], 1))
-        measures |= {f"{name}_{last}": value for name, value in found.items()}
     length = STRETCHES[0][1] - STRETCHES[0][0] + 1
-    real = table.windows(num_dreams, min(length, int(table.length_E.max())), generator)
-    return measures | _real(table, real)
-
-
-def _real(table: FrameTable, rows_BT: Tensor) -> dict[str, float]:
-    chosen = rows_BT[:, EVERY - 1 :: EVERY]
-    found = statistics(table.image_NHWC[chosen].numpy(), table.image_NHWC[chosen - 1].numpy())
-    return {f"{name}_real": value for name, value in found.items()}
+    real = table.windows(MOST_DREAMS, min(length, int(table.length_E.max())), generator)
+    real = real[:, EVERY - 1 :: EVERY]
+    pictures = table.image_NHWC[real].numpy()
+    classes = np.stack([classify(stretch) for stretch in pictures])
+    most = {name: int(pixels_of(classes, name).max()) for name in ALIVE}
+    found = statistics(pictures, table.image_NHWC[real - 1].numpy(), most)
+    measures = {f"{name}_real": value for name, value in found.items()}
+    for last in shown:
+        found = statistics(np.stack(shown[last], 1), np.stack(earlier[last], 1), most)
+        measures |= {f"{name}_{last}": value for name, value in found.items()}
+    return measures
 
 
 def _bytes(image_BCHW: Tensor) -> NDArray[np.uint8]:

@@ -65,6 +65,14 @@ class FadingWorld(StillWorld):
         return self.left * self.last, state
 
 
+class OrangeWorld(StillWorld):
+    """Shows nothing but vehicle."""
+
+    def decode_step(self, state):
+        colour = torch.from_numpy(COLOURS[CLASS_INDEX["vehicle"]]).float() / 255.0
+        return colour[:, None, None].expand(len(state.vector_BK), 3, 64, 64), state
+
+
 class DeafWorld(StillWorld):
     """Does not hear what is done."""
 
@@ -243,3 +251,9 @@ def test_a_dream_that_fades_is_seen_to_fade(drives: FrameTable) -> None:
         assert values[-1] < 0.1 * row[f"{name}_real"]
     assert row["alive_vehicle_100"] == 1.0
     assert row["alive_vehicle_1000"] == row["alive_road_1000"] == 0.0
+
+
+def test_more_vehicle_than_any_picture_has_is_no_vehicle(drives: FrameTable) -> None:
+    row = long_truth(OrangeWorld(), drives, CONFIG, straight_on)
+    assert row["area_vehicle_1000"] == 1.0
+    assert row["alive_vehicle_1000"] == 0.0
