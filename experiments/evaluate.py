@@ -29,7 +29,7 @@ from dreamdrive.experiments.policies import (
     parse_policy,
 )
 from dreamdrive.experiments.ray_pool import RayConfig, RayPool
-from dreamdrive.experiments.rescore import write_scores
+from dreamdrive.experiments.rescore import scorers_of, write_scores
 from dreamdrive.experiments.route_choice import RouteChoice, chosen_routes
 from dreamdrive.experiments.run import RunLog, begin_run, console
 from dreamdrive.experiments.score_tables import tables_of
@@ -111,7 +111,8 @@ class EvaluateConfig:
     """JSON file of a PlannerConfig, for the policies that plan."""
     bootstrap_samples: int = 2000
     scorers: tuple[str, ...] = (DEFAULT,)
-    """Who scores, as in `dreamdrive rescore`; each beyond leaderboard-2.1 prints a table."""
+    """Who scores, as in `dreamdrive rescore`; each beyond leaderboard-2.1 prints a table. Without a
+    choice, Bench2Drive's abilities are told too where scenarios ask for them."""
     out: Path = Path("runs/evaluate")
 
     def __post_init__(self) -> None:
@@ -217,7 +218,7 @@ def evaluate(config: EvaluateConfig) -> Path:
         worker_memory_mib=config.worker_memory_mib, server_memory_mib=config.server_memory_mib,
         draws=any(mounts_sensors(policy.spec) for policy in config.named),
     )  # fmt: skip
-    scorers = find_scorers(config.scorers)
+    find_scorers(config.scorers)
     if config.port is None:
         server_of(config.server, maps=config.maps, road_hazards=config.conditions.road_hazards)
     _check_policies(config)
@@ -232,7 +233,9 @@ def evaluate(config: EvaluateConfig) -> Path:
             console.print(scenario_table(summary))
         for warning in warnings_of(summary):
             console.print(warning, style="yellow", markup=False, highlight=False)
-        scores = write_scores(config.out, _result_paths(config), scorers, config.bootstrap_samples)
+        paths = _result_paths(config)
+        scorers = scorers_of(config.scorers, [path for found in paths.values() for path in found])
+        scores = write_scores(config.out, paths, scorers, config.bootstrap_samples)
     for scorer, table in zip(scorers, tables_of(scores), strict=True):
         if scorer.name != SCORER:
             console.print(table)

@@ -3,7 +3,7 @@
 The lines are, by their `kind`:
 
 * `start`: schema, route, seed, length of the route, its points, time between ticks, names of the
-  columns, and `unwatched`, the infractions that nobody looked for;
+  columns, where the first junction is, and `unwatched`, the infractions that nobody looked for;
 * `ticks`: `rows`, each the values of `TICK_COLUMNS` and a list of the actors around, which are the
   values of `ACTOR_COLUMNS` each; how many rows share a line means nothing;
 * `event`: an infraction; events may stand anywhere between start and end;
@@ -123,6 +123,8 @@ class DriveLog:
         unwatched: Infractions that nobody looked for: that none is told says nothing of them.
         route: Points of the route, shape (P, 2); no score depends on them, and logs of older
             versions have none.
+        first_junction_m: Length of the route before its first junction, infinite where it has none;
+            None where an older version wrote the log.
     """
 
     result: DriveResult
@@ -130,6 +132,7 @@ class DriveLog:
     ticks: Ticks | None = None
     unwatched: tuple[str, ...] = UNWATCHED
     route: NDArray[np.float64] | None = None
+    first_junction_m: float | None = None
 
     def count(self, cause: str) -> int:
         """Returns how often something happened, how the drive ended included."""
@@ -158,7 +161,10 @@ class DriveLog:
             mean_speed_mps=float(speed.mean()) if len(speed) else 0.0,
         )  # fmt: skip
         events = [event for event in self.events if event.time_s <= time_s]
-        return replace(make_log(result, events, kept, self.unwatched), route=self.route)
+        return replace(
+            make_log(result, events, kept, self.unwatched),
+            route=self.route, first_junction_m=self.first_junction_m,
+        )  # fmt: skip
 
 
 def make_log(
@@ -236,7 +242,9 @@ def parse_log(lines: Iterable[str], where: str = "event log") -> DriveLog:
             where=where, do="Make the drive again.",
         )  # fmt: skip
     made = make_log(result, events, _ticks(rows, start, where), start["unwatched"])
-    return replace(made, route=_route(start, where))
+    return replace(
+        made, route=_route(start, where), first_junction_m=_first_junction_m(start, where)
+    )
 
 
 def _checked_start(content: dict[str, Any], place: str) -> dict[str, Any]:
@@ -251,6 +259,16 @@ def _checked_start(content: dict[str, Any], place: str) -> dict[str, Any]:
     if not isinstance(content["unwatched"], list):
         raise EventLogError("The log does not say what was not watched", where=place)
     return content
+
+
+def _first_junction_m(start: dict[str, Any], where: str) -> float | None:
+    if "first_junction_m" not in start:
+        return None
+    try:
+        told = start["first_junction_m"]
+        return float("inf") if told is None else float(told)
+    except (ValueError, TypeError) as error:
+        raise EventLogError(f"The first junction is broken: {error}", where=where) from error
 
 
 def _route(start: dict[str, Any], where: str) -> NDArray[np.float64] | None:

@@ -153,11 +153,13 @@ class Recorder:
 def log_start(blank: DriveResult, route: "Route", scene: "Scene") -> dict[str, Any]:
     """Returns what the first line of a log says, beside its schema and columns."""
     points = np.concatenate([route.xy[:-1:POINT_EVERY], route.xy[-1:]])
+    junction = np.flatnonzero(route.in_junction)
     return {
         "unwatched": WITH_SCENARIOS if route.scenarios else UNWATCHED,
         "policy": blank.policy, "town": blank.town, "route": blank.route, "seed": blank.seed,
         "repetition": blank.repetition,
         "length_m": round(route.length_m, 3), "points": points.round(1).tolist(),
+        "first_junction_m": round(float(route.arc[junction[0]]), 1) if len(junction) else None,
         "tick_s": DECISION_DT_S,
         "ego_half_length_m": round(scene.ego.half_length_m, 3),
         "ego_half_width_m": round(scene.ego.half_width_m, 3),

@@ -1,7 +1,7 @@
 """Scores drives again from their event logs, without a simulator."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,10 +9,13 @@ from typing import Any
 from tyro.conf import Positional
 
 from dreamdrive.errors import ConfigError
+from dreamdrive.experiments.drives import load_drive
 from dreamdrive.experiments.leaderboard_json import leaderboard_results
 from dreamdrive.experiments.run import console
 from dreamdrive.experiments.score_tables import summarise_scores, tables_of
 from dreamdrive.experiments.scored_drives import drives_in, score_drive
+from dreamdrive.experiments.scorers.bench2drive_abilities import NAME as ABILITIES_NAME
+from dreamdrive.experiments.scorers.bench2drive_abilities import abilities_of
 from dreamdrive.experiments.scorers.registry import DEFAULT, find_scorer, find_scorers
 from dreamdrive.experiments.scorers.scorer import Scorer
 from dreamdrive.files import write_atomically
@@ -26,7 +29,8 @@ class RescoreConfig:
     """Folder of an evaluation."""
     scorers: tuple[str, ...] = (DEFAULT,)
     """leaderboard-1.0, leaderboard-2.0, leaderboard-2.1, bench2drive-0.0.3, bench2drive-corrected,
-    nuplan-comfort, pdms-style-1, or your own as module:attribute."""
+    bench2drive-abilities-0.0.3, nuplan-comfort, pdms-style-1, or your own as module:attribute.
+    Without a choice, the abilities too where drives had scenarios that ask for them."""
     bootstrap_samples: int = 2000
     out: Path | None = None
     """Where `scores.json` and `leaderboard/` are written; by default into the folder itself."""
@@ -49,13 +53,30 @@ def rescore(config: RescoreConfig) -> Path:
         EventLogError: If a result or a log cannot be read.
         StorageError: If the scores could not be written.
     """
-    scorers = find_scorers(config.scorers)
     paths = drives_in(config.folder)
+    scorers = scorers_of(config.scorers, [path for found in paths.values() for path in found])
     out = config.out or config.folder
     summary = write_scores(out, paths, scorers, config.bootstrap_samples)
     for table in tables_of(summary):
         console.print(table)
     return out / "scores.json"
+
+
+def scorers_of(names: tuple[str, ...], paths: Iterable[Path]) -> list[Scorer]:
+    """Returns scorers by their names; without a choice, what Bench2Drive's abilities need is added.
+
+    Args:
+        names: Those that were asked for.
+        paths: The results that are scored, whose scenarios may ask for an ability.
+
+    Raises:
+        ConfigError: If there are none, one is unknown, or two have one name.
+    """
+    if names == (DEFAULT,):
+        results = [result for result in map(load_drive, paths) if result is not None]
+        if abilities_of(results):
+            names = (DEFAULT, ABILITIES_NAME)
+    return find_scorers(names)
 
 
 def write_scores(

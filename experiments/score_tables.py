@@ -16,6 +16,8 @@ from dreamdrive.experiments.summary import groups_of, show
 SCHEMA = 1
 VALUE = "value"
 """Name of a scorer's own number among its terms."""
+MEAN = "mean"
+"""Name of the mean of those that a scorer averages."""
 
 
 def term_measure(scorer: Scorer, name: str) -> Measure[RouteScore]:
@@ -66,13 +68,23 @@ def _policy(scorer: Scorer, runs: Sequence[Sequence[ScoredDrive]], samples: int)
     scores = [score for found in cells.values() for score in found]
     reasons = [d.reasons[scorer.name] for run in runs for d in run if scorer.name in d.reasons]
     names = [VALUE, *dict.fromkeys(name for score in scores for name in score.terms)]
+    terms = {name: asdict(term_interval(scorer, name, cells, samples)) for name in names}
+    if scorer.mean_of and scores:
+        terms[MEAN] = _mean([terms[name]["value"] for name in scorer.mean_of])
     return {
         "num_drives": len(scores),
         "num_without_score": len(reasons),
         "reason": reasons[0] if reasons else "",
         "not_measured": sorted({part for score in scores for part in score.not_measured}),
-        "terms": {name: asdict(term_interval(scorer, name, cells, samples)) for name in names},
+        "terms": terms,
     }
+
+
+def _mean(values: Sequence[float | None]) -> dict[str, float | None]:
+    """Returns the mean of means, if all are there, and no interval."""
+    told = [value for value in values if value is not None]
+    mean = sum(told) / len(told) if len(told) == len(values) else None
+    return asdict(Interval(value=mean, low=None, high=None))
 
 
 def term_interval(

@@ -12,6 +12,7 @@ MODULES: dict[str, str] = {
     "leaderboard-2.1": "leaderboard_2_1",
     "bench2drive-0.0.3": "bench2drive_0_0_3",
     "bench2drive-corrected": "bench2drive_corrected",
+    "bench2drive-abilities-0.0.3": "bench2drive_abilities",
     "nuplan-comfort": "nuplan_comfort",
     "pdms-style-1": "pdms_style_1",
 }

@@ -35,6 +35,7 @@ class Scorer:
         higher_is_better: Whether more is better.
         num_routes: Number by which the sum over drives is divided; None is the number of drives.
         over_num_routes: Terms that are divided by it too.
+        mean_of: Terms whose means are averaged once more, with the same weight each.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Scorer:
     higher_is_better: bool = True
     num_routes: int | None = None
     over_num_routes: tuple[str, ...] = ()
+    mean_of: tuple[str, ...] = ()
 
     def score(self, log: DriveLog) -> RouteScore:
         """Returns the score of a drive.

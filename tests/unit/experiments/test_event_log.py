@@ -42,6 +42,18 @@ def test_a_log_holds_the_points_of_the_route():
         parse_log([json.dumps(told | {"points": [[0.0]]}), *rest])
 
 
+def test_a_log_says_where_the_first_junction_is():
+    start, *rest = lines_of(log([], ticks(5)))
+    assert parse_log([start, *rest]).first_junction_m is None
+    for told, meant in ((12.5, 12.5), (None, float("inf"))):
+        line = json.dumps(json.loads(start) | {"first_junction_m": told})
+        found = parse_log([line, *rest])
+        assert found.first_junction_m == found.until(0.2, "blocked").first_junction_m == meant
+    line = json.dumps(json.loads(start) | {"first_junction_m": []})
+    with pytest.raises(EventLogError, match="junction is broken"):
+        parse_log([line, *rest])
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.data())
 def test_neither_the_order_of_events_nor_cuts_change_a_log(data):

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from dreamdrive.errors import ConfigError, EventLogError
-from dreamdrive.experiments.drives import drive_path, save_drive
+from dreamdrive.experiments.drives import ScenarioResult, drive_path, save_drive
 from dreamdrive.experiments.event_log import log_of_result
 from dreamdrive.experiments.leaderboard_json import leaderboard_results
 from dreamdrive.experiments.rescore import RescoreConfig, rescore
@@ -46,6 +46,21 @@ def test_every_scorer_scores_from_the_log(tmp_path, capsys):
     assert values["bench2drive-corrected"] == pytest.approx(35.0)
     printed = capsys.readouterr().out
     assert all(name in printed for name in MODULES)
+
+
+def test_abilities_are_told_unasked_where_scenarios_ask_for_them(tmp_path, capsys):
+    kinds = [ScenarioResult(name="x", type="ParkedObstacle", result="failed", cause="blocked")]
+    scored(tmp_path, log([], ticks(50), route="T-1-000", completion=50.0))
+    assert "bench2drive" not in capsys.readouterr().out
+    again = log([], ticks(50), route="T-1-001", completion=50.0, scenarios=tuple(kinds))
+    summary = scored(tmp_path, again)
+    assert list(summary["scorers"]) == ["leaderboard-2.1", "bench2drive-abilities-0.0.3"]
+    abilities = summary["scorers"]["bench2drive-abilities-0.0.3"]["policies"]["p"]
+    assert abilities["terms"]["overtaking"]["value"] == 0.0
+    assert (abilities["num_drives"], abilities["num_without_score"]) == (1, 1)
+    assert "overtaking" in capsys.readouterr().out
+    # Who chooses gets what was chosen.
+    assert list(scored(tmp_path, scorers=("nuplan-comfort",))["scorers"]) == ["nuplan-comfort"]
 
 
 def test_results_without_a_log_keep_their_leaderboard_scores(tmp_path, capsys):
