@@ -120,9 +120,10 @@ def outcome_truth(model: WorldModel, table: FrameTable, config: MeasureConfig) -
 
     `progress_skill_h` and `reward_skill_h` are 1 less the mean absolute error over that of a
     constant, `…_correlation_h` Pearson's; both again with `_copy` where the last frame's speed or
-    reward goes on, and with `_fitted` for the line. `end_ece_h` and `collision_ece_h` are
-    calibration errors of the chance of an end within h steps, `end_brier_h` its mean squared error,
-    `end_brier_constant_h` that of the rate itself, `end_rate_h`.
+    reward goes on up to the end, and with `_fitted` for the line, which is told no end.
+    `end_ece_h` and `collision_ece_h` are calibration errors of the chance of an end within h steps,
+    `end_brier_h` its mean squared error, `end_brier_constant_h` that of the rate itself,
+    `end_rate_h`; `end_foreseen_h` is the mean chance.
     """
     H = max(AHEAD)
     now, future, steps, ended = known_futures(table, config, H)
@@ -139,9 +140,11 @@ def outcome_truth(model: WorldModel, table: FrameTable, config: MeasureConfig) -
             "progress": (DECISION_DT_S * speed, DECISION_DT_S * _speeds(table, future)),
             "reward": (reward, table.reward_N[future]),
         }
+        going_on = steps.clamp_max(h)
         last = {
-            "progress": h * DECISION_DT_S * _speeds(table, now), "reward": h * table.reward_N[now],
-        }  # fmt: skip
+            "progress": going_on * DECISION_DT_S * _speeds(table, now),
+            "reward": going_on * table.reward_N[now],
+        }
         for name, (dreamed, real) in summed.items():
             truth = (going * real)[:, :h].sum(1).double().numpy()
             blind = fitted(_without_picture(table, now, action, h), truth, _fold(table, now))

@@ -81,8 +81,8 @@ def long_truth(
         config: What is measured.
         choose: The policy: what is seen (B, 2C, H, W) and vector (B, K) to an action (B, A).
     """
-    num_dreams = min(config.num_windows, MOST_DREAMS)
-    long_enough = torch.nonzero(table.length_E >= config.context).squeeze(1)[:num_dreams]
+    count = min(config.num_windows, MOST_DREAMS)
+    long_enough = torch.nonzero(table.length_E >= config.context).squeeze(1)[:count]
     rows = table.start_E[long_enough][:, None] + torch.arange(config.context)
     state = warm_up(model, table, rows)
     generator = torch.Generator().manual_seed(config.seed)
@@ -102,7 +102,8 @@ def long_truth(
                 earlier[last].append(before)
         before = picture
     length = STRETCHES[0][1] - STRETCHES[0][0] + 1
-    real = table.windows(MOST_DREAMS, min(length, int(table.length_E.max())), generator)
+    count = min(config.num_windows, MOST_DREAMS)
+    real = table.windows(count, min(length, int(table.length_E.max())), generator)
     real = real[:, EVERY - 1 :: EVERY]
     pictures = table.image_NHWC[real].numpy()
     classes = np.stack([classify(stretch) for stretch in pictures])

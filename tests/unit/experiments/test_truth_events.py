@@ -102,6 +102,10 @@ def test_progress_is_foreseen_better_than_by_what_goes_on(drives) -> None:
         assert row[f"progress_skill_{h}"] == pytest.approx(1.0, abs=1e-4)
         assert row[f"progress_correlation_{h}"] == pytest.approx(1.0)
     assert row["progress_skill_copy_30"] < 0.9
+    drives.action_NA.zero_()
+    drives.vector_NK[:, SPEED] = drives.vector_NK[drives.start_E, SPEED].repeat_interleave(LENGTH)
+    steady = outcome_truth(PointMassWorld(), drives, CONFIG)
+    assert steady["progress_skill_copy_30"] == pytest.approx(1.0, abs=1e-4)
     assert row["progress_skill_fitted_5"] > row["progress_skill_copy_5"]
     assert row["collision_rate_30"] > row["collision_rate_5"] > 0.0
     assert row["collision_ece_10"] < 0.05
