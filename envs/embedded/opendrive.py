@@ -145,7 +145,7 @@ class Road:
 
 @dataclass(frozen=True)
 class OpenDrive:
-    """A map: its roads by number, and the junction that each controller's signals belong to."""
+    """A map: its roads by number, each junction's controllers in turn, and their signals."""
 
     roads: dict[int, Road]
     junction_controllers: dict[int, list[str]]
@@ -177,10 +177,16 @@ def parse_opendrive(text: str, where: object = "OpenDRIVE text") -> OpenDrive:
         roads[road.id] = road
     if not roads:
         raise MapError("The map has no roads", where=where)
-    junctions = {
-        int(j.get("id", "-1")): [c.get("id", "") for c in j.findall("controller")]
-        for j in root.findall("junction")
-    }
+    try:
+        junctions = {
+            int(j.get("id", "-1")): [
+                c.get("id", "")
+                for c in sorted(j.findall("controller"), key=lambda c: _number(c, "sequence", 0.0))
+            ]
+            for j in root.findall("junction")
+        }
+    except ValueError as error:
+        raise MapError(f"A junction is broken: {error}", where=where) from error
     controllers = {
         c.get("id", ""): [x.get("signalId", "") for x in c.findall("control")]
         for c in root.findall("controller")

@@ -1,4 +1,4 @@
-"""Traffic lights and stop signs of a town: whom they hold, where, and which are green together.
+"""Traffic lights and stop signs of a town: whom they hold, and where.
 
 In CARLA's axes, as all of a town.
 """
@@ -123,35 +123,3 @@ def _trigger(
     high = max(p[0] for p in local)
     left, right = min(p[1] for p in local) - 1.5, max(p[1] for p in local) + 1.5
     return (low + high) / 2.0, (left + right) / 2.0, (high - low) / 2.0, (right - left) / 2.0
-
-
-def phases_of(
-    drive: OpenDrive, lights: tuple[TownSignal, ...]
-) -> tuple[tuple[tuple[int, ...], ...], ...]:
-    """Returns, for each junction, the lights that are green together: those that face each other.
-
-    Lights belong to the junction whose controllers name them; the others are a junction each.
-    """
-    number = {light.id: i for i, light in enumerate(lights)}
-    groups: list[list[int]] = []
-    for controllers in drive.junction_controllers.values():
-        named = [s for c in controllers for s in drive.controller_signals.get(c, [])]
-        members = [number[s] for s in dict.fromkeys(named) if s in number]
-        if members:
-            groups.append(members)
-    grouped = {i for group in groups for i in group}
-    groups += [[i] for i in range(len(lights)) if i not in grouped]
-    phases = []
-    for group in groups:
-        left, plan = list(group), []
-        while left:
-            first = left.pop(0)
-            facing = [i for i in left if _face(lights[first].yaw_deg, lights[i].yaw_deg)]
-            left = [i for i in left if i not in facing]
-            plan.append((first, *facing))
-        phases.append(tuple(plan))
-    return tuple(phases)
-
-
-def _face(a_deg: float, b_deg: float) -> bool:
-    return abs(wrap(math.radians(a_deg - b_deg + 180.0))) < 0.7

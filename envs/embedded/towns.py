@@ -18,6 +18,7 @@ from dreamdrive.envs.embedded.ground import Ground, ground_of
 from dreamdrive.envs.embedded.network import PARKED_CAR
 from dreamdrive.envs.embedded.opendrive import OpenDrive, Road, boxes_of, parse_opendrive
 from dreamdrive.envs.embedded.opendrive_writer import write_opendrive
+from dreamdrive.envs.embedded.phases import phases_of
 from dreamdrive.envs.embedded.styles import STYLED
 from dreamdrive.envs.embedded.town_signals import (
     APPROACH_M,
@@ -26,7 +27,6 @@ from dreamdrive.envs.embedded.town_signals import (
     TownSignal,
     carla_pose,
     driving_lanes,
-    phases_of,
     signals_of,
 )
 from dreamdrive.errors import MapError
@@ -175,7 +175,8 @@ def build_town(name: str, xodr: str, where: object = "OpenDRIVE text") -> Town:
         for kind, label in road.box_kinds
     ]
     return Town(
-        name, xodr, spawn_points, lights, phases_of(drive, lights), stops,
+        name, xodr, spawn_points, lights,
+        phases_of(drive, [(light.id, light.yaw_deg) for light in lights]), stops,
         np.array(boxes, np.float64).reshape(-1, 5), _grid(drive, lights), ground_of(drive),
         np.array([(z, z + SOLID_M) for z in floors], np.float64).reshape(-1, 2),
         np.array(tags, np.int64),
