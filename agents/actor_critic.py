@@ -18,10 +18,14 @@ from torch import Tensor, nn
 
 from dreamdrive.agents.imagination import Dream, imagine
 from dreamdrive.agents.networks import Actor, Critic, NetworkConfig
+from dreamdrive.agents.quick import quicken
 from dreamdrive.agents.returns import ReturnScale
-from dreamdrive.errors import DreamdriveError
+from dreamdrive.errors import ConfigError, DreamdriveError
 from dreamdrive.kernels.scan import lambda_return
+from dreamdrive.worldmodel.engine import Engine
 from dreamdrive.worldmodel.model import WorldModel
+from dreamdrive.worldmodel.packed import Precision
+from dreamdrive.worldmodel.rollout import Rollout
 from dreamdrive.worldmodel.state import RolloutState
 
 
@@ -94,6 +98,13 @@ class ActorCritic:
         actor: A trained actor to go on from; it is trained in place.
         critic: Its critic, likewise.
         prior: A frozen policy that `config.prior` holds the actor near to.
+        engine: How dreams are computed, see `worldmodel.rollout`; with `fused`, actor and critic
+            too take the faster products.
+        precision: Of the dream's products, with `fused`.
+
+    Raises:
+        ConfigError: If the engine cannot dream as the configuration asks.
+        KernelError: If the engine cannot run here.
     """
 
     def __init__(
@@ -105,15 +116,27 @@ class ActorCritic:
         actor: Actor | None = None,
         critic: Critic | None = None,
         prior: Actor | None = None,
+        engine: Engine = "eager",
+        precision: Precision = "float32",
     ) -> None:
         if config.prior > 0.0 and prior is None:
             raise ValueError("config.prior is positive, but no prior is given")
+        if engine == "fused" and config.gradient == "dynamics" and config.num_steps > 1:
+            raise ConfigError(
+                "The fused way takes gradients through one sampling step",
+                do="Use engine='eager', or num_steps=1.",
+            )
         self.model, self.config, self.prior = model, config, prior
+        self._how = engine, precision
+        self._rollout: Rollout | None = None
         device = model.vector_mean.device
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.actor = actor or Actor.for_model(model, config.network)
             self.critic = critic or Critic.for_model(model, config.network)
+        if engine == "fused":
+            quicken(self.actor)
+            quicken(self.critic)
         self.mean_actor = copy.deepcopy(self.actor).requires_grad_(False)
         self.slow_critic = copy.deepcopy(self.critic).requires_grad_(False)
         self.actor_optimizer = torch.optim.Adam(self.actor.parameters(), config.actor_rate)
@@ -137,17 +160,20 @@ class ActorCritic:
         """
         through = self.config.gradient == "dynamics"
         start = start.detach()
+        rollout = self._rollout_of(len(start.vector_BK))
         with torch.set_grad_enabled(through):
             dream = imagine(
                 self.model, start, self._choose, horizon=self.config.horizon,
-                generator=self.generator, num_steps=self.config.num_steps,
+                generator=self.generator, num_steps=self.config.num_steps, rollout=rollout,
             )  # fmt: skip
-            target_BT = self._returns(dream)
+            ahead_BT = self._ahead(dream)
+            target_BT = self._returns(dream, ahead_BT)
         scale = self.scale.update(_finite(target_BT, "return"))
         weight_BT = self._weight(dream)
         seen, vector = dream.seen_BTCHW[:, :-1], dream.vector_BTK[:, :-1]
         flat = (seen.detach().flatten(0, 1), vector.detach().flatten(0, 1))
-        values_BT = self.slow_critic.value(*flat).view_as(weight_BT)
+        first = self.slow_critic.value(seen[:, 0].detach(), vector[:, 0].detach())
+        values_BT = torch.cat([first[:, None], ahead_BT[:, :-1].detach()], 1)
         policy = self.actor(*flat)
         entropy = policy.entropy(self._noise(policy.mean)).view_as(weight_BT)
         if through:
@@ -211,16 +237,26 @@ class ActorCritic:
     def _noise(self, like: Tensor) -> Tensor:
         return torch.randn(like.shape, generator=self.generator, device=like.device)
 
-    def _returns(self, dream: Dream) -> Tensor:
+    def _rollout_of(self, batch_size: int) -> Rollout:
+        """Returns the rollout for so many dreams, made once."""
+        if self._rollout is None or self._rollout.batch_size != batch_size:
+            self._rollout = Rollout(self.model, batch_size, self.config.horizon, *self._how)
+        return self._rollout
+
+    def _ahead(self, dream: Dream) -> Tensor:
+        """Returns the value of the frame that each decision leads to, shape (B, T)."""
         seen, vector = dream.seen_BTCHW[:, 1:], dream.vector_BTK[:, 1:]
         value = self.slow_critic.value(seen.flatten(0, 1), vector.flatten(0, 1))
+        return value.view_as(dream.reward_BT)
+
+    def _returns(self, dream: Dream, ahead_BT: Tensor) -> Tensor:
         reward = (
             dream.reward_BT
             - self.config.uncertainty * dream.uncertainty_BT
             - self.config.termination_penalty * (1.0 - dream.continuation)
         )
         return lambda_return(
-            reward, value.view_as(reward), dream.continuation,
+            reward, ahead_BT, dream.continuation,
             discount=self.config.discount, lambda_=self.config.lambda_,
         )  # fmt: skip
 

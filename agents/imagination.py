@@ -12,6 +12,7 @@ from torch import Tensor
 
 from dreamdrive.worldmodel.interface import Interface
 from dreamdrive.worldmodel.model import WorldModel
+from dreamdrive.worldmodel.rollout import Rollout, drawn
 from dreamdrive.worldmodel.state import RolloutState
 
 
@@ -76,11 +77,12 @@ def imagine(
     horizon: int,
     generator: torch.Generator | None = None,
     num_steps: int = 1,
+    rollout: Rollout | None = None,
 ) -> Dream:
     """Returns a rollout of `horizon` decisions from each start state.
 
-    With gradients on, it is differentiable in whatever `choose` computes with. Without, the past
-    is copied once, and every frame is written in place; the rollout is the same to the last bit.
+    With gradients on, it is differentiable in whatever `choose` computes with. Without, it is the
+    same.
 
     Args:
         model: Where it is dreamed.
@@ -89,25 +91,18 @@ def imagine(
         horizon: Number of decisions T.
         generator: Source of the model's noise.
         num_steps: Euler steps of the model's sampler.
+        rollout: How it is computed, made for B starts; the model's own way by default.
     """
-    # Gradients need every step's ring as it was; without them one copy keeps the start whole.
-    in_place = not torch.is_grad_enabled()
-    state = start.clone() if in_place else start
-    frames, vectors = [state.seen], [state.vector_BK]
-    actions, raws, steps = [], [], []
-    for _ in range(horizon):
-        raw = choose(state.seen, state.vector_BK)
-        action = taken(raw, model.config.interface)
-        state, seen = model.imagine_step(
-            state, action, generator=generator, num_steps=num_steps, in_place=in_place
-        )
-        frames.append(state.seen)
-        vectors.append(seen.vector_BK)
-        actions.append(action)
-        raws.append(raw)
-        steps.append((seen.reward_B, seen.termination_BC, seen.uncertainty_B))
-    reward, termination, uncertainty = (torch.stack(x, 1) for x in zip(*steps, strict=True))
+    raws: list[Tensor] = []
+
+    def act(state: RolloutState, t: int) -> Tensor:
+        raws.append(choose(state.seen, state.vector_BK))
+        return taken(raws[-1], model.config.interface)
+
+    if rollout is None:
+        rollout = Rollout(model, len(start.vector_BK), horizon)
+    done = rollout(start, act, drawn(generator), horizon=horizon, num_steps=num_steps)
     return Dream(
-        torch.stack(frames, 1), torch.stack(vectors, 1), torch.stack(actions, 1),
-        torch.stack(raws, 1), reward, termination, uncertainty, state,
+        done.seen_BTCHW, done.vector_BTK, done.action_BTA, torch.stack(raws, 1), done.reward_BT,
+        done.termination_BTJ, done.uncertainty_BT, done.end,
     )  # fmt: skip

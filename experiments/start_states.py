@@ -6,6 +6,7 @@ import torch
 
 from dreamdrive.envs.dream.contexts import vehicle_pixels
 from dreamdrive.experiments.train_tokenizer import images
+from dreamdrive.worldmodel.engine import Imagine
 from dreamdrive.worldmodel.episodes import FrameTable
 from dreamdrive.worldmodel.losses import Batch, start_states
 from dreamdrive.worldmodel.model import WorldModel
@@ -77,11 +78,20 @@ class StartStates:
         """Returns the number of windows."""
         return len(self.windows.latent)
 
-    def sample(self, batch_size: int, generator: torch.Generator) -> RolloutState:
-        """Returns the states after the last frames of random windows."""
+    def sample(
+        self, batch_size: int, generator: torch.Generator, imagine: Imagine | None = None
+    ) -> RolloutState:
+        """Returns the states after the last frames of random windows.
+
+        Args:
+            batch_size: How many.
+            generator: Source of randomness.
+            imagine: A faster step of the model, made for so many; its own by default.
+        """
         pick = torch.randint(len(self), (batch_size,), generator=generator)
         latent, vector, action, reward, cause = (part[pick] for part in self.windows[:5])
-        return start_states(self.model, Batch(latent, vector, action, reward, cause))
+        batch = Batch(latent, vector, action, reward, cause)
+        return start_states(self.model, batch, imagine=imagine)
 
 
 def before_terminations(

@@ -19,9 +19,10 @@ from dreamdrive.experiments.run import RunLog, begin_run
 from dreamdrive.experiments.start_states import StartStates
 from dreamdrive.experiments.train_worldmodel import LatentTable
 from dreamdrive.experiments.untrained import randomised_dynamics, untrained_dynamics
+from dreamdrive.worldmodel.engine import build_step, why_not
 from dreamdrive.worldmodel.episodes import EpisodeStore, FrameTable
 from dreamdrive.worldmodel.model import DEFAULT, WorldModel
-from dreamdrive.worldmodel.packed import has_packed_products, packed
+from dreamdrive.worldmodel.packed import Precision, has_packed_products, packed
 from dreamdrive.worldmodel.transformer import TransformerDynamics
 
 GOOD_DRIVERS = ("expert",)
@@ -32,6 +33,8 @@ CONTROLS: dict[str, Callable[[WorldModel], WorldModel]] = {
 }
 
 
+MAY_CHANGE = ("updates", "save_every", "engine", "precision", "compile", "pack")
+"""Settings that a run may go on with others of."""
 GOING_ON = ActorCriticConfig(actor_rate=3e-4)
 """For an agent that goes on from a trained one: at the rate that suits a clone it unlearns."""
 
@@ -66,10 +69,15 @@ class TrainAgentConfig:
     """Least share of the other dreams with traffic in view."""
     perilous: float = 0.3
     """Share of dreams that begin shortly before a recorded termination, to learn to avert it."""
+    engine: Literal["auto", "eager", "fused"] = "auto"
+    """How dreams are computed: `fused` both ways, frames and gradients, on a processor; `eager` by
+    the model itself. `auto` is fused where that can run. The same but for rounding."""
+    precision: Precision = "float32"
+    """Of the fused dream's matrix products."""
     compile: bool = False
-    """Compile the world model first: some minutes and a C++ compiler, then much faster."""
+    """Compile an eager dream first: some minutes and a C++ compiler, then faster."""
     pack: bool = True
-    """Pack the dream's weights for oneDNN where PyTorch has it: the same but for rounding."""
+    """Pack an eager dream's weights for oneDNN where PyTorch has it."""
     seed: int = 0
     save_every: int = 50
     agent: ActorCriticConfig = field(default_factory=ActorCriticConfig)
@@ -92,27 +100,33 @@ def train_agent(config: TrainAgentConfig) -> Path:
     model = CONTROLS[config.control](WorldModel.from_pretrained(config.model))
     table = FrameTable.load(EpisodeStore(*config.data), model.config.causes)
     trained = None if config.init is None else _load(config.init, model)
-    begin_run(config.out, config, may_change=("updates", "save_every", "compile", "pack"))
+    begin_run(config.out, config, may_change=MAY_CHANGE)
     actor, critic = trained or (_start(config, model, table), None)
     if not (config.out / "before" / "config.json").is_file():
         save_policy(config.out / "before", actor, model, step=0)
     prior = load_policy(config.out / "before")[0] if config.agent.prior > 0.0 else None
-    dream = packed(model) if config.pack and has_packed_products() else model
+    engine = engine_of(config, model)
+    is_packed = engine == "eager" and config.pack and has_packed_products()
+    dream = packed(model) if is_packed else model
     learner = ActorCritic(
-        dream, config.agent, seed=config.seed, actor=actor, critic=critic, prior=prior
-    )
+        dream, config.agent, seed=config.seed, actor=actor, critic=critic, prior=prior,
+        engine=engine, precision=config.precision,
+    )  # fmt: skip
+    imagine = None
+    if engine == "fused":
+        imagine = build_step(model, config.batch_size, engine, config.precision)
     generator = torch.Generator().manual_seed(config.seed)
     starts = StartStates.encode(
         model, table, count=config.num_starts, context=config.context, busy=config.busy,
         perilous=config.perilous, generator=generator,
     )  # fmt: skip
     step = _restore(config.out / "training", learner, generator)
-    if config.compile and isinstance(dream.dynamics, TransformerDynamics):
+    if config.compile and engine == "eager" and isinstance(dream.dynamics, TransformerDynamics):
         network = dream.dynamics.network
         network.forward = torch.compile(network.forward, dynamic=False)  # type: ignore[method-assign]
     with RunLog(config.out, "train agent", config.updates, "update") as log:
         while step < config.updates:
-            metrics = learner.update(starts.sample(config.batch_size, generator))
+            metrics = learner.update(starts.sample(config.batch_size, generator, imagine))
             step += 1
             log(step, metrics)
             if step % config.save_every == 0 or step == config.updates:
@@ -124,6 +138,14 @@ def train_agent(config: TrainAgentConfig) -> Path:
     if config.updates == 0:
         save_policy(config.out / "policy", learner.mean_actor, model, learner.critic, step=0)
     return config.out / "policy"
+
+
+def engine_of(config: TrainAgentConfig, model: WorldModel) -> Literal["eager", "fused"]:
+    """Returns how dreams are computed: as asked, or fused where that can run."""
+    if config.engine != "auto":
+        return config.engine
+    takes_steps = config.agent.gradient == "dynamics" and config.agent.num_steps > 1
+    return "eager" if takes_steps or why_not(model, "fused") else "fused"
 
 
 def _load(policy: Path, model: WorldModel) -> tuple[Actor, Critic]:

@@ -25,8 +25,9 @@ from dreamdrive.planners.costs import (
     progress_cost,
     rule_cost,
 )
-from dreamdrive.worldmodel.engine import Engine, Imagine, build_step
+from dreamdrive.worldmodel.engine import Engine
 from dreamdrive.worldmodel.model import WorldModel
+from dreamdrive.worldmodel.rollout import Rollout
 from dreamdrive.worldmodel.state import RolloutState
 
 Policy = Callable[[Tensor, Tensor], Tensor]
@@ -95,13 +96,14 @@ class Objective:
         if config.weights.value > 0.0 and value is None:
             raise ValueError("weights.value is positive, but no value function is given")
         self.model, self.config, self.base, self.value = model, config, base, value
-        self._steps: dict[int, Imagine] = {}
+        self._rollouts: dict[tuple[int, int], Rollout] = {}
 
-    def _step(self, batch_size: int) -> Imagine:
-        """Returns the step for so many plans, made once."""
-        if batch_size not in self._steps:
-            self._steps[batch_size] = build_step(self.model, batch_size, self.config.engine)
-        return self._steps[batch_size]
+    def _rollout(self, plan_BLA: Tensor) -> Rollout:
+        """Returns the rollout for so many plans of such a length, made once."""
+        size = plan_BLA.shape[0], plan_BLA.shape[1]
+        if size not in self._rollouts:
+            self._rollouts[size] = Rollout(self.model, *size, self.config.engine)
+        return self._rollouts[size]
 
     def act(self, state: RolloutState, residual_BA: Tensor) -> Tensor:
         """Returns the action in a state, shape (B, A), in [-1, 1]: the base policy's + residual."""
@@ -150,20 +152,20 @@ class Objective:
         previous_BA: Tensor | None,
         draws: int,
     ) -> Evaluation:
-        config, state, imagine = self.config, start, self._step(len(residual_BLA))
-        steps = []
-        for t in range(residual_BLA.shape[1]):
-            action_BA = self.act(state, residual_BLA[:, t])
-            noise = (
+        config = self.config
+
+        def draw(state: RolloutState) -> tuple[Tensor, Tensor]:
+            return (
                 _shared(state.latent_BCHW, draws, generator),
                 _shared(state.vector_BK, draws, generator),
             )
-            # Branches are written in place: whoever called keeps the past whole.
-            state, seen = imagine(
-                state, action_BA, noise=noise, num_steps=config.num_steps, in_place=True
-            )
-            steps.append((action_BA, seen.vector_BK, seen.termination_BC))
-        action_BLA, vector, termination = (torch.stack(x, 1) for x in zip(*steps, strict=True))
+
+        rolled = self._rollout(residual_BLA)(
+            start, lambda state, t: self.act(state, residual_BLA[:, t]), draw,
+            horizon=residual_BLA.shape[1], num_steps=config.num_steps,
+        )  # fmt: skip
+        action_BLA, vector, state = rolled.action_BTA, rolled.vector_BTK[:, 1:], rolled.end
+        termination = rolled.termination_BTJ
         floor = config.probability_floor
         total = termination.sum(-1, keepdim=True)
         heeded = ((total - floor) / (1.0 - floor)).clamp(0.0, 1.0)

@@ -27,6 +27,9 @@ from dreamdrive.worldmodel.shortcut import NUM_STEPS
 from dreamdrive.worldmodel.state import Imagined, RolloutState
 from dreamdrive.worldmodel.transformer import Remembered, TransformerDynamics
 
+NORM, UNIT = np.float32(NORM_EPSILON), np.float32(UNIT_EPSILON)
+"""Of the norms of tokens, and of queries and keys."""
+
 
 class FusedStep:
     """`WorldModel.imagine_step` for B dreams on a processor; without gradients.
@@ -35,14 +38,16 @@ class FusedStep:
         model: A model of the kind `transformer`, on the CPU.
         batch_size: B.
         precision: Of the products.
+        both_ways: Pack weights for gradients too.
 
     Raises:
         KernelError: If this PyTorch cannot pack weights, or the model is not on the CPU.
     """
 
     def __init__(
-        self, model: WorldModel, batch_size: int, precision: Precision = "float32"
-    ) -> None:
+        self, model: WorldModel, batch_size: int, precision: Precision = "float32", *,
+        both_ways: bool = False,
+    ) -> None:  # fmt: skip
         dynamics = model.dynamics
         assert isinstance(dynamics, TransformerDynamics), "see engine.why_not"
         self.model, self.batch_size, self.precision = model, batch_size, precision
@@ -56,7 +61,7 @@ class FusedStep:
         def packed(*linears: nn.Linear, rows: int = rows) -> Packed:
             bias = None if linears[0].bias is None else torch.cat([x.bias for x in linears])
             weight = torch.cat([x.weight for x in linears])
-            return pack(weight, bias, precision, rows, both_ways=False)
+            return pack(weight, bias, precision, rows, both_ways=both_ways)
 
         patches = B * network.num_patches
         self._embed_patch = packed(network.embed_patch, rows=patches)
@@ -79,6 +84,7 @@ class FusedStep:
         self._space = array(angle.cos()), array(angle.sin())
         self._frequency = TIME_BASE ** (-torch.arange(P // 2).double() / (P // 2))
         self._heads = FusedHeads(model.heads)
+        self._times: dict[tuple[float, float], Tensor] = {}
 
         def scratch(*shape: int) -> tuple[Tensor, Any]:
             made = torch.zeros(shape)
@@ -173,10 +179,13 @@ class FusedStep:
 
     def _time(self, tau: float, step: float) -> Tensor:
         """Returns the embedding of a flow time and the size of the step, (1, D)."""
+        if (tau, step) in self._times:
+            return self._times[tau, step]
         network = self._network
         embedded: Tensor = network.embed_tau(_fourier(torch.full((1,), tau)))
         if network.config.has_step_size:
             embedded = embedded + network.embed_step(_fourier(torch.full((1,), step)))
+        self._times[tau, step] = embedded.detach()
         return embedded
 
     def _past(self, ring: Ring | Branch) -> tuple[Ring, Tensor, Tensor]:
@@ -206,24 +215,24 @@ class FusedStep:
             row, start,
         ]  # fmt: skip
         shared = [x.numpy() for x in rings]
-        norm, unit, layer = np.float32(NORM_EPSILON), np.float32(UNIT_EPSILON), 0
+        layer = 0
         for block in self._blocks:
             over_time, to_qkv, out, gate_up, down, bias, query_scale, key_scale = block
-            processor.modulate(x_, modulation_, bias, 0, norm, *rows, wide_)
+            processor.modulate(x_, modulation_, bias, 0, NORM, *rows, wide_)
             qkv = product(wide, to_qkv).numpy()
             if over_time:
                 processor.attend_ring(
-                    qkv, query_scale, key_scale, cos, sin, unit, *shared, layer, self._head,
+                    qkv, query_scale, key_scale, cos, sin, UNIT, *shared, layer, self._head,
                     self._score, self._is_past, wide_,
                 )  # fmt: skip
                 layer += 1
             else:
                 processor.attend_space(
-                    qkv, query_scale, key_scale, *self._space, unit, G, self._head, self._key,
+                    qkv, query_scale, key_scale, *self._space, UNIT, G, self._head, self._key,
                     self._value, self._weights, wide_,
                 )  # fmt: skip
             processor.add_gated(x_, product(wide, out).numpy(), modulation_, bias, 2)
-            processor.modulate(x_, modulation_, bias, 3, norm, *rows, wide_)
+            processor.modulate(x_, modulation_, bias, 3, NORM, *rows, wide_)
             processor.gated_unit(product(wide, gate_up).numpy(), hidden_)
             processor.add_gated(x_, product(hidden, down).numpy(), modulation_, bias, 5)
         normal, normal_ = self._normal

@@ -19,6 +19,7 @@ Reference:
     "Self Forcing", arXiv:2506.08009.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -342,13 +343,19 @@ def _total(parts: dict[str, Tensor], config: LossConfig) -> Tensor:
     return torch.stack([getattr(config, name) * value for name, value in parts.items()]).sum()
 
 
-def start_states(model: WorldModel, batch: Batch, *, context: int | None = None) -> RolloutState:
-    """Returns the states after the last frame of each window, from its latents; no gradient."""
+def start_states(
+    model: WorldModel, batch: Batch, *, context: int | None = None,
+    imagine: Callable[..., Any] | None = None,
+) -> RolloutState:  # fmt: skip
+    """Returns the states after the last frame of each window, from its latents; no gradient.
+
+    With `imagine`, a faster `imagine_step` of the model, it is what takes the steps.
+    """
     with torch.no_grad():
         state = model.init_state(len(batch.latent))
         frames = batch.latent.shape[1] if context is None else context
         for t in range(frames):
             vector = model.unnormalise_vector(batch.vector[:, t])
             action = batch.action[:, t] if t else None
-            state = model.observe_latent(state, batch.latent[:, t], vector, action)
+            state = model.observe_latent(state, batch.latent[:, t], vector, action, imagine)
     return state

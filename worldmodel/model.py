@@ -3,6 +3,7 @@
 Shapes: B batch, T time, C channels, H W latent or image size, K vector size, A action size.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -266,13 +267,23 @@ class WorldModel(nn.Module):
         latent_BCHW: Tensor,
         vector_BK: Tensor,
         action_BA: Tensor | None = None,
+        imagine: Callable[..., Any] | None = None,
     ) -> RolloutState:
-        """Returns the state after a real frame whose latent is known; as `observe`."""
+        """Returns the state after a real frame whose latent is known; as `observe`.
+
+        With `imagine`, a faster `imagine_step` of this model, the frame is written in place.
+        """
         if action_BA is not None:
             noise = (torch.zeros_like(latent_BCHW), torch.zeros_like(vector_BK))
-            before = self.normalise_vector(state.vector_BK)
-            step = self.dynamics.step(state.latent_BCHW, before, action_BA, state.memory, noise)
-            state = state._replace(memory=step.memory).followed_by(latent_BCHW)
+            if imagine is not None:
+                after, _ = imagine(state, action_BA, noise=noise, in_place=True)
+                memory = after.memory
+            else:
+                before = self.normalise_vector(state.vector_BK)
+                memory = self.dynamics.step(
+                    state.latent_BCHW, before, action_BA, state.memory, noise
+                ).memory
+            state = state._replace(memory=memory).followed_by(latent_BCHW)
         else:
             state = state.beginning_with(latent_BCHW)
         feature = self.tokenizer.from_latent(self.unnormalise_latent(latent_BCHW))

@@ -1,0 +1,330 @@
+"""Dreams of a fixed length on a processor that an agent learns through: fused both ways.
+
+A step is `fused.FusedStep`'s, with frozen weights, and its gradient is written out: products with
+packed transposes, `kernels.processor_back` between them. Keys and values lie in lines with a place
+for every frame of the dream, so that no frame is written over before its gradient has come back,
+and none is ever copied. Around the blocks, where tensors are small, PyTorch's own autograd works.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dreamdrive.errors import ConfigError
+from dreamdrive.kernels import processor, processor_back
+from dreamdrive.worldmodel.blocks import Ring
+from dreamdrive.worldmodel.fused import NORM, UNIT, FusedStep, array
+from dreamdrive.worldmodel.model import WorldModel
+from dreamdrive.worldmodel.packed import Precision, product
+from dreamdrive.worldmodel.state import Imagined, RolloutState
+from dreamdrive.worldmodel.transformer import Remembered
+
+
+class Written(NamedTuple):
+    """Where a dream stands in its lines: so many frames after its start, in which dream."""
+
+    step: int
+    number: int
+
+
+class Lines(NamedTuple):
+    """Keys and values of the frames before a dream and in it, each (L, B, N, G, S, P)."""
+
+    key: Tensor
+    value: Tensor
+
+
+class Kept(NamedTuple):
+    """What a block's gradient needs of its way forth, as arrays."""
+
+    before: Any
+    qkv: Any
+    weights: Any
+    attended: Any
+    between: Any
+    gate_up: Any
+    branch: Any
+
+
+class FusedRollout(FusedStep):
+    """`imagine_step` for B dreams of at most T decisions, differentiable in states and actions.
+
+    `begin` takes start states, `end` gives the last ones back; between them the state's memory says
+    only where the dream stands. One dream at a time: the next one's start writes over the last.
+
+    Args:
+        model: A model of the kind `transformer`, on the CPU.
+        batch_size: B.
+        horizon: T.
+        precision: Of the products.
+
+    Raises:
+        KernelError: If this PyTorch cannot pack weights, or the model is not on the CPU.
+    """
+
+    def __init__(
+        self, model: WorldModel, batch_size: int, horizon: int, precision: Precision = "float32"
+    ) -> None:
+        super().__init__(model, batch_size, precision, both_ways=True)
+        config, network = self._network.config, self._network
+        self.horizon, self._number = horizon, 0
+        B, N, D = batch_size, network.num_tokens, config.width
+        G, M, W, P = config.num_key_heads, config.num_heads, config.window, D // config.num_heads
+        shape = (config.num_time_layers, B, N, G, W - 1 + horizon, P)
+        self._lines = Lines(torch.zeros(shape), torch.zeros(shape))
+        self._changes = Lines(torch.zeros(shape), torch.zeros(shape))
+        self._start_B = torch.zeros(B, dtype=torch.long)
+        rows = B * N
+
+        def scratch(*shape: int) -> Any:
+            return np.zeros(shape, np.float32)
+
+        self._back_x, self._back_D = torch.zeros(B, N, D), torch.zeros(rows, D)
+        self._back_hidden = torch.zeros(rows, 2 * D), torch.zeros(rows, 4 * D)
+        self._back_qkv = torch.zeros(rows, D + 2 * G * P)
+        self._back_normal = torch.zeros(B, N, D)
+        self._row = [scratch(D), scratch(D)]
+        self._total = scratch(2, D)
+        self._heads_of = [scratch(P), scratch(P), scratch(max(N, W))]
+        self._frame = [scratch(G, N, P) for _ in range(3)]
+        self._weight_shapes = {True: (rows, M, W), False: (rows, M, N)}
+
+    # --- start and end ---------------------------------------------------------------------------
+
+    def begin(self, start: RolloutState) -> RolloutState:
+        """Returns the states that a dream goes on from, whose past is written to the lines.
+
+        Raises:
+            ConfigError: If the batch is of another size, or gradients are asked for in the past.
+        """
+        memory: Any = start.memory
+        external = None
+        if isinstance(memory, Remembered):
+            memory, external = memory.ring, memory.external
+        if not isinstance(memory, Ring) or len(memory.count_B) != self.batch_size:
+            raise ConfigError(f"A dream begins at {self.batch_size} states that are no branches")
+        if memory.key_BLNGWP.requires_grad or memory.value_BLNGWP.requires_grad:
+            raise ConfigError("No gradient goes back before a dream's start", do="Detach it first.")
+        W = memory.key_BLNGWP.shape[4]
+        self._number += 1
+        self._start_B = memory.count_B.clone()
+        frame_BW = memory.count_B[:, None] - (W - 1) + torch.arange(W - 1)
+        for line, ring in zip(self._lines, memory[:2], strict=True):
+            line[..., : W - 1, :] = _slots(ring, frame_BW % W).transpose(0, 1)
+        for change in self._changes:
+            change.zero_()
+        return start._replace(memory=(Written(0, self._number), external))
+
+    def end(self, state: RolloutState) -> RolloutState:
+        """Returns the last states with rings of their own; no gradient goes through those."""
+        (written, _), external = state.memory
+        W = self._network.config.window
+        count_B = self._start_B + written
+        age_BW = (count_B[:, None] - 1 - torch.arange(W)) % W
+        at_BW = (written + W - 2 - age_BW).clamp(min=0)
+        kept = [_slots(line.transpose(0, 1), at_BW) for line in self._lines]
+        memory: Any = Ring(kept[0], kept[1], count_B)
+        return state._replace(memory=memory if external is None else Remembered(memory, external))
+
+    # --- a step ----------------------------------------------------------------------------------
+
+    def __call__(
+        self, state: RolloutState, action_BA: Tensor, *, noise: tuple[Tensor, Tensor],
+        num_steps: int = 1, in_place: bool = False,
+    ) -> tuple[RolloutState, Imagined]:  # fmt: skip
+        """Returns what `WorldModel.imagine_step` returns, but for rounding; arguments as there.
+
+        Raises:
+            ConfigError: If the dream is at its end, or more than one sampling step is asked for:
+                each of them would be a frame in the lines.
+        """
+        (written, number), external = state.memory
+        if num_steps != 1:
+            raise ConfigError("Gradients of the fused way go through one sampling step")
+        if number != self._number or written >= self.horizon:
+            raise ConfigError(f"A dream of {self.horizon} decisions is over or was begun anew")
+        model, network = self.model, self._network
+        before, recalled = model.normalise_vector(state.vector_BK), None
+        if external is not None:
+            remembered = Remembered(None, external)  # type: ignore[arg-type]
+            recalled, external = self._recall(remembered, state.latent_BCHW, before, action_BA)
+        embedded = network._action(action_BA[:, None])[:, 0]
+        z, u = (x.contiguous() for x in noise)
+        vector = network.embed_vector(torch.cat([u, before], -1))
+        between = [] if recalled is None else [network.embed_recalled(recalled)]
+        extra = torch.stack([*between, vector, network.agent_action(embedded)], 1)
+        modulation = network.modulation(embedded + self._time(0.0, 1.0))
+        latent, told, token = Frame.apply(
+            state.latent_BCHW, extra, modulation, z, self, written, number
+        )  # type: ignore[no-untyped-call]
+        predicted = model.unnormalise_vector(before + network.to_vector(told))
+        memory = (Written(written + 1, number), external)
+        after = state.followed_by(latent)._replace(vector_BK=predicted, memory=memory)
+        return after, Imagined(latent, predicted, *self._heads(token))
+
+    def _angle(self, step: int) -> tuple[Any, Any]:
+        angle = (self._start_B + step)[:, None] * self._frequency
+        return array(angle.cos().float()), array(angle.sin().float())
+
+    def forth(
+        self, latent: Tensor, extra: Tensor, modulation: Tensor, z: Tensor, step: int
+    ) -> tuple[tuple[Tensor, Tensor, Tensor], list[Kept], Any]:
+        """Returns latent, the vector's token and the agent's; what gradients need; the last x."""
+        network, (D, G) = self._network, self._sizes
+        B, N, p = self.batch_size, network.num_tokens, network.config.patch
+        (wide, wide_), (hidden, hidden_) = self._wide, self._hidden
+        patches, patches_ = self._patches
+        latent_, modulation_ = array(latent), array(modulation)
+        processor.patchify(array(z), latent_, p, patches_)
+        x_ = np.empty((B, N, D), np.float32)
+        processor.assemble(
+            product(patches, self._embed_patch).numpy(), array(extra), self._place, x_
+        )
+        at, layer, kept = step + network.config.window - 1, 0, []
+        cos, sin = self._angle(step)
+        seen_B = (self._start_B + step + 1).clamp(max=network.config.window).numpy()
+        for over_time, to_qkv, out, gate_up, down, bias, *scales in self._blocks:
+            processor.modulate(x_, modulation_, bias, 0, NORM, *self._small, wide_)
+            qkv = product(wide, to_qkv).numpy()
+            weights = torch.empty(self._weight_shapes[over_time])
+            if over_time:
+                keys, values = (line[layer].numpy() for line in self._lines)
+                processor_back.score_line(
+                    qkv, *scales, cos, sin, UNIT, seen_B, keys, values, at, self._head,
+                    weights.numpy(),
+                )  # fmt: skip
+                weights = weights.softmax(-1)
+                processor_back.read_line(weights.numpy(), values, at, wide_)
+                layer += 1
+            else:
+                processor.attend_space(
+                    qkv, *scales, *self._space, UNIT, G, self._head, self._key, self._value,
+                    weights.numpy(), wide_,
+                )  # fmt: skip
+            attended = product(wide, out).numpy()
+            between_ = np.empty_like(x_)
+            processor_back.gated(x_, attended, modulation_, bias, 2, self._row[0], between_)
+            processor.modulate(between_, modulation_, bias, 3, NORM, *self._small, wide_)
+            inside = product(wide, gate_up).numpy()
+            processor.gated_unit(inside, hidden_)
+            branch = product(hidden, down).numpy()
+            kept.append(Kept(x_, qkv, weights.numpy(), attended, between_, inside, branch))
+            x_ = np.empty_like(x_)
+            processor_back.gated(between_, branch, modulation_, bias, 5, self._row[0], x_)
+        normal, normal_ = self._normal
+        processor.affine_norm(x_, *self._norm, np.float32(network.norm.eps), normal_)
+        change = product(normal[:, : network.num_patches].reshape(-1, D), self._to_patch)
+        new = torch.empty_like(latent, memory_format=torch.contiguous_format)
+        processor.unpatchify(change.numpy(), latent_, p, new.numpy())
+        return (new, normal[:, -2].clone(), normal[:, -1].clone()), kept, x_
+
+    def back(
+        self, changes: tuple[Tensor, Tensor, Tensor], modulation: Tensor, kept: list[Kept],
+        last: Any, step: int,
+    ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+        """Returns the changes of latent, extra tokens and modulation from those of `forth`."""
+        network, (D, G) = self._network, self._sizes
+        count, at = network.num_patches, step + network.config.window - 1
+        new_change, told_change, token_change = changes
+        normal, x = self._back_normal, self._back_x.zero_()
+        patched = product(_to_rows(new_change, network.config.patch), self._to_patch, back=True)
+        normal.zero_()
+        normal[:, :count] = patched.view(self.batch_size, count, D)
+        normal[:, -2], normal[:, -1] = told_change, token_change
+        x_, change_ = x.numpy(), self._back_D.numpy()
+        processor_back.affine_norm_back(
+            last, self._norm[0], np.float32(network.norm.eps), normal.numpy(), self._row[0], x_
+        )
+        modulation_, total = array(modulation), torch.zeros_like(modulation)
+        cos, sin = self._angle(step)
+        layer = network.config.num_time_layers
+        _, inside = self._back_hidden
+        for block, found in zip(reversed(self._blocks), reversed(kept), strict=True):
+            over_time, to_qkv, out, gate_up, down, bias, *scales = block
+            rows = modulation_, bias
+            sums = *self._row, self._total, x_, total.numpy()
+            processor_back.gated_back(
+                x_, found.branch, *rows, 5, *self._row, change_, total.numpy()
+            )
+            hidden = product(self._back_D, down, back=True).numpy()
+            half = torch.from_numpy(found.gate_up[:, : hidden.shape[1]])
+            processor_back.gated_unit_back(
+                found.gate_up, half.sigmoid().numpy(), hidden, inside.numpy()
+            )
+            wide = product(inside, gate_up, back=True).numpy()
+            processor_back.modulate_back(found.between, *rows, 3, NORM, wide, *sums)
+            processor_back.gated_back(
+                x_, found.attended, *rows, 2, *self._row, change_, total.numpy()
+            )
+            read = product(self._back_D, out, back=True).numpy()
+            qkv = self._back_qkv.numpy()
+            if over_time:
+                layer -= 1
+                keys, values = (line[layer].numpy() for line in self._lines)
+                key_changes, value_changes = (line[layer].numpy() for line in self._changes)
+                processor_back.attend_line_back(
+                    found.qkv, *scales, cos, sin, UNIT, found.weights, keys, values, at, read,
+                    *self._heads_of, key_changes, value_changes, qkv,
+                )  # fmt: skip
+            else:
+                processor_back.attend_space_back(
+                    found.qkv, *scales, *self._space, UNIT, G, found.weights, read,
+                    *self._heads_of, *self._frame, qkv,
+                )  # fmt: skip
+            wide = product(self._back_qkv, to_qkv, back=True).numpy()
+            processor_back.modulate_back(found.before, *rows, 0, NORM, wide, *sums)
+        shape = new_change.shape
+        pair = product(x[:, :count].reshape(-1, D), self._embed_patch, back=True)
+        beside = _from_rows(pair[:, pair.shape[1] // 2 :], shape, network.config.patch)
+        return new_change + beside, x[:, count:].clone(), total
+
+
+class Frame(torch.autograd.Function):
+    """One pass of the blocks of a `FusedRollout`, and its gradient."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, latent: Tensor, extra: Tensor, modulation: Tensor, z: Tensor,
+        rollout: FusedRollout, step: int, number: int,
+    ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+        """Returns `FusedRollout.forth`'s three tensors."""
+        out, kept, last = rollout.forth(latent, extra, modulation, z, step)
+        if any(ctx.needs_input_grad[:3]):
+            ctx.save_for_backward(modulation)
+            ctx.told = rollout, kept, last, step, number
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *changes: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        """Returns the changes of latent, extra tokens and modulation.
+
+        Raises:
+            ConfigError: If another dream was begun meanwhile, whose frames are in the lines now.
+        """
+        rollout, kept, last, step, number = ctx.told
+        if number != rollout._number:
+            raise ConfigError("Another dream was begun before this one's gradient was taken")
+        (modulation,) = ctx.saved_tensors
+        found = rollout.back(changes, modulation, kept, last, step)
+        return *found, None, None, None, None
+
+
+def _slots(ring_BLNGWP: Tensor, slot_BS: Tensor) -> Tensor:
+    """Returns some slots of each row's ring, (B, L, N, G, S, P)."""
+    B, L, N, G, _, P = ring_BLNGWP.shape
+    index = slot_BS[:, None, None, None, :, None].expand(B, L, N, G, -1, P)
+    return ring_BLNGWP.gather(4, index)
+
+
+def _to_rows(x_BCHW: Tensor, p: int) -> Tensor:
+    """Returns patches (B · N', C p²)."""
+    rows = nn.functional.unfold(x_BCHW, p, stride=p)
+    return rows.transpose(1, 2).flatten(0, 1)
+
+
+def _from_rows(rows: Tensor, shape: torch.Size, p: int) -> Tensor:
+    """Returns latents of a shape (B, C, H, W) from their patches (B · N', C p²)."""
+    columns = rows.unflatten(0, (shape[0], -1)).transpose(1, 2)
+    return nn.functional.fold(columns, shape[2:], p, stride=p)
