@@ -154,6 +154,8 @@ class Network:
         houses: Street, s, t, length along and width across it, of each house.
         things: Whatever else stands there.
         has_slow_turns: Whether the limits in junctions are what their curves allow.
+        has_turns_for_each: Whether each street into a junction with lights is green by itself, and
+            not together with the one that faces it.
     """
 
     nodes: list[Node]
@@ -161,6 +163,7 @@ class Network:
     houses: list[tuple[Street, float, float, float, float]]
     things: list[Thing] = field(default_factory=list)
     has_slow_turns: bool = False
+    has_turns_for_each: bool = False
 
 
 def connect(node: Node, road_id: int) -> int:

@@ -25,6 +25,8 @@ SIGNALS = {
     "yields": ("Sign_Yield", "205"),
 }
 """Name and OpenDRIVE type of what controls a junction."""
+FIRST_CONTROLLER_ID, MOST_NODES = 500_000, 1_000
+"""Controllers are numbered by their node, those of one node in steps of more than all nodes."""
 
 
 def write_opendrive(name: str, network: Network) -> str:
@@ -43,18 +45,27 @@ def write_opendrive(name: str, network: Network) -> str:
             _connection(node, connection, network.has_slow_turns) for connection in node.connections
         ]
     for node in network.nodes:
-        if node.control == "lights":
+        for turn, (number, streets) in enumerate(_controllers(node, network)):
             signals = "".join(
-                f'<control signalId="{signal_id(street, node)}" type="0"/>'
-                for street in node.streets
-                if street.leads_into(node.index)
+                f'<control signalId="{signal_id(street, node)}" type="0"/>' for street in streets
             )
             parts.append(
-                f'<controller name="ctrl{node.index}" id="{500_000 + node.index}" sequence="0">'
+                f'<controller name="ctrl{node.index}" id="{number}" sequence="{turn}">'
                 f"{signals}</controller>"
             )
-    parts += [_junction(node) for node in network.nodes]
+    parts += [_junction(node, network) for node in network.nodes]
     return "\n".join([*parts, "</OpenDRIVE>\n"])
+
+
+def _controllers(node: Node, network: Network) -> list[tuple[int, list[Street]]]:
+    """Returns the numbers of a junction's controllers of lights, in turn, and whom each holds."""
+    if node.control != "lights":
+        return []
+    streets = [street for street in node.streets if street.leads_into(node.index)]
+    first = FIRST_CONTROLLER_ID + node.index
+    if not network.has_turns_for_each:
+        return [(first, streets)]
+    return [(first + turn * MOST_NODES, [street]) for turn, street in enumerate(streets)]
 
 
 def signal_id(street: Street, node: Node) -> int:
@@ -238,7 +249,7 @@ def _connection(node: Node, connection: Connection, is_slow: bool) -> str:
     )
 
 
-def _junction(node: Node) -> str:
+def _junction(node: Node, network: Network) -> str:
     out = []
     for index, connection in enumerate(node.connections):
         lane = _ends(node, connection)[1]
@@ -247,8 +258,8 @@ def _junction(node: Node) -> str:
             f'connectingRoad="{connection.road_id}" contactPoint="start">'
             f'<laneLink from="{lane}" to="-1"/></connection>'
         )
-    if node.control == "lights":
-        out.append(f'<controller id="{500_000 + node.index}" type="0" sequence="0"/>')
+    for turn, (number, _) in enumerate(_controllers(node, network)):
+        out.append(f'<controller id="{number}" type="0" sequence="{turn}"/>')
     return (
         f'<junction id="{node.junction_id}" name="junction{node.index}">{"".join(out)}</junction>'
     )

@@ -21,7 +21,9 @@ WAVE_M = 260.0
 def curved(seed: int) -> Network:
     """Returns a town of winding streets, with cars parked beside most of them."""
     rng = numpy_generator(seed, "curved")
-    network = plan_network(seed, TownPlan(spacing_m=112.0, jitter_m=16.0, bend=0.6, missing=0.25))
+    network = plan_network(
+        seed, TownPlan(spacing_m=112.0, jitter_m=16.0, bend=0.6, missing=0.25, stops=1.0)
+    )
     for street in network.streets:
         street.has_parking = street.lanes == 1 and bool(rng.random() < 0.7)
     return _furnished(network, rng, Planting())
@@ -32,7 +34,7 @@ def rural(seed: int) -> Network:
     rng = numpy_generator(seed, "rural")
     plan = TownPlan(
         rows=3, columns=3, spacing_m=240.0, jitter_m=40.0, bend=0.55, missing=0.3, arterials=0,
-        lights=0.15, stops=0.8,
+        lights=0.15, stops=1.0,
     )  # fmt: skip
     network = plan_network(seed, plan)
     for street in network.streets:
@@ -80,7 +82,7 @@ def motorway(seed: int) -> Network:
 
 
 def _furnished(network: Network, rng: np.random.Generator, planting: Planting) -> Network:
-    network.has_slow_turns = True
+    network.has_slow_turns = network.has_turns_for_each = True
     add_crossings(network)
     plant(network, rng, planting)
     return network

@@ -5,7 +5,7 @@ clockwise from above.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -87,6 +87,7 @@ class Town:
         ground: What bodies stand on.
         static_spans: Between which heights each solid object is, shape (n, 2).
         static_tags: The semantic tag of each, shape (n,).
+        signs_hold: Whether its stop signs tell vehicles to stop.
     """
 
     name: str
@@ -100,6 +101,7 @@ class Town:
     ground: Ground
     static_spans: NDArray[np.float64]
     static_tags: NDArray[np.int64]
+    signs_hold: bool = True
 
 
 _ADDED: dict[str, Path] = {}
@@ -134,7 +136,9 @@ def load_town(name_or_path: str) -> Town:
     """
     name = name_or_path.rsplit("/", 1)[-1]
     if name in SEEDS:
-        return build_town(name, write_opendrive(name, plan_network(SEEDS[name], TownPlan())))
+        # The shipped figures are of traffic that stop signs do not hold.
+        xodr = write_opendrive(name, plan_network(SEEDS[name], TownPlan()))
+        return replace(build_town(name, xodr), signs_hold=False)
     if name in STYLED:
         style, seed = STYLED[name]
         return build_town(name, write_opendrive(name, style(seed)))

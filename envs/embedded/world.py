@@ -23,6 +23,7 @@ from dreamdrive.envs.embedded.lights import TrafficLights
 from dreamdrive.envs.embedded.records import fill_lights, fill_vehicles, fill_walkers
 from dreamdrive.envs.embedded.render.view import Pose, attached
 from dreamdrive.envs.embedded.slippery import Slippery, extent_of, slippery_of
+from dreamdrive.envs.embedded.stop_signs import StopSigns
 from dreamdrive.envs.embedded.touching import (
     FIRST_SOLID,
     SIDEWALK,
@@ -121,6 +122,7 @@ class World:
             extent = (sign.trigger[2], sign.trigger[3], 2.0)
             place = (sign.x, sign.y, sign.z, sign.yaw_deg)
             self.sign_ids[self._add("traffic.stop", extent=extent, place=place).id] = sign
+        self._stop_signs = StopSigns(town) if town.signs_hold and town.stop_signs else None
         self._slippery: Slippery | None = None
         self.hazards = Hazards(town, self.light_ids, self.sign_ids) if has_hazards else None
         self.touching = Touching(self._still())
@@ -326,6 +328,8 @@ class World:
         """Brings the records up to date."""
         cars, walkers, lights = self.vehicles, self.walkers, self.lights
         fill_vehicles(cars.state, cars.record, *self._grid, lights.state, self._light_actor)
+        if self._stop_signs is not None and len(cars):
+            self._stop_signs.show(cars, self.time_s)
         if len(walkers):
             fill_walkers(walkers.state, walkers.record)
         fill_lights(lights.state, self._light_record, lights.frozen)
