@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dreamdrive.driving.palette import CLASS_INDEX, CLASSES, classify
+from dreamdrive.experiments.train_tokenizer import images
 from dreamdrive.experiments.truth_features import CLIP, distance, features
 from dreamdrive.experiments.truth_measures import MeasureConfig, dream, f1, psnr
 from dreamdrive.worldmodel.episodes import FrameTable
@@ -24,6 +25,8 @@ OBJECT_PIXELS = {"small": (1, 7), "medium": (8, 19), "large": (20, 4096)}
 """Bounds of the area of a vehicle's pixels. A car has 16; a small one is cut by the edge."""
 NEAR = 2
 """Pixels around a vehicle that count as its surroundings."""
+ROUND_BATCH = 32
+"""Clips that go through the tokenizer at once."""
 EDGE_ROWS = 16
 """Rows at the top, where what lies ahead comes into view."""
 
@@ -80,7 +83,9 @@ def far_picture_truth(
     change from the frame before over the real one's; `f1_vehicle_SIZE_h`, with the copy's, and
     `vehicles_SIZE_h`, how many objects that is of. From horizon 10 on `feature_distance_h`, that of
     the clip that ends there to real clips of other windows; `…_copy_h` of clips of the last frame;
-    `…_real_h` of the real clips, which is what is left between real and real.
+    `…_real_h` of the real clips, which is what is left between real and real. `round_psnr` and
+    `round_f1_CLASS` are those of the last real frame through encoder and decoder, which no dream
+    can exceed by more than luck.
 
     Raises:
         EpisodeError: If no episode is as long as the context and the farthest horizon.
@@ -94,7 +99,7 @@ def far_picture_truth(
     last = table.image_NHWC[past[:, -1]].numpy()
     others = table.windows(config.num_windows, CLIP, generator)
     reference = features(table.image_NHWC[others].numpy())
-    measures: dict[str, float] = {}
+    measures = _round_trip(model, images(table, past), last)
     for h in FAR_HORIZONS:
         at = h - 1
         ours, truth = dreamed[:, at], real[:, at]
@@ -109,6 +114,21 @@ def far_picture_truth(
         }  # fmt: skip
         for suffix, clip in clips.items():
             measures[f"feature_distance{suffix}_{h}"] = distance(features(clip), reference)
+    return measures
+
+
+@torch.no_grad()
+def _round_trip(
+    model: WorldModel, image_BTCHW: Tensor, last_BHWC: NDArray[np.uint8]
+) -> dict[str, float]:
+    decoded = []
+    for clip in image_BTCHW.split(ROUND_BATCH):
+        decoded.append(model.decode(model.encode(clip))[:, -1])
+    again = (torch.cat(decoded) * 255.0).round().byte().movedim(1, -1).numpy()
+    measures = {"round_psnr": psnr((again / 255.0 - last_BHWC / 255.0) ** 2)}
+    seen, actual = classify(again), classify(last_BHWC)
+    for number, name in enumerate(CLASSES):
+        measures[f"round_f1_{name}"] = f1(seen == number, actual == number)
     return measures
 
 

@@ -40,6 +40,12 @@ class StillWorld(PointMassWorld):
     def decode_step(self, state):
         return self.last, state
 
+    def encode(self, image_BTCHW):
+        return image_BTCHW
+
+    def decode(self, latent_BTCHW):
+        return latent_BTCHW
+
 
 class TurningWorld(StillWorld):
     """Moves the last real frame as the ego moves."""
@@ -122,6 +128,18 @@ def test_a_dream_that_stands_still_is_worth_as_much_as_a_copy(drives: FrameTable
     assert np.isnan(row["f1_walker_5"])
     assert row["feature_distance_30"] == row["feature_distance_copy_30"]
     assert row["feature_distance_30"] > 2.0 * row["feature_distance_real_30"]
+
+
+def test_a_tokenizer_that_loses_vehicles_is_seen_to(drives: FrameTable) -> None:
+    world = StillWorld()
+    whole = far_picture_truth(world, drives, CONFIG)
+    assert whole["round_f1_vehicle"] == whole["round_f1_road"] == 1.0
+    road = torch.from_numpy(COLOURS[CLASS_INDEX["road"]]).float() / 255.0
+    world.decode = lambda latent: road[:, None, None].expand_as(latent)
+    lost = far_picture_truth(world, drives, CONFIG)
+    assert lost["round_f1_vehicle"] == 0.0
+    assert 0.99 < lost["round_f1_road"] < 1.0
+    assert lost["round_psnr"] < 40.0 < whole["round_psnr"]
 
 
 def test_objects_are_what_hangs_together() -> None:
