@@ -180,10 +180,27 @@ def new_dynamics(
     return model
 
 
-def train_worldmodel(config: TrainWorldModelConfig) -> Path:
+def encoded_frames(init: Path, folders: Sequence[Path]) -> LatentTable:
+    """Returns the frames of some folders as a checkpoint's tokenizer encodes them.
+
+    Raises:
+        CheckpointError: If the checkpoint is missing or damaged.
+        EpisodeError: If there are no episodes, or one is damaged.
+    """
+    model = WorldModel.from_pretrained(init).requires_grad_(False)
+    return LatentTable(model, FrameTable.load(EpisodeStore(*folders), model.config.causes))
+
+
+def train_worldmodel(config: TrainWorldModelConfig, frames: LatentTable | None = None) -> Path:
     """Trains and returns the folder of the trained world model.
 
     The run resumes from `out/training` where that stands.
+
+    Args:
+        config: How to train.
+        frames: What `encoded_frames` returns for `config.init` and `config.data`, where it is known
+            from another training; without it the frames are encoded. Latents that are not
+            normalised, and quantities, are not in it.
 
     Raises:
         ConfigError: If `out` holds a run of other settings.
@@ -196,7 +213,7 @@ def train_worldmodel(config: TrainWorldModelConfig) -> Path:
     sizes = init.config.transformer if config.fine_tune else config.transformer
     kind = init.config.kind if config.fine_tune else config.kind
     store = EpisodeStore(*config.data)
-    table = FrameTable.load(
+    table = frames.table if frames is not None else FrameTable.load(
         store, init.config.causes,
         may_lack_actions=kind == "transformer" and sizes.has_null_action,
     )  # fmt: skip
@@ -215,7 +232,7 @@ def train_worldmodel(config: TrainWorldModelConfig) -> Path:
         model = telling(model, names, quantity_NQ)
     model.requires_grad_(True)
     model.tokenizer.requires_grad_(False)
-    data = LatentTable(model, table, quantity_NQ=quantity_NQ)
+    data = frames or LatentTable(model, table, quantity_NQ=quantity_NQ)
     trained = torch.nn.ModuleDict({"dynamics": model.dynamics, "heads": model.heads})
     if config.loss.jepa:
         torch.manual_seed(config.seed)

@@ -170,6 +170,13 @@ def picture_truth(model: WorldModel, table: FrameTable, config: MeasureConfig) -
             measures[f"vehicle_psnr_copy_{h}"] = psnr(copied[mask])
         wrong = (shuffled.image[:, h - 1] / 255.0 - real) ** 2
         measures[f"shuffled_ratio_{h}"] = float(wrong.mean() / ours.mean())
+        gaps = [
+            ((x.vector[:, h - 1] - table.vector_NK[future[:, h - 1]]) / model.vector_std).square()
+            for x in (shuffled, result)
+        ]
+        measures[f"shuffled_vector_ratio_{h}"] = float(
+            gaps[0].mean() / gaps[1].mean().clamp_min(1e-12)
+        )
     at = 19
     predicted, real_class = classify(result.image[:, at]), classify(truth[:, at])
     measures["vehicle_f1_20"] = f1(predicted == vehicle, real_class == vehicle)

@@ -4,11 +4,17 @@ import dataclasses
 import json
 
 import pytest
+import torch
 
+from dreamdrive.checkpoint import load_tensors
 from dreamdrive.errors import ConfigError
 from dreamdrive.experiments import ablate as subject
 from dreamdrive.experiments.ablate import FULL, SHOWN, VARIANTS, AblateConfig, ablate, rows_of
-from dreamdrive.experiments.train_worldmodel import TrainWorldModelConfig
+from dreamdrive.experiments.train_worldmodel import (
+    TrainWorldModelConfig,
+    encoded_frames,
+    train_worldmodel,
+)
 from dreamdrive.experiments.truth_measures import MeasureConfig
 from dreamdrive.worldmodel.dynamics import DynamicsConfig
 from support.tiny_episodes import save_tiny_episodes
@@ -56,8 +62,28 @@ def test_it_trains_measures_keeps_and_goes_on(tmp_path, monkeypatch):
     full, registers = (rows[0] for rows in content["variants"].values())
     assert registers["parameters"] - full["parameters"] == 4 * 32
     assert (config.out / "ablation.md").read_text().count("\n") == 4
-    monkeypatch.setattr(subject, "train_worldmodel", lambda _: pytest.fail("trained again"))
+    monkeypatch.setattr(subject, "train_worldmodel", lambda *_: pytest.fail("trained again"))
     ablate(config)
+
+
+def test_frames_that_are_encoded_once_train_the_same_model(tmp_path):
+    data = save_tiny_episodes(tmp_path / "episodes", steps=48)
+    world = tmp_path / "world"
+    tiny_model(lively=False).save_pretrained(world)
+    sizes = DynamicsConfig(width=32, num_layers=2, num_heads=2, num_key_heads=1, patch=4, window=4)
+
+    def trained(name, frames=None):
+        config = TrainWorldModelConfig(
+            data=(data,), init=world, out=tmp_path / name, steps=3, batch_size=2, horizon=3,
+            transformer=sizes,
+        )  # fmt: skip
+        return load_tensors(train_worldmodel(config, frames), "model")
+
+    plain, again = trained("plain"), trained("again", encoded_frames(world, (data,)))
+    assert all(torch.equal(value, again[name]) for name, value in plain.items())
+    others = encoded_frames(world, (save_tiny_episodes(tmp_path / "others", steps=40),))
+    other = trained("other", others)
+    assert any(not torch.equal(value, other[name]) for name, value in plain.items())
 
 
 def test_an_unknown_variant_is_refused_by_name():

@@ -294,6 +294,7 @@ def test_the_truth_table_has_its_controls(tmp_path, world, tmp_path_factory):
     assert list(content["models"]) == ["ours", "ours, 4 steps", "untrained", "randomised"]
     row = content["models"]["untrained"]
     assert row["shuffled_ratio_5"] == pytest.approx(1.0, abs=1e-6)
+    assert row["shuffled_vector_ratio_5"] == pytest.approx(1.0, abs=1e-6)
     assert row["psnr_5"] == pytest.approx(row["psnr_copy_5"] + row["psnr_gain_5"])
     assert row["pedal_speed_rank_real"] == pytest.approx(1.0)
     assert row["pedal_speed_rank"] != row["pedal_speed_rank_real"]
