@@ -14,7 +14,7 @@ class Clock:
     """Time that passes only when somebody drives."""
 
     def __init__(self):
-        self.now = 0.0
+        self.now = self.used = 0.0
 
     def perf_counter(self):
         return self.now
@@ -24,7 +24,8 @@ class Clock:
 def drives(monkeypatch):
     """Has each drive last 30 s in the world, and real time of its own: returns what was asked for.
 
-    One worker takes 2 s for a drive, two 1.25 s each; the bare environment 1 s, the evaluator 1.08.
+    One worker takes 2 s for a drive and 2.4 s of processor, two 1.25 s each and as much; the bare
+    environment takes 1 s, the evaluator 1.08.
     """
     clock, asked = Clock(), {"pool": [], "closed": 0, "bare": [], "errors": ()}
 
@@ -37,7 +38,9 @@ def drives(monkeypatch):
         def drive(self, jobs):
             for job in jobs:
                 clock.now += {1: 2.0, 2: 1.25}[self.workers]
-                asked["pool"].append((self.workers, job.route, job.seed))
+                clock.used += 2.4
+                asked["pool"].append((self.workers, job.route, job.seed, job.repetition))
+                assert str(job.repetition) in job.log.stem or not job.repetition
                 yield result(job, self.settings, asked["errors"])
 
         def close(self):
@@ -63,6 +66,7 @@ def drives(monkeypatch):
         return 300
 
     monkeypatch.setattr(subject, "time", clock)
+    monkeypatch.setattr(subject, "processor_s", lambda pid: clock.used)
     monkeypatch.setattr(subject, "DrivePool", Pool)
     monkeypatch.setattr(subject, "RouteDriver", Driver)
     monkeypatch.setattr(subject, "_bare", bare)
@@ -75,10 +79,14 @@ def result(job, settings, errors):
 
 
 def test_speeds_their_ratio_and_the_overhead(drives):
-    one, two, ratio, overhead = subject.evaluate_rows(CONFIG, 2)
+    one, two, ratio, busy, of_two, overhead = subject.evaluate_rows(CONFIG, 2)
     assert one.samples == (15.0, 15.0)
     assert two.samples == (24.0, 24.0)
     assert ratio.samples == (1.6, 1.6)
+    assert busy.samples == pytest.approx((1.2, 1.2))
+    assert of_two.samples == pytest.approx((1.92, 1.92))
+    assert "1.67 at most" in ratio.note
+    assert (busy.holds, of_two.holds) == (None, None)
     assert overhead.samples == pytest.approx((8.0, 8.0))
     assert (one.holds, two.holds, ratio.holds, overhead.holds) == (True, None, False, True)
     assert subject.evaluate_rows(CONFIG, 1)[2].floor is None
@@ -86,9 +94,9 @@ def test_speeds_their_ratio_and_the_overhead(drives):
 
 def test_both_drive_the_same_after_a_warm_up(drives):
     subject.evaluate_rows(CONFIG, 2)
-    of = {n: [(r, s) for w, r, s in drives["pool"] if w == n] for n in (1, 2)}
-    assert of[1][1:] == of[2][2:]
-    assert len(set(of[1][1:])) == 8
+    of = {n: [made for w, *made in drives["pool"] if w == n] for n in (1, 2)}
+    assert of[2][2:] == [[*made[:2], again] for made in of[1][1:] for again in (0, 1)]
+    assert len(set(map(tuple, of[1][1:]))) == 8
     assert len(drives["bare"]) == 3
     assert drives["closed"] == 4
 
