@@ -1,6 +1,5 @@
 """What a report shows of drives: the worst first, in words, pictures and maps."""
 
-import html.parser
 import json
 import re
 import xml.etree.ElementTree as ET
@@ -9,81 +8,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dreamdrive.experiments.drives import ScenarioResult, Trial, drive_path, save_drive
-from dreamdrive.experiments.evaluate import EvaluateConfig
-from dreamdrive.experiments.event_log import LogEvent, make_log
-from dreamdrive.experiments.report import ReportConfig, report
+from dreamdrive.experiments.drives import ScenarioResult
+from dreamdrive.experiments.event_log import LogEvent
+from dreamdrive.experiments.report import ReportConfig
 from dreamdrive.experiments.report_drives import DrivesPart, drives_of, once
 from dreamdrive.experiments.report_html import Media
 from dreamdrive.experiments.report_outcomes import faults, scenarios
 from dreamdrive.experiments.report_pictures import BEFORE_S, route_map, strip
 from dreamdrive.experiments.report_roads import Roads, path_of, simplified
-from dreamdrive.experiments.report_scores import scorers_table
 from dreamdrive.experiments.report_words import describe, ending, place_of, standing
-from dreamdrive.experiments.rescore import write_scores
-from dreamdrive.experiments.scored_drives import drives_in
-from dreamdrive.experiments.scorers.registry import MODULES, find_scorers
-from dreamdrive.experiments.summary import summarise
 from support.drives import drive
-from support.logs import event, lines_of, log, ticks
-
-ROUTES = ("Dream02-1-000", "Dream02-1-001")
-
-
-def car(tick, x, y=0.0, number=7, speed=0.0, yaw=0.0, is_walker=0):
-    """Returns an actor in the ego's axes at a tick; the ego is at 10 m/s along x."""
-    at = (x + tick, y, yaw, speed * np.cos(yaw), speed * np.sin(yaw))
-    return (tick, number, is_walker, *at, 0.3 if is_walker else 2.0, 0.3 if is_walker else 1.0)
-
-
-def hit(kind="vehicle", time_s=5.0, detail="vehicle.audi.tt", number=7):
-    where = {"x": 10.0 * time_s, "y": 0.0}
-    cause = f"collision_{kind}"
-    return LogEvent(cause=cause, time_s=time_s, other=number, detail=detail, **where)
-
-
-def made(events=(), actors=(), columns=None, **fields):
-    found = log([], ticks(200, actors, **(columns or {})), events, **fields)
-    return replace(found, route=np.stack([np.arange(0.0, 260.0, 2.0), np.zeros(130)], axis=1))
-
-
-def keep(out, found):
-    path = drive_path(out, found.result.policy, found.result.key)
-    save_drive(out, found.result)
-    if found.ticks is None:
-        return
-    start, *rest = lines_of(found)
-    start = json.loads(start) | {"points": found.route.tolist()}
-    path.with_suffix(".jsonl").write_text("\n".join([json.dumps(start), *rest]) + "\n")
-
-
-def folder(out, logs, names=("a", "b")):
-    """Writes an evaluation of two policies as `evaluate` does."""
-    for found in logs:
-        keep(out, found)
-    config = EvaluateConfig(policies=tuple(f"{n}=straight" for n in names), towns=("Dream02",),
-                            routes_per_town=2, bootstrap_samples=100, out=out)  # fmt: skip
-    drives = {name: [f.result for f in logs if f.result.policy == name] for name in names}
-    (out / "summary.json").write_text(json.dumps(summarise(config, drives)))
-    write_scores(out, drives_in(out), find_scorers(tuple(MODULES)), 100)
-    return out
-
-
-@pytest.fixture
-def evaluation(tmp_path):
-    crossing = [car(t, 13.0 - 0.2 * (t - 40), -9.0 + 0.9 * (t - 40), yaw=1.57, speed=9.0)
-                for t in range(30, 51)]  # fmt: skip
-    town = {"town": "Dream02"}
-    return folder(
-        tmp_path,
-        [
-            made([hit(), event("red_light", 9.0)], crossing, policy="a", route=ROUTES[0], **town),
-            made(policy="a", route=ROUTES[1], completion=40.0, **town),
-            made(policy="b", route=ROUTES[0], **town),
-            made([event("off_road", 3.0)], policy="b", route=ROUTES[1], **town,
-                 columns={"lateral_m": -2.6}),
-        ],
-    )  # fmt: skip
+from support.evaluations import ROUTES, car, hit, keep, made
+from support.logs import event
 
 
 def test_contacts_are_told_by_whom_from_where_and_how_fast():
@@ -264,89 +200,6 @@ def test_the_ten_worst_drives_of_each_policy_come_first():
     assert "ran a red light" in words
 
 
-def test_a_report_shows_drives_scores_and_links(evaluation):
-    words = report(ReportConfig(run=evaluation)).read_text()
-    cards = re.findall(r"<h4>(\d+)\. (\d+) of 100 points: ([\w-]+), seed 0</h4>", words)
-    assert cards == [("1", "40", ROUTES[1]), ("2", "48", ROUTES[0]), ("1", "100", ROUTES[1])]
-    assert words.count('class="strip"') == 4
-    assert words.count('class="map"') == 3
-    assert words.count('id="town-0"') == 1
-    assert words.count('<details class="policy" open>') == 1
-    assert "Hit a vehicle (audi tt)" in words
-    for name in MODULES:
-        assert f"({name})" in words
-    assert 'href="leaderboard/a.json"' in words
-    assert "All 3 infractions" in words
-    fewer = report(ReportConfig(run=evaluation, pictures=2)).read_text()
-    assert fewer.count('class="strip"') == 2
-    assert report(ReportConfig(run=evaluation, pictures=0)).read_text().count('class="map"') == 0
-
-
-class Whole(html.parser.HTMLParser):
-    """Checks that what opens closes, and gathers ids and addresses."""
-
-    def __init__(self):
-        super().__init__()
-        self.open, self.ids, self.addresses = [], [], []
-
-    def handle_startendtag(self, tag, attrs):
-        self._note(attrs)
-
-    def handle_starttag(self, tag, attrs):
-        self._note(attrs)
-        if tag not in ("meta", "img", "br"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def _note(self, attrs):
-        self.ids += [value for name, value in attrs if name == "id"]
-        self.addresses += [value for name, value in attrs if name in ("href", "src", "poster")]
-
-
-def test_a_report_is_one_small_page_that_asks_nobody(evaluation):
-    path = report(ReportConfig(run=evaluation))
-    page = Whole()
-    page.feed(path.read_text())
-    assert page.open == []
-    assert len(page.ids) == len(set(page.ids))
-    inside = [at[1:] for at in page.addresses if at.startswith("#")]
-    assert set(inside) <= set(page.ids)
-    beside = [at for at in page.addresses if not at.startswith(("#", "data:"))]
-    assert sorted(beside) == ["leaderboard/a.json", "leaderboard/b.json"]
-    assert all((evaluation / at).is_file() for at in beside)
-    assert path.stat().st_size < 200_000
-
-
-def test_a_log_that_cannot_be_read_is_named_and_the_rest_is_shown(evaluation):
-    drive_path(evaluation, "a", (ROUTES[0], Trial(0))).with_suffix(".jsonl").write_text("{")
-    words = report(ReportConfig(run=evaluation)).read_text()
-    assert "Could not be read" in words
-    assert "points: Dream02-1-000" in words
-    assert words.count('class="strip"') == 2
-
-
-def test_an_evaluation_that_the_server_ended_is_reported_too(tmp_path):
-    lost = [
-        drive(name, route, cause="sim_error", completion=0.0, length_m=0.0, sim_errors=("died",))
-        for name in "ab"
-        for route in ROUTES
-    ]
-    folder(tmp_path, [make_log(result, []) for result in lost])
-    words = report(ReportConfig(run=tmp_path)).read_text()
-    assert "4 drives: 4 lost to the simulator" in words
-    assert "(2 drives lost to the simulator)" in words
-
-
-def test_one_policy_that_drives_well_needs_neither_pairs_nor_a_legend(tmp_path):
-    logs = [made(policy="a", route=route, town="Dream02") for route in ROUTES]
-    words = report(ReportConfig(run=folder(tmp_path, logs, names=("a",)))).read_text()
-    assert "2 drives, all of them clean" in words
-    assert "Paired differences" not in words
-    assert 'class="legend"' not in words
-
-
 def test_scenarios_are_counted_by_type_and_cause():
     def played(policy, *outcomes):
         told = tuple(
@@ -390,19 +243,3 @@ def test_faults_say_whose_they_are_and_what_they_cost():
     assert "Server died: &lt;9&gt;" in words
     assert "<summary>ValueError: nan</summary>" in words
     assert "<table" not in faults([drive()])
-
-
-def test_every_number_of_a_scorer_has_its_version_beside_it(evaluation):
-    words = scorers_table(json.loads((evaluation / "scores.json").read_text()))
-    head = re.findall(r"<th>(.*?)</th>", words.split("</thead>")[0])
-    assert [re.search(r"\((.*)\)", name)[1] for name in head] == list(MODULES)
-    assert "bench2drive-0.0.3 divides sums by 220 routes" in words
-    assert "Nobody looked" not in words
-
-
-def test_what_nobody_looked_for_is_said_once(evaluation):
-    scores = json.loads((evaluation / "scores.json").read_text())
-    for name in ("leaderboard-2.0", "leaderboard-2.1"):
-        scores["scorers"][name]["policies"]["a"]["not_measured"] = ["min_speed"]
-    told = "Nobody looked for min speed, which costs nothing in leaderboard-2.0, leaderboard-2.1."
-    assert told in scorers_table(scores)
