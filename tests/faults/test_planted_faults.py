@@ -145,6 +145,21 @@ FAULTS = [
         "unit/experiments/test_report_drives.py",
     ),
     Fault(
+        "who is hit while standing is to blame", "envs/carla/events.py",
+        "or ego.speed_mps < STANDING_MPS:", "or ego.speed_mps < 0.0:",
+        "unit/envs_carla/test_events.py",
+    ),
+    Fault(
+        "a scenario that could not be played asks for an ability",
+        "experiments/scorers/bench2drive_abilities.py", 'if s.result != "absent"}', "}",
+        "unit/experiments/scorers/test_bench2drive_abilities.py",
+    ),
+    Fault(
+        "a signal without lanes holds those that lead the other way",
+        "envs/embedded/town_signals.py", '(signal.orientation == "+") == (lane > 0)',
+        '(signal.orientation == "-") == (lane > 0)', "unit/envs_embedded/test_town_signals.py",
+    ),
+    Fault(
         "minimum speed is judged at other check-points", "experiments/scorers/bench2drive_rules.py",
         "LAST_CHECKPOINT_SHARE = 0.95", "LAST_CHECKPOINT_SHARE = 0.99",
         "unit/experiments/scorers/test_upstream.py",
