@@ -31,17 +31,29 @@ class TrainTokenizerConfig:
     steps: int = 6000
     batch_size: int = 8
     window: int = 4
-    """Frames of a clip."""
+    """Frames of a clip, a multiple of `tokenizer.time_stride`."""
     learning_rate: float = 2e-3
     seed: int = 0
     save_every: int = 500
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
 
+    def __post_init__(self) -> None:
+        """Checks the window.
+
+        Raises:
+            ValueError: If it is no multiple of the time stride.
+        """
+        if self.window < 1 or self.window % self.tokenizer.time_stride:
+            raise ValueError(
+                f"window must be a multiple of the time stride {self.tokenizer.time_stride}, "
+                f"got {self.window}"
+            )
+
 
 def fit_statistics(model: WorldModel, table: FrameTable) -> None:
     """Sets the mean and spread of latents and vectors from the data."""
     generator = torch.Generator().manual_seed(0)
-    rows = table.windows(128, 8, generator)
+    rows = table.windows(128, 8 * model.config.tokenizer.time_stride, generator)
     with torch.no_grad():
         latent = model.tokenizer.posterior(images(table, rows))[0].mean[:, 2:]
     model.latent_mean.copy_(latent.mean((0, 1, 3, 4)))

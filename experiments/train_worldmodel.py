@@ -210,6 +210,7 @@ def train_worldmodel(config: TrainWorldModelConfig, frames: LatentTable | None =
         StorageError: If a checkpoint could not be written.
     """
     init = WorldModel.from_pretrained(config.init)
+    init.init_state(1)  # What compresses clips alone is refused before anything is read.
     sizes = init.config.transformer if config.fine_tune else config.transformer
     kind = init.config.kind if config.fine_tune else config.kind
     store = EpisodeStore(*config.data)

@@ -99,6 +99,8 @@ def why_not(model: WorldModel, engine: Engine) -> str:
         sizes, plain = model.config.transformer, DynamicsConfig()
         if odd := [name for name in NOT_FUSED if getattr(sizes, name) != getattr(plain, name)]:
             return f"it is written for the default {' and '.join(odd)} of a transformer"
+        if model.config.tokenizer.dilations != (1,):
+            return "it is written for the default dilations of a tokenizer"
         if model.device.type != "cpu":
             return f"it is for processors, and the model is on {model.device}"
         if not has_packed_products():

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from dreamdrive import checkpoint
 from dreamdrive.config import from_dict, to_dict
-from dreamdrive.errors import CheckpointError
+from dreamdrive.errors import CheckpointError, ConfigError
 from dreamdrive.worldmodel.calibration import Calibration
 from dreamdrive.worldmodel.dynamics import DynamicsConfig
 from dreamdrive.worldmodel.heads import OutcomeHeads
@@ -189,7 +189,10 @@ class WorldModel(nn.Module):
     # --- frames and latents ----------------------------------------------------------------------
 
     def encode(self, image_BTCHW: Tensor) -> Tensor:
-        """Returns normalised latents (B, T, C, H/8, W/8) of a clip from an episode's start."""
+        """Returns normalised latents (B, T/s, C, H/8, W/8) of a clip from an episode's start.
+
+        s is the tokenizer's `time_stride`, 1 for all models that dream.
+        """
         posterior, _ = self.tokenizer.posterior(image_BTCHW)
         return self.normalise_latent(posterior.mean)
 
@@ -231,7 +234,17 @@ class WorldModel(nn.Module):
     # --- rollouts --------------------------------------------------------------------------------
 
     def init_state(self, batch_size: int) -> RolloutState:
-        """Returns the state before an episode's first frame."""
+        """Returns the state before an episode's first frame.
+
+        Raises:
+            ConfigError: If the model compresses clips alone.
+        """
+        if self.config.tokenizer.time_stride > 1:
+            raise ConfigError(
+                f"A latent of this model holds {self.config.tokenizer.time_stride} frames: it "
+                "compresses clips and cannot dream",
+                do="Train a tokenizer with --tokenizer.time-stride 1.",
+            )
         like = self.latent_mean
         return RolloutState(
             latent_BCHW=like.new_zeros(batch_size, *self.latent_shape),
@@ -286,8 +299,8 @@ class WorldModel(nn.Module):
             state = state._replace(memory=memory).followed_by(latent_BCHW)
         else:
             state = state.beginning_with(latent_BCHW)
-        feature = self.tokenizer.from_latent(self.unnormalise_latent(latent_BCHW))
-        decoder_cache = torch.cat([state.decoder_cache[:, 1:], feature[:, None]], 1)
+        raw = self.unnormalise_latent(latent_BCHW)
+        decoder_cache = self.tokenizer.passed(raw, state.decoder_cache)
         return state._replace(vector_BK=vector_BK, decoder_cache=decoder_cache)
 
     def imagine_step(

@@ -98,6 +98,9 @@ def limits(model: "WorldModel") -> list[str]:
         ),
         "Time-outs are not predicted, nor causes of termination other than those above.",
     ]
+    if config.tokenizer.time_stride > 1:
+        frames = config.tokenizer.time_stride
+        found.append(f"A latent holds {frames} frames: it compresses clips and cannot dream.")
     if config.kind == "transformer":
         sizes = config.transformer
         span = sizes.window * config.step_s
