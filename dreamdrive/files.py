@@ -30,3 +30,9 @@ def write_atomically(path: Path, data: bytes) -> None:
             f"Could not write: {error.strerror or error}", where=path,
             do="Free some space or choose another folder, then run the same command again.",
         ) from error  # fmt: skip
+
+
+def cache_folder() -> Path:
+    """Returns the user's folder for what can be made again."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "dreamdrive"

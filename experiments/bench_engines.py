@@ -30,7 +30,7 @@ from dreamdrive.experiments.run import begin_run, console, installed_versions
 from dreamdrive.experiments.step_roofline import PRESETS
 from dreamdrive.files import write_atomically
 from dreamdrive.kernels.roofline import fastest
-from dreamdrive.worldmodel.engine import Engine, measure_engines, remember
+from dreamdrive.worldmodel.engine import IN_16_BITS, Engine, measure_engines, remember
 from dreamdrive.worldmodel.model import DEFAULT, WorldModel, WorldModelConfig
 from dreamdrive.worldmodel.packed import has_packed_products, pack, product
 from dreamdrive.worldmodel.tokenizer import TokenizerConfig
@@ -50,7 +50,7 @@ class BenchEnginesConfig:
         presets: "cpu", the given model, and "nano".
         batches: Dreams that are stepped together.
         engines: Which ways.
-        bfloat16: Also measure the fused way with products in 16 bits.
+        bfloat16: Also measure the ways that have products in 16 bits so.
         peers: Environments of others, NAME or NAME=PATH[:PATH], where PATH is put before Python's
             own; `diamond` is the folder `src` of a checkout, the others are installed packages.
         peer_python: The interpreter that peers run in, where their packages need others than this.
@@ -61,7 +61,7 @@ class BenchEnginesConfig:
     model: str = DEFAULT
     presets: tuple[str, ...] = ("cpu", "nano")
     batches: tuple[int, ...] = (1, 16, 64)
-    engines: tuple[Engine, ...] = ("eager", "fused")
+    engines: tuple[Engine, ...] = ("eager", "fused", "onnxruntime", "openvino")
     bfloat16: bool = True
     peers: tuple[str, ...] = ()
     peer_python: Path = Path(sys.executable)
@@ -170,9 +170,10 @@ def step_rows(
     times = measure_engines(model, batch, config.engines, seconds=config.seconds)
     if preset == SHIPPED:
         remember(model, batch, times)
-    if config.bfloat16 and "fused" in config.engines:
-        more = measure_engines(model, batch, ("fused",), "bfloat16", seconds=config.seconds)
-        times["fused, bfloat16"] = more["fused"]
+    if config.bfloat16:
+        narrow = tuple(name for name in config.engines if name in IN_16_BITS)
+        more = measure_engines(model, batch, narrow, "bfloat16", seconds=config.seconds)
+        times |= {f"{name}, bfloat16": taken for name, taken in more.items()}
     best = max(peak[name] for name in peak if name.endswith("float32"))
     rows = []
     for name, taken in times.items():

@@ -1,7 +1,8 @@
 """Which way a step of the dream is computed: told by name, or what was measured to be fastest here.
 
 `eager` is the model itself, the meaning of all others. `fused` has packed products and compiled
-loops (`fused`), `compiled` is torch.compile's C++. Asked for by name, a way that cannot run says
+loops (`fused`), `onnxruntime` and `openvino` are those runtimes (`exported`), `compiled` is
+torch.compile's C++. Asked for by name, a way that cannot run says
 why. `auto` is eager until the ways were measured on this machine (`dreamdrive bench engines`), and
 from then on the fastest.
 """
@@ -22,20 +23,24 @@ import torch
 
 from dreamdrive.config import to_dict
 from dreamdrive.errors import ConfigError, KernelError
-from dreamdrive.files import write_atomically
+from dreamdrive.files import cache_folder, write_atomically
 from dreamdrive.worldmodel.dynamics import DynamicsConfig
+from dreamdrive.worldmodel.exported import ExportedDecode, ExportedStep, Runtime, missing
 from dreamdrive.worldmodel.fused import FusedStep
 from dreamdrive.worldmodel.fused_decode import FusedDecode
 from dreamdrive.worldmodel.model import WorldModel
 from dreamdrive.worldmodel.packed import Precision, has_packed_products
 from dreamdrive.worldmodel.transformer import TransformerDynamics
 
-Engine = Literal["auto", "eager", "fused", "compiled"]
+Engine = Literal["auto", "eager", "fused", "onnxruntime", "openvino", "compiled"]
 ENGINES: tuple[str, ...] = get_args(Engine)
 PRECISIONS: tuple[str, ...] = get_args(Precision)
 FILE = "engines.json"
 WARM_UP_STEPS = 3
 """Before the first step that is measured, or so many as fill the ring, which costs less empty."""
+IN_16_BITS: tuple[str, ...] = ("fused", "openvino")
+"""Ways that have products in bfloat16."""
+RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
 COMPILERS = ("g++", "clang++")
 NOT_FUSED = ("attention", "num_registers", "modulation", "has_qk_norm", "has_rope", "predicts")
 """Options of the transformer that the fused way has by default only."""
@@ -56,7 +61,7 @@ def build_step(
         batch_size: How many dreams are stepped together.
         engine: Which way.
         precision: Of the matrix products; bfloat16 is for the fused way, on processors that have
-            it.
+            it, and for OpenVINO there.
 
     Raises:
         ConfigError: If there is no such way or precision, or they do not go together.
@@ -69,7 +74,7 @@ def build_step(
         )
     if engine == "auto":
         engine = "fused" if precision == "bfloat16" else fastest_engine(model, batch_size)
-    if engine != "fused" and precision != "float32":
+    if engine not in IN_16_BITS and precision != "float32":
         raise ConfigError(f"The engine {engine!r} has no {precision}", do="Use engine='fused'.")
     why = why_not(model, engine)
     if why:
@@ -78,6 +83,8 @@ def build_step(
         return model.imagine_step
     if engine == "fused":
         return FusedStep(model, batch_size, precision)
+    if engine == "onnxruntime" or engine == "openvino":
+        return ExportedStep(model, batch_size, engine, precision)
     return torch.compile(model.imagine_step, fullgraph=True, dynamic=False)
 
 
@@ -85,6 +92,8 @@ def build_decode(model: WorldModel, step: Imagine) -> Imagine:
     """Returns what shows the frames of a step's dreams, as `WorldModel.decode_step`."""
     if isinstance(step, FusedStep):
         return FusedDecode(model, step.batch_size, step.precision)
+    if isinstance(step, ExportedStep):
+        return ExportedDecode(step)
     return model.decode_step
 
 
@@ -105,6 +114,17 @@ def why_not(model: WorldModel, engine: Engine) -> str:
             return f"it is for processors, and the model is on {model.device}"
         if not has_packed_products():
             return "this PyTorch is built without oneDNN"
+    if engine in RUNTIMES:
+        if packages := missing(engine):
+            names = " and ".join(packages)
+            return f"{names} not installed: pip install 'dreamdrive[engines]'"
+        dynamics = model.dynamics
+        if not isinstance(dynamics, TransformerDynamics) or dynamics.external is not None:
+            return "it is written for transformers without an external memory"
+        if dynamics.guidance != 1.0:
+            return "it has no guidance"
+        if model.device.type != "cpu":
+            return f"it is for processors, and the model is on {model.device}"
     if engine == "compiled" and model.device.type == "cpu":
         named = os.environ.get("CXX")
         if not any(shutil.which(name) for name in ([named] if named else COMPILERS)):
@@ -131,7 +151,7 @@ def measure_engines(
         if why:
             found[engine] = why
             continue
-        how = precision if engine == "fused" else "float32"
+        how = precision if engine in IN_16_BITS else "float32"
         step, state = build_step(model, batch_size, engine, how), model.init_state(batch_size)
         noise = (torch.zeros_like(state.latent_BCHW), torch.zeros_like(state.vector_BK))
         steps[engine] = _going_on(step, state, action, noise)
@@ -201,12 +221,6 @@ def fastest_engine(model: WorldModel, batch_size: int) -> Engine:
     return best
 
 
-def cache_folder() -> Path:
-    """Returns the user's folder for what can be made again."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "dreamdrive"
-
-
 def _read(path: Path) -> dict[str, Any]:
     """Returns what was kept; nothing where it is missing or damaged, as it can be made again."""
     try:
@@ -223,8 +237,11 @@ def _key(model: WorldModel, batch_size: int) -> str:
 
 def _machine() -> dict[str, str]:
     """Returns what a measurement depends on beside the model."""
-    names = ("torch", "numba")
-    return {name: metadata.version(name) for name in names} | {
+    versions = {name: metadata.version(name) for name in ("torch", "numba")}
+    for runtime in RUNTIMES:
+        if not missing(runtime):
+            versions[runtime] = metadata.version(runtime)
+    return versions | {
         "processor": platform.processor() or platform.machine(),
         "capability": str(torch.backends.cpu.get_cpu_capability()),
         "threads": str(torch.get_num_threads()),
