@@ -39,6 +39,8 @@ from dreamdrive.worldmodel.losses import (
 )
 from dreamdrive.worldmodel.mdnrnn import MDNRNNConfig
 from dreamdrive.worldmodel.model import Kind, WorldModel, WorldModelConfig
+from dreamdrive.worldmodel.packed import has_packed_products
+from dreamdrive.worldmodel.quick import quicken_products
 from dreamdrive.worldmodel.recurrent import RecurrentConfig
 from dreamdrive.worldmodel.rssm import RSSMConfig
 from dreamdrive.worldmodel.state import LAG
@@ -84,7 +86,9 @@ class TrainWorldModelConfig:
     """Share of the second phase in which that chance falls to 0."""
     learning_rate: float = 1e-3
     compile: bool = False
-    """Compile the network first: some minutes and a C++ compiler, then several times faster."""
+    """Compile the network first: some minutes and a C++ compiler, then faster."""
+    quick: bool = True
+    """Products by oneDNN on a processor that has it: the same but for rounding."""
     seed: int = 0
     save_every: int = 500
     quantities: tuple[Quantity, ...] = ()
@@ -218,7 +222,7 @@ def train_worldmodel(config: TrainWorldModelConfig, frames: LatentTable | None =
         store, init.config.causes,
         may_lack_actions=kind == "transformer" and sizes.has_null_action,
     )  # fmt: skip
-    begin_run(config.out, config, may_change=("steps", "save_every", "compile"))
+    begin_run(config.out, config, may_change=("steps", "save_every", "compile", "quick"))
     model = init
     if not config.fine_tune:
         fields = to_dict(init.config) | {"kind": config.kind}
@@ -242,6 +246,8 @@ def train_worldmodel(config: TrainWorldModelConfig, frames: LatentTable | None =
         trained, learning_rate=config.learning_rate, steps=config.steps, seed=config.seed
     )
     state.restore(config.out / "training")
+    if config.quick and has_packed_products() and model.device.type == "cpu":
+        quicken_products(trained)
     if config.compile and isinstance(model.dynamics, TransformerDynamics):
         network = model.dynamics.network
         network.forward = torch.compile(network.forward, dynamic=False)  # type: ignore[method-assign]

@@ -19,7 +19,6 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-import dreamdrive
 from dreamdrive.config import to_dict
 from dreamdrive.errors import ConfigError
 from dreamdrive.files import cache_folder, write_atomically
@@ -258,6 +257,6 @@ def _digest(model: WorldModel, given: Mapping[str, Tensor]) -> str:
 
 @cache
 def _code() -> bytes:
-    root = Path(dreamdrive.__file__).resolve().parent
+    root = Path(__file__).resolve().parents[1]
     files = sorted(path for name in SOURCES for path in (root / name).glob("*.py"))
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).digest()

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_map
 
 LAG = 4
 """Frames between the two that an agent sees: one frame alone shows no motion."""
@@ -88,7 +88,8 @@ class RolloutState(NamedTuple):
 
     def leaves(self) -> list[Tensor]:
         """Returns every tensor, in a fixed order."""
-        found: list[Tensor] = tree_leaves(self)
+        found: list[Tensor] = []
+        _gather(self, found)
         return found
 
     def overwrite(self, other: "RolloutState") -> None:
@@ -114,6 +115,15 @@ class RolloutState(NamedTuple):
         """Returns the rows of several states end to end."""
         joined: RolloutState = tree_map(lambda *parts: torch.cat(parts), *states)
         return joined
+
+
+def _gather(part: Any, found: list[Tensor]) -> None:
+    """Adds the tensors of nested tuples; a step of one dream asks so often that a tree is dear."""
+    for inner in part:
+        if isinstance(inner, Tensor):
+            found.append(inner)
+        else:
+            _gather(inner, found)
 
 
 class Imagined(NamedTuple):

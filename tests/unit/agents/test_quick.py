@@ -7,21 +7,24 @@ import torch
 
 from dreamdrive.agents.actor_critic import ActorCritic, ActorCriticConfig
 from dreamdrive.agents.networks import Actor, Critic, NetworkConfig
-from dreamdrive.agents.quick import Product, quicken
+from dreamdrive.agents.quick import quicken
 from dreamdrive.errors import ConfigError
 from dreamdrive.worldmodel.packed import has_packed_products
+from dreamdrive.worldmodel.quick import quick_product
 from support.lively import lively
 
 pytestmark = pytest.mark.skipif(not has_packed_products(), reason="PyTorch without oneDNN")
 NETWORK = NetworkConfig(width=16, channels=4, num_bins=15)
 
 
-def test_its_gradients_are_those_of_the_product():
+@pytest.mark.parametrize(("rows", "has_bias"), [((5,), True), ((2, 3, 4), False)])
+def test_its_gradients_are_those_of_the_product(rows, has_bias):
     generator = torch.Generator().manual_seed(0)
-    x, weight, bias = (torch.randn(s, generator=generator) for s in ((5, 3), (4, 3), (4,)))
-    parts = [part.requires_grad_() for part in (x, weight, bias)]
-    change = torch.randn(5, 4, generator=generator)
-    mine = torch.autograd.grad(Product.apply(*parts), parts, change)
+    x, weight, bias = (torch.randn(s, generator=generator) for s in ((*rows, 3), (4, 3), (4,)))
+    parts = [part.requires_grad_() for part in (x, weight, bias)][: 3 if has_bias else 2]
+    change = torch.randn(*rows, 4, generator=generator)
+    given = parts if has_bias else [*parts, None]
+    mine = torch.autograd.grad(quick_product(*given), parts, change)
     theirs = torch.autograd.grad(torch.nn.functional.linear(*parts), parts, change)
     for a, b in zip(mine, theirs, strict=True):
         torch.testing.assert_close(a, b)
