@@ -34,6 +34,7 @@ def test_it_measures_each_way_keeps_the_fastest_and_names_what_is_missing(tmp_pa
         BenchEnginesConfig(
             out=tmp_path / "out", model=str(world), presets=("cpu",), batches=(2,), seconds=0.02,
             peers=("diamond=/nowhere", "car-racing"), peer_python=tmp_path / "no-python",
+            engines=("eager", "fused"),
         )
     )  # fmt: skip
     facts = json.loads(path.read_text())
