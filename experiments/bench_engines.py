@@ -23,14 +23,19 @@ from rich.table import Table
 
 import dreamdrive
 from dreamdrive.checkpoint import git_commit
+from dreamdrive.envs.dream.vector import DreamVectorEnv
 from dreamdrive.errors import ConfigError
 from dreamdrive.experiments.bench import machine
+from dreamdrive.experiments.bench_envs import resident_mib
 from dreamdrive.experiments.bench_peers import PEERS, QUOTED
+from dreamdrive.experiments.bench_versions import WAYS, beside_earlier
+from dreamdrive.experiments.bench_versions import table as versions_table
 from dreamdrive.experiments.run import begin_run, console, installed_versions
 from dreamdrive.experiments.step_roofline import PRESETS
 from dreamdrive.files import write_atomically
 from dreamdrive.kernels.roofline import fastest
-from dreamdrive.worldmodel.engine import IN_16_BITS, Engine, measure_engines, remember
+from dreamdrive.worldmodel.engine import IN_16_BITS, Engine, measure_engines, remember, why_not
+from dreamdrive.worldmodel.fused import FusedStep
 from dreamdrive.worldmodel.model import DEFAULT, WorldModel, WorldModelConfig
 from dreamdrive.worldmodel.packed import has_packed_products, pack, product
 from dreamdrive.worldmodel.tokenizer import TokenizerConfig
@@ -38,6 +43,8 @@ from dreamdrive.worldmodel.tokenizer import TokenizerConfig
 SHIPPED = "cpu"
 """The preset that the given model stands for; others are untrained, which costs the same."""
 PEER_TIMEOUT_S = 150
+AT_THE_START = 500
+"""Steps of a long dream after which memory is looked at first."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,6 +62,9 @@ class BenchEnginesConfig:
             own; `diamond` is the folder `src` of a checkout, the others are installed packages.
         peer_python: The interpreter that peers run in, where their packages need others than this.
         seconds: For each way and peer.
+        earlier: A checkout of an earlier version, to measure dreams and updates of both in one run.
+        work: What of both: steps of environments, updates of an agent, and of a world model.
+        long_steps: Steps of one dream, whose last ones are measured against its first; 0 for none.
     """
 
     out: Path = Path("runs/bench-engines")
@@ -66,6 +76,9 @@ class BenchEnginesConfig:
     peers: tuple[str, ...] = ()
     peer_python: Path = Path(sys.executable)
     seconds: float = 2.0
+    earlier: Path | None = None
+    work: tuple[str, ...] = ("dreams", "agent", "model")
+    long_steps: int = 10_000
 
     def __post_init__(self) -> None:
         """Raises a ConfigError where a value is impossible."""
@@ -74,6 +87,7 @@ class BenchEnginesConfig:
         for name, known in (
             *((name, tuple(PRESETS)) for name in self.presets),
             *((name.partition("=")[0], tuple(PEERS)) for name in self.peers),
+            *((name, tuple(WAYS)) for name in self.work),
         ):
             if name not in known:
                 raise ConfigError(f"There is no {name!r}", do=f"Known: {', '.join(known)}.")
@@ -94,12 +108,20 @@ def bench_engines(config: BenchEnginesConfig) -> Path:
         "command": "dreamdrive bench engines", "machine": machine(),
         "versions": installed_versions(("torch", "numba", "gymnasium")),
         "peak_gflops": peaks(config.seconds / 4.0), "start_s": start_seconds(config.model),
-        "steps": [], "peers": [], "quoted": QUOTED,
+        "steps": [], "matrix": [], "peers": [], "quoted": QUOTED,
     }  # fmt: skip
     for preset in config.presets:
         model = model_of(preset, config.model)
         for batch in config.batches:
             facts["steps"] += step_rows(preset, model, batch, config, facts["peak_gflops"])
+            if "fused" in config.engines and not why_not(model, "fused"):
+                peak = max(v for name, v in facts["peak_gflops"].items() if "float32" in name)
+                share = matrix_share(model, batch, config.seconds / 2.0, peak)
+                facts["matrix"].append({"preset": preset, "batch": batch, "share_of_peak": share})
+    if config.long_steps:
+        facts["long"] = long_dream(config.model, config.long_steps)
+    if config.earlier is not None:
+        facts["beside"] = beside_earlier(config.earlier, config.seconds, config.work)
     for peer in config.peers:
         console.print(f"measuring {peer.partition('=')[0]} …")
         facts["peers"] += _apart(peer, config)
@@ -195,6 +217,41 @@ def step_rows(
     return rows
 
 
+def matrix_share(model: WorldModel, batch: int, seconds: float, peak_gflops: float) -> float:
+    """Returns what the products of a fused step reach of the peak of a product, in float32.
+
+    Each takes its turn on an input of its own, as in a step, but nothing stands between them.
+    """
+    products = FusedStep(model, batch).products
+    given = [(torch.randn(rows, num_in), weight) for rows, num_in, _, weight in products]
+    flops = sum(2.0 * rows * num_in * num_out for rows, num_in, num_out, _ in products)
+
+    def all_of_them() -> None:
+        for x, weight in given:
+            product(x, weight)
+
+    return flops / fastest(all_of_them, seconds) / 1e9 / peak_gflops
+
+
+def long_dream(model: str, num_steps: int) -> dict[str, float]:
+    """Returns what a step of one dream takes at its beginning and end, and how memory grows."""
+    env = DreamVectorEnv(1, model, observations="latent", engine="fused", max_steps=num_steps + 1)
+    env.reset(seed=0)
+    action, taken = env.action_space.sample() * 0.0, []
+    resident_before = 0.0
+    for step in range(num_steps):
+        if step == AT_THE_START:
+            resident_before = resident_mib()
+        began = time.process_time()
+        env.step(action)
+        taken.append(time.process_time() - began)
+    first, last = (sorted(part)[len(part) // 2] for part in (taken[10:110], taken[-100:]))
+    return {
+        "steps": num_steps, "first_ms": 1e3 * first, "last_ms": 1e3 * last,
+        "grown_mib": resident_mib() - resident_before,
+    }  # fmt: skip
+
+
 def _apart(peer: str, config: BenchEnginesConfig) -> list[dict[str, Any]]:
     """Returns a peer's rows, taken in a process of its own; why there are none, if it fails."""
     root = str(Path(dreamdrive.__file__).resolve().parents[1])
@@ -231,6 +288,15 @@ def tables(facts: dict[str, Any]) -> list[Table]:
         )  # fmt: skip
     peak = ", ".join(f"{name} {value:,.0f}" for name, value in facts["peak_gflops"].items())
     steps.caption = f"GFLOP/s at most: {peak}. First step after {facts['start_s']:.1f} s."
+    alone = ", ".join(
+        f"{row['preset']} x {row['batch']} {row['share_of_peak']:.0%}" for row in facts["matrix"]
+    )
+    steps.caption += f"\nProducts of a fused step alone, of the peak in float32: {alone}."
+    if long := facts.get("long"):
+        steps.caption += (
+            f"\nStep 10 of a dream takes {long['first_ms']:.2f} ms, step {long['steps']:,} "
+            f"{long['last_ms']:.2f}; memory grew by {long['grown_mib']:.1f} MiB."
+        )
     others = Table(title="Others, one thread")
     for name in ("what", "environments", "steps/s", ""):
         others.add_column(name, justify="left" if name in ("what", "") else "right")
@@ -239,4 +305,4 @@ def tables(facts: dict[str, Any]) -> list[Table]:
         others.add_row(row["peer"], str(row.get("batch", "")), rate, row["why"])
     for row in facts["quoted"]:
         others.add_row(row["peer"], "", f"{row['steps_per_s']} (quoted)", row["why"])
-    return [steps, others]
+    return [steps, others, *([versions_table(facts["beside"])] if "beside" in facts else [])]

@@ -57,11 +57,15 @@ class FusedStep:
         G, P = config.num_key_heads, config.width // config.num_heads
         self._sizes = D, G
         rows = B * N
+        self.products: list[tuple[int, int, int, Packed]] = []
+        """Of a step: rows, entries in and out, and weight."""
 
         def packed(*linears: nn.Linear, rows: int = rows) -> Packed:
             bias = None if linears[0].bias is None else torch.cat([x.bias for x in linears])
             weight = torch.cat([x.weight for x in linears])
-            return pack(weight, bias, precision, rows, both_ways=both_ways)
+            made = pack(weight, bias, precision, rows, both_ways=both_ways)
+            self.products.append((rows, weight.shape[1], len(weight), made))
+            return made
 
         patches = B * network.num_patches
         self._embed_patch = packed(network.embed_patch, rows=patches)

@@ -5,6 +5,7 @@ import pytest
 
 from dreamdrive.errors import ConfigError
 from dreamdrive.experiments import bench_engines as subject
+from dreamdrive.experiments import bench_versions
 from dreamdrive.experiments.bench_engines import BenchEnginesConfig, bench_engines, tables
 from dreamdrive.experiments.bench_peers import PEERS, QUOTED, measure_peer
 from dreamdrive.worldmodel.engine import FILE
@@ -34,7 +35,7 @@ def test_it_measures_each_way_keeps_the_fastest_and_names_what_is_missing(tmp_pa
         BenchEnginesConfig(
             out=tmp_path / "out", model=str(world), presets=("cpu",), batches=(2,), seconds=0.02,
             peers=("diamond=/nowhere", "car-racing"), peer_python=tmp_path / "no-python",
-            engines=("eager", "fused"),
+            engines=("eager", "fused"), long_steps=620,
         )
     )  # fmt: skip
     facts = json.loads(path.read_text())
@@ -51,6 +52,10 @@ def test_it_measures_each_way_keeps_the_fastest_and_names_what_is_missing(tmp_pa
     (measured,) = kept["steps"].values()
     assert measured["fused"] == pytest.approx(rows["fused"]["step_ms"] / 1e3)
     assert len(tables(facts)) == 2
+    (alone,) = facts["matrix"]
+    assert 0.0 < alone["share_of_peak"] < 1.5
+    assert facts["long"]["steps"] == 620
+    assert min(facts["long"]["first_ms"], facts["long"]["last_ms"]) > 0.0
 
 
 def test_a_peer_that_is_not_there_says_why(monkeypatch):
@@ -73,3 +78,31 @@ def test_a_peer_in_a_process_of_its_own_that_fails_says_why():
     (row,) = subject._apart("metadrive=/nowhere", config)
     assert row["steps_per_s"] is None
     assert "metadrive cannot be stepped" in row["why"]
+
+
+def test_versions_stand_beside_each_other_and_a_way_that_fails_says_why(monkeypatch, tmp_path):
+    def apart(root, way, seconds, work):
+        if way == "openvino":
+            return [{"what": work, "frames": 0, "seconds": None, "why": "not installed"}]
+        took = {"eager": 2.0, "fused": 0.5}.get(way, 1.0)
+        return [{"what": f"{work}, both", "frames": 6, "seconds": took, "told": -0.25}]
+
+    monkeypatch.setattr(bench_versions, "_apart", apart)
+    rows = bench_versions.beside_earlier(tmp_path, 0.1)
+    (fused,) = (row for row in rows if row["what"] == "dreams, both" and row["way"] == "fused")
+    assert (fused["version"], fused["frames_per_s"], fused["times"]) == ("now", 12.0, 4.0)
+    (missing,) = (row for row in rows if row["way"] == "openvino")
+    assert (missing["frames_per_s"], missing["why"]) == (None, "not installed")
+    assert bench_versions.table(rows).row_count == len(rows)
+
+
+def test_the_work_of_versions_is_measured_and_its_losses_told():
+    """The program itself, on the shipped model, where two ways must tell the same loss."""
+    told = {}
+    for way in ("eager", "quick"):
+        (row,) = bench_versions._apart(bench_versions.ROOT, way, 0.01, "model")
+        assert row["why" if row["seconds"] is None else "frames"] == 128
+        told[way] = row["told"]
+    assert told["quick"] == pytest.approx(told["eager"], rel=1e-4)
+    (row,) = bench_versions._apart(bench_versions.ROOT, "turbo", 0.01, "dreams")
+    assert "There is no engine" in row["why"]
