@@ -193,6 +193,13 @@ COMMANDS: dict[str, Command] = {
             'ablate --variants "without QK-norm" "with JEPA" --seeds 0 1 2 --steps 600',
         ),
     ),
+    "scale": Command(
+        "scale", "ScaleConfig", "Measures loss against parameters and compute, over sizes.",
+        (
+            "scale --data data/train --test data/test --out runs/scale",
+            "scale --sizes 64x4 96x6 128x6 192x8 --steps 2000 4000 --seeds 0 1 2",
+        ),
+    ),
 }  # fmt: skip
 
 
