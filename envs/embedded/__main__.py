@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import ipaddress
 import os
 import signal
 import sys
@@ -77,6 +78,16 @@ def parser() -> argparse.ArgumentParser:
     return found
 
 
+def is_loopback(host: str) -> bool:
+    """Returns whether an address is one of this machine alone."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def _end_with_stdin() -> None:
     """Ends this process, as SIGTERM does, once standard input is closed."""
     with contextlib.suppress(OSError):
@@ -111,6 +122,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, stop)
     if options.until_stdin_closes:
         threading.Thread(target=_end_with_stdin, daemon=True).start()
+    if not is_loopback(options.host):
+        print(
+            f"WARNING: listening on {options.host}: whoever can reach it can drive this world and "
+            "write recordings; nobody is asked who they are", file=sys.stderr, flush=True,
+        )  # fmt: skip
     print(f"ready {options.host}:{server.port}", flush=True)
     try:
         server.serve()

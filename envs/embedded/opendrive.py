@@ -16,10 +16,13 @@ from defusedxml import ElementTree
 from defusedxml.common import DefusedXmlException
 
 from dreamdrive.envs.embedded.curves import Arc, Pose
+from dreamdrive.envs.embedded.map_checks import check_map, line_of
 from dreamdrive.errors import MapError
 
 SPEED_UNITS = {"km/h": 1.0 / 3.6, "mph": 0.44704, "m/s": 1.0, None: 1.0}
 DEFAULT_SPEED_MPS = 13.9
+GAP_M = 20.0
+"""Ends of roads that are linked lie closer to each other than this."""
 STEP_M = 0.5
 """Length of the pieces into which spirals and polynomials are cut."""
 
@@ -161,22 +164,28 @@ def parse_opendrive(text: str, where: object = "OpenDRIVE text") -> OpenDrive:
     try:
         root = ElementTree.fromstring(text)
     except (ElementTree.ParseError, DefusedXmlException, ValueError) as error:
+        at = ""
+        if isinstance(error, DefusedXmlException):
+            at = f", line {text.count(chr(10), 0, max(text.find('<!'), 0)) + 1}"
         raise MapError(
-            f"The map is not well-formed XML: {error}", where=where,
+            f"The map is not well-formed XML{at}: {error}", where=where,
             do="Export it again as OpenDRIVE 1.4.",
         ) from error  # fmt: skip
     if root.tag != "OpenDRIVE":
         raise MapError(f"The map's root is <{root.tag}>, not <OpenDRIVE>", where=where)
+    check_map(root, text, where)
     roads: dict[int, Road] = {}
     for element in root.findall("road"):
         name = element.get("id", "?")
         try:
             road = _road(element)
         except (KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
-            raise MapError(f"Road {name} is broken: {error!r}", where=where) from error
+            line = line_of(text, "road", name)
+            raise MapError(f"Road {name} is broken, line {line}: {error}", where=where) from error
         roads[road.id] = road
     if not roads:
         raise MapError("The map has no roads", where=where)
+    _check_meeting(roads, text, where)
     try:
         junctions = {
             int(j.get("id", "-1")): [
@@ -192,6 +201,26 @@ def parse_opendrive(text: str, where: object = "OpenDRIVE text") -> OpenDrive:
         for c in root.findall("controller")
     }
     return OpenDrive(roads, junctions, controllers)
+
+
+def _check_meeting(roads: dict[int, Road], text: str, where: object) -> None:
+    """Raises MapError where a road is linked to one that is elsewhere, as a false cycle is."""
+    for road in roads.values():
+        for name, link, s in (
+            ("predecessor", road.predecessor, 0.0), ("successor", road.successor, road.length),
+        ):  # fmt: skip
+            if link is None or link[0] != "road":
+                continue
+            other = roads[link[1]]
+            here, there = road.at(s), other.at(other.length if link[2] == "end" else 0.0)
+            gap = math.hypot(here.x - there.x, here.y - there.y)
+            if gap > GAP_M:
+                line = line_of(text, "road", str(road.id))
+                raise MapError(
+                    f"Road {road.id} is broken, line {line}: the {link[2]} of its {name}, road "
+                    f"{other.id}, is {gap:.0f} m away",
+                    where=where,
+                )
 
 
 def _number(element: Element, name: str, default: float | None = None) -> float:
@@ -218,6 +247,8 @@ def _road(element: Element) -> Road:
     view = element.find("planView")
     if view is None or not len(view):
         raise ValueError("it has no geometry")
+    if length <= 0.0:
+        raise ValueError(f"its length is {length} m")
     pieces: list[Arc] = []
     for geometry in view.findall("geometry"):
         pieces += _pieces(geometry)

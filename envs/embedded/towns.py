@@ -41,6 +41,8 @@ SOLID_TAGS = {"building": 3, "barrier": 4, "pole": 6, "tree": 9, "obstacle": 20}
 PARKED_TAG = 14
 SAMPLE_M = 1.5
 CELL_M = 1.0
+MOST_CELLS = 120_000_000
+"""Cells of the lane grid at most, each of which takes 12 bytes while it is made."""
 SPAWN_EVERY_M = 17.0
 BEND_MPS2, SLOW_DOWN_MPS2, AHEAD_M = 4.0, 1.5, 40.0
 """Sideways acceleration in sharp bends, deceleration before them, how far ahead they are seen."""
@@ -181,7 +183,7 @@ def build_town(name: str, xodr: str, where: object = "OpenDRIVE text") -> Town:
     return Town(
         name, xodr, spawn_points, lights,
         phases_of(drive, [(light.id, light.yaw_deg) for light in lights]), stops,
-        np.array(boxes, np.float64).reshape(-1, 5), _grid(drive, lights), ground_of(drive),
+        np.array(boxes, np.float64).reshape(-1, 5), _grid(drive, lights, where), ground_of(drive),
         np.array([(z, z + SOLID_M) for z in floors], np.float64).reshape(-1, 2),
         np.array(tags, np.int64),
     )  # fmt: skip
@@ -236,7 +238,7 @@ def _slow_before_bends(table: NDArray[np.float64], limits: list[float]) -> None:
         table[near[leads], 2] = np.minimum(table[near[leads], 2], speed)
 
 
-def _grid(drive: OpenDrive, lights: tuple[TownSignal, ...]) -> LaneGrid:
+def _grid(drive: OpenDrive, lights: tuple[TownSignal, ...], where: object) -> LaneGrid:
     held = {
         (line.road_id, line.lane_id): (index, line.s)
         for index, light in enumerate(lights)
@@ -258,7 +260,14 @@ def _grid(drive: OpenDrive, lights: tuple[TownSignal, ...]) -> LaneGrid:
     table = np.array(rows, np.float64)
     _slow_before_bends(table, [drive.roads[int(number)].speed_mps for number in table[:, 4]])
     low = table[:, :2].min(0) - 4.0
-    shape = ((table[:, :2].max(0) + 4.0 - low) / CELL_M).astype(int) + 1
+    size = (table[:, :2].max(0) + 4.0 - low) / CELL_M
+    if not size.prod() <= MOST_CELLS:
+        raise MapError(
+            f"The map spans {size[0]:.0f} m by {size[1]:.0f} m: more than "
+            f"{MOST_CELLS // 10**6} km²",
+            where=where,
+        )  # fmt: skip
+    shape = size.astype(int) + 1
     nearest = np.full(shape, -1, np.int32)
     best = np.full(shape, 2.2)
     cell = ((table[:, :2] - low) / CELL_M).astype(int)

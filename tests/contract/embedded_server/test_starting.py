@@ -1,4 +1,4 @@
-"""What the embedded server says about a taken port or a broken map before it starts."""
+"""What the embedded server says about ports, addresses and broken maps before it starts."""
 
 import pytest
 
@@ -14,6 +14,14 @@ def test_a_taken_port_is_said_in_one_sentence(server):
         assert f"Port {server} is taken" in error
         assert "--port" in error
         assert "Traceback" not in error
+
+
+@pytest.mark.parametrize(("host", "is_warned"), [("0.0.0.0", True), ("127.0.0.1", False)])
+def test_an_address_that_others_can_reach_is_warned_of(host, is_warned):
+    with server_process("--port", "0", "--host", host) as process:
+        assert process.stdout.readline().startswith(f"ready {host}:")
+        process.kill()
+        assert (f"WARNING: listening on {host}" in process.stderr.read()) == is_warned
 
 
 @pytest.mark.parametrize(
