@@ -4,7 +4,6 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -26,6 +25,9 @@ OFF_ROAD_M = 0.5
 GROUND = ("static.sidewalk", "static.road", "static.terrain")
 """What wheels touch; the leaderboard takes no kerb for a collision either."""
 CONTACT_WAIT_S = 0.05
+KEPT_STEPS = 20
+"""Physics steps that are remembered for contacts that the client hands over late."""
+
 CONTACT_MARGIN_M = 0.3
 HARDEST_BRAKE_MPS2 = 12.0
 
@@ -140,20 +142,20 @@ class ContactRule:
         self._counted: tuple[int, int] | None = None
         """Actor and frame of the last contact that counted; none of a thing, which has no id."""
         self._place: tuple[float, float] | None = None
+        self._known: list[EgoInstant] = []
 
     def check(self, scene: Scene, before: Scene, start_frame: int) -> list[DrivingEvent]:
         """Returns new contacts; waits for the sensor only where a contact is plausible."""
         contacts = deque(self._log.take(wait=self._is_plausible(scene, before)))
-        moved = [_instant(before), *self._log.take_moved()]
-        if moved[-1].frame < scene.frame:
+        self._known = self._known[-KEPT_STEPS:] or [_instant(before)]
+        moved = self._log.take_moved()
+        if not moved or moved[-1].frame < scene.frame:
             moved.append(_instant(scene))
         events = []
-        for ego, after in pairwise([*moved, None]):
-            assert ego is not None
-            self._leave(ego)
-            while contacts and (after is None or contacts[0][0] <= after.frame):
+        for ego in moved:
+            while contacts and contacts[0][0] <= ego.frame:
                 frame, other, kind = contacts.popleft()
-                if not self._counts(ego, frame, other):
+                if not self._counts(self._before(frame), frame, other):
                     continue
                 events.append(
                     DrivingEvent(
@@ -162,7 +164,14 @@ class ContactRule:
                         x=scene.ego.x, y=scene.ego.y, other=other, detail=kind,
                     )
                 )  # fmt: skip
+            self._leave(ego)
+            self._known.append(ego)
         return events
+
+    def _before(self, frame: int) -> EgoInstant:
+        """Returns how the ego moved before a physics step, be it that its contact came late."""
+        earlier = [ego for ego in self._known if ego.frame < frame]
+        return earlier[-1] if earlier else self._known[0]
 
     def _counts(self, ego: EgoInstant, frame: int, other: int) -> bool:
         """Returns whether a contact counts, given the ego at the step before, and notes it."""

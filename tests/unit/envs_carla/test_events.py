@@ -179,6 +179,17 @@ def test_who_stops_at_a_blow_was_moving_before_it():
     assert judge.causes == ["collision_static"]
 
 
+def test_a_message_that_comes_late_is_judged_by_its_own_moment():
+    judge = Judge().drive(0.0)
+    judge.decision((0.2, 4.0), (0.2, 0.0))
+    contact(judge.log, *WALL, frame=judge.scene.frame)
+    (event,) = judge.decision((0.2, 0.0), (0.2, 0.0))
+    assert event.frame == judge.scene.frame - 2 - 100
+    # As one that came in time: the ego stood before it.
+    contact(judge.log, *CAR, frame=judge.scene.frame)
+    assert judge.drive(0.2, speed=3.0).causes == ["collision_static"]
+
+
 def test_scenes_alone_tell_how_the_ego_moved():
     log = ContactLog()
     rule = ContactRule(log, 0.1)
