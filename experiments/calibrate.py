@@ -22,6 +22,7 @@ from dreamdrive.experiments.train_tokenizer import images
 from dreamdrive.experiments.truth_measures import auc
 from dreamdrive.worldmodel.calibration import Doubt, calibration_error, fit_calibration
 from dreamdrive.worldmodel.episodes import EpisodeStore, FrameTable
+from dreamdrive.worldmodel.fitting import check_episodes
 from dreamdrive.worldmodel.model import DEFAULT, WorldModel, find_checkpoint
 
 CHUNK = 32
@@ -81,7 +82,9 @@ def calibrate(config: CalibrateConfig) -> Path:
     """
     folder = find_checkpoint(config.model)
     model = WorldModel.from_pretrained(folder)
-    table = FrameTable.load(EpisodeStore(*config.data), model.config.causes)
+    store = EpisodeStore(*config.data)
+    check_episodes(store, model.config)
+    table = FrameTable.load(store, model.config.causes)
     begin_run(config.out, config)
     if len(table.start_E) < 2:
         raise EpisodeError("One half of the episodes fits and one half tests: give two at least")

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from dreamdrive.driving.actions import DECISION_DT_S
 from dreamdrive.driving.causes import CAUSE_INDEX, CAUSES
 from dreamdrive.driving.motion import motion_between
 from dreamdrive.envs.carla.drivers import (
@@ -28,6 +29,7 @@ from dreamdrive.experiments.run import RunLog, begin_run
 from dreamdrive.experiments.workers import spread
 from dreamdrive.seeding import derive_seed, numpy_generator
 from dreamdrive.worldmodel.episodes import Episode, save_episode
+from dreamdrive.worldmodel.fitting import STEP
 
 COSTS = ("collision", "rule", "progress", "comfort")
 AGENT = "agent"
@@ -189,7 +191,7 @@ def drive_episode(env: CarlaDriveEnv, driver: Driver, plan: EpisodePlan) -> Epis
         meta={
             "source": "CarlaDrive-v0", "town": plan.town, "driver": plan.driver,
             "seed": plan.seed, "vehicles": plan.num_vehicles, "walkers": plan.num_walkers,
-            "causes": list(CAUSES), "costs": list(COSTS),
+            "causes": list(CAUSES), "costs": list(COSTS), STEP: DECISION_DT_S,
         },
         motion=motion_between(np.array(poses)),
     )  # fmt: skip

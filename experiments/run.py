@@ -1,5 +1,6 @@
 """What every long command shares: its folder, its log and its progress bar."""
 
+import io
 import json
 import platform
 import time
@@ -196,6 +197,30 @@ class RunLog:
         """
         with _writes(self.folder):
             self._tensorboard(step).add_image(name, image_HWC, step, dataformats="HWC")
+
+    def video(self, step: int, name: str, clip_THWC: "NDArray[np.uint8]", fps: int = 10) -> None:
+        """Shows an RGB clip in TensorBoard, as a GIF that plays.
+
+        Raises:
+            StorageError: If it could not be written.
+        """
+        from PIL import Image
+        from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[import-untyped]
+
+        frames = [Image.fromarray(frame) for frame in clip_THWC]
+        buffer = io.BytesIO()
+        frames[0].save(
+            buffer, "GIF", save_all=True, append_images=frames[1:], duration=1000 // fps, loop=0
+        )
+        _, height, width, channels = clip_THWC.shape
+        image = Summary.Image(
+            height=height, width=width, colorspace=channels, encoded_image_string=buffer.getvalue()
+        )
+        summary = Summary(value=[Summary.Value(tag=name, image=image)])
+        with _writes(self.folder):
+            writer = self._tensorboard(step)
+            assert writer.file_writer is not None
+            writer.file_writer.add_summary(summary, step)
 
     def histograms(self, step: int, values: "Mapping[str, Tensor]") -> None:
         """Shows how the entries of tensors are distributed in TensorBoard.

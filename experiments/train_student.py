@@ -20,6 +20,7 @@ from dreamdrive.worldmodel.distillation import (
     student_of,
 )
 from dreamdrive.worldmodel.episodes import EpisodeStore, FrameTable
+from dreamdrive.worldmodel.fitting import check_episodes
 from dreamdrive.worldmodel.model import WorldModel
 from dreamdrive.worldmodel.shortcut import NUM_STEPS
 
@@ -75,7 +76,9 @@ def train_student(config: TrainStudentConfig) -> Path:
             f"This teacher never learned to dream in {config.loss.teacher_steps} steps",
             do=f"Give --loss.teacher-steps one of {NUM_STEPS[1:]}.",
         )  # fmt: skip
-    table = FrameTable.load(EpisodeStore(*config.data), teacher.config.causes)
+    store = EpisodeStore(*config.data)
+    check_episodes(store, teacher.config)
+    table = FrameTable.load(store, teacher.config.causes)
     begin_run(config.out, config, may_change=("steps", "save_every"))
     student.requires_grad_(True)
     student.tokenizer.requires_grad_(False)

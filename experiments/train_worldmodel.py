@@ -7,7 +7,7 @@ classical dynamics have one phase.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -28,6 +28,7 @@ from dreamdrive.experiments.training_report import Speed, report_dream, report_w
 from dreamdrive.experiments.training_state import TrainingState
 from dreamdrive.worldmodel.dynamics import DynamicsConfig
 from dreamdrive.worldmodel.episodes import EpisodeStore, FrameTable
+from dreamdrive.worldmodel.fitting import check_episodes
 from dreamdrive.worldmodel.jepa import Jepa, JepaConfig, clean_frames, jepa_loss
 from dreamdrive.worldmodel.losses import (
     Batch,
@@ -85,6 +86,9 @@ class TrainWorldModelConfig:
     teacher_forcing_share: float = 0.25
     """Share of the second phase in which that chance falls to 0."""
     learning_rate: float = 1e-3
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the products of a training step; weights, sums of losses and moments stay in 32 bits
+    (Micikevicius et al. 2018, arXiv:1710.03740)."""
     compile: bool = False
     """Compile the network first: some minutes and a C++ compiler, then faster."""
     quick: bool = True
@@ -189,7 +193,7 @@ def encoded_frames(init: Path, folders: Sequence[Path]) -> LatentTable:
 
     Raises:
         CheckpointError: If the checkpoint is missing or damaged.
-        EpisodeError: If there are no episodes, or one is damaged.
+        EpisodeError: If there are no episodes, or one is damaged or does not fit the model.
     """
     model = WorldModel.from_pretrained(init).requires_grad_(False)
     return LatentTable(model, FrameTable.load(EpisodeStore(*folders), model.config.causes))
@@ -218,6 +222,7 @@ def train_worldmodel(config: TrainWorldModelConfig, frames: LatentTable | None =
     sizes = init.config.transformer if config.fine_tune else config.transformer
     kind = init.config.kind if config.fine_tune else config.kind
     store = EpisodeStore(*config.data)
+    check_episodes(store, init.config)
     table = frames.table if frames is not None else FrameTable.load(
         store, init.config.causes,
         may_lack_actions=kind == "transformer" and sizes.has_null_action,
@@ -286,6 +291,14 @@ def window_loss(
     model: WorldModel, data: LatentTable, config: TrainWorldModelConfig, state: TrainingState
 ) -> tuple[Tensor, dict[str, float]]:
     """Returns the loss of the phase that a step belongs to, on fresh windows, and what to log."""
+    with torch.autocast(model.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
+        loss, parts, facts = _phase_loss(model, data, config, state)
+    return loss, {name: float(value.detach()) for name, value in parts.items()} | facts
+
+
+def _phase_loss(
+    model: WorldModel, data: LatentTable, config: TrainWorldModelConfig, state: TrainingState
+) -> tuple[Tensor, dict[str, Tensor], dict[str, float]]:
     facts: dict[str, float] = {}
     is_recurrent = model.config.kind == "recurrent"
     flow_steps = 0 if is_recurrent else round(config.steps * (1.0 - config.rollout_share))
@@ -315,7 +328,7 @@ def window_loss(
         loss, parts, facts = loss + config.loss.jepa * foresight, parts | named, facts | health
     B, T = batch.latent.shape[:2]
     facts["frames"] = B * (T - 1)
-    return loss, {name: float(value.detach()) for name, value in parts.items()} | facts
+    return loss, parts, facts
 
 
 def _jepa(

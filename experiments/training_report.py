@@ -85,7 +85,9 @@ def report_weights(log: RunLog, step: int, modules: Iterable[tuple[str, nn.Modul
 
 @torch.no_grad()
 def report_dream(log: RunLog, step: int, model: WorldModel, batch: Batch, context: int) -> None:
-    """Writes a picture of windows above what is dreamed after their first frames, and the latents.
+    """Writes what is dreamed after windows' first frames below what came: a picture, and a video.
+
+    The latents of both go with it, as histograms.
 
     Args:
         log: Where to.
@@ -105,6 +107,7 @@ def report_dream(log: RunLog, step: int, model: WorldModel, batch: Batch, contex
         images.append(image)
     dream = torch.stack(images, 1)
     log.picture(step, "dream", sheet([batch.image[:, context:], dream]))
+    log.video(step, "dream/video", film([batch.image[:, context:], dream]))
     log.histograms(
         step, {"latent/real": batch.latent[:, context:], "latent/dream": torch.stack(latents, 1)}
     )
@@ -117,6 +120,15 @@ def report_pictures(log: RunLog, step: int, tokenizer: Tokenizer, image_BTCHW: T
     decoded, _ = tokenizer.decode(posterior.mean)
     log.picture(step, "reconstruction", sheet([image_BTCHW, decoded]))
     log.histograms(step, {"latent/mean": posterior.mean})
+
+
+def film(clips: list[Tensor]) -> NDArray[np.uint8]:
+    """Returns clips (B, T, 3, H, W) in [0, 1] as one (T, h, w, 3): windows aside, clips below."""
+    stacked = torch.stack(clips)
+    N, B, T, C, H, W = stacked.shape
+    whole = stacked.permute(2, 0, 4, 1, 5, 3).reshape(T, N * H, B * W, C)
+    frames: NDArray[np.uint8] = (whole.clamp(0.0, 1.0) * 255.0).round().byte().cpu().numpy()
+    return frames
 
 
 def sheet(clips: list[Tensor]) -> NDArray[np.uint8]:

@@ -67,6 +67,7 @@ def test_episodes_hold_what_happened_and_a_second_run_adds_only_what_is_missing(
     assert episode.image.shape == (len(episode) + 1, 64, 64, 3)
     assert episode.state.shape == (len(episode) + 1, 14)
     assert episode.meta["causes"] == list(CAUSES)
+    assert episode.meta["step_s"] == tiny_model().config.step_s
     told, guessed = episode.motion, motion_of_states(episode.state)
     assert np.abs(told - guessed).max() < 0.05, "its poses agree with its speeds and yaw rates"
     assert np.abs(told[:, 0]).max() > 0.05

@@ -1,16 +1,18 @@
 """What TensorBoard shows of a training, and the speed that is measured beside it."""
 
+import io
 import json
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from dreamdrive.experiments import training_report
 from dreamdrive.experiments.run import RunLog
 from dreamdrive.experiments.train_worldmodel import TrainWorldModelConfig, train_worldmodel
-from dreamdrive.experiments.training_report import Speed, matmul_limit, sheet, training_cost
+from dreamdrive.experiments.training_report import Speed, film, matmul_limit, sheet, training_cost
 from support.tiny_episodes import save_tiny_episodes
 from support.tiny_world import tiny_model
 
@@ -55,6 +57,29 @@ def test_a_sheet_shows_clips_in_turn():
     assert [int(picture[4 * row, 0, 0]) for row in range(4)] == [0, 255, 0, 255]
 
 
+def test_a_film_shows_clips_below_each_other_and_windows_aside():
+    real = torch.zeros(2, 3, 3, 4, 5)
+    real[1, 2] = 1.0
+    frames = film([real, torch.full_like(real, 0.2)])
+    assert frames.shape == (3, 8, 10, 3)
+    assert frames[2, :4, 5:].min() == 255
+    assert frames[2, :4, :5].max() == frames[1, :4].max() == 0
+    assert np.unique(frames[:, 4:]).tolist() == [51]
+
+
+def test_a_video_plays(tmp_path):
+    clip = np.zeros((4, 6, 8, 3), np.uint8)
+    clip[:] = np.array([0, 80, 160, 240], np.uint8)[:, None, None, None]
+    with RunLog(tmp_path, "bake", 1) as log:
+        log.log(1, {"loss": 1.0})
+        log.video(1, "dream/video", clip, fps=5)
+    (image,) = shown_in(tmp_path).Images("dream/video")
+    gif = Image.open(io.BytesIO(image.encoded_image_string))
+    assert (gif.format, gif.n_frames, gif.size, gif.info["duration"]) == ("GIF", 4, (8, 6), 200)
+    gif.seek(2)
+    assert abs(int(np.asarray(gif.convert("RGB"))[0, 0, 0]) - 160) < 8
+
+
 def test_pictures_and_histograms_are_where_tensorboard_looks(tmp_path):
     picture = np.zeros((4, 6, 3), np.uint8)
     with RunLog(tmp_path, "bake", 2) as log:
@@ -80,6 +105,7 @@ def test_a_training_shows_its_dream_its_weights_and_its_speed(tmp_path):
     train_worldmodel(config)
     events = shown_in(tmp_path / "run")
     assert [image.step for image in events.Images("dream")] == [2, 3]
+    assert [image.step for image in events.Images("dream/video")] == [2, 3]
     names = events.Tags()["histograms"]
     assert {"latent/real", "latent/dream"} <= set(names)
     assert any(name.startswith("dynamics/") for name in names)
