@@ -160,7 +160,7 @@ def drive_episode(env: CarlaDriveEnv, driver: Driver, plan: EpisodePlan) -> Epis
     """
     driver.reset(numpy_generator(plan.seed, "driver"))
     env.set_traffic(plan.num_vehicles, plan.num_walkers)
-    observation, _ = env.reset(seed=plan.seed, options={"town": plan.town})
+    observation, begun = env.reset(seed=plan.seed, options={"town": plan.town})
     frames, poses = [observation], [_pose(env)]
     rows: list[dict[str, Any]] = []
     while True:
@@ -192,6 +192,7 @@ def drive_episode(env: CarlaDriveEnv, driver: Driver, plan: EpisodePlan) -> Epis
             "source": "CarlaDrive-v0", "town": plan.town, "driver": plan.driver,
             "seed": plan.seed, "vehicles": plan.num_vehicles, "walkers": plan.num_walkers,
             "causes": list(CAUSES), "costs": list(COSTS), STEP: DECISION_DT_S,
+            "weather": begun["setup"]["weather"]["preset"],
         },
         motion=motion_between(np.array(poses)),
     )  # fmt: skip

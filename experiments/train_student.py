@@ -10,6 +10,7 @@ from dreamdrive.config import to_dict
 from dreamdrive.envs.dream.contexts import Contexts
 from dreamdrive.errors import ConfigError
 from dreamdrive.experiments.run import RunLog, begin_run
+from dreamdrive.experiments.surroundings import surroundings_of
 from dreamdrive.experiments.train_worldmodel import LatentTable, averaged, facts_of
 from dreamdrive.experiments.training_state import TrainingState
 from dreamdrive.files import write_atomically
@@ -83,6 +84,8 @@ def train_student(config: TrainStudentConfig) -> Path:
     student.requires_grad_(True)
     student.tokenizer.requires_grad_(False)
     data = LatentTable(teacher, table)
+    if names := teacher.config.transformer.surroundings:
+        data.surroundings_EX = surroundings_of(store, names)
     trained = torch.nn.ModuleDict({"dynamics": student.dynamics, "heads": student.heads})
     state = TrainingState(
         trained, learning_rate=config.learning_rate, steps=config.steps, seed=config.seed

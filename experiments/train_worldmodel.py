@@ -23,21 +23,20 @@ from dreamdrive.experiments.quantities import (
     telling,
 )
 from dreamdrive.experiments.run import RunLog, begin_run
+from dreamdrive.experiments.surroundings import (
+    Surrounding,
+    surrounding_names,
+    surroundings_of,
+)
 from dreamdrive.experiments.train_tokenizer import images
 from dreamdrive.experiments.training_report import Speed, report_dream, report_weights
 from dreamdrive.experiments.training_state import TrainingState
+from dreamdrive.experiments.training_step import window_loss
 from dreamdrive.worldmodel.dynamics import DynamicsConfig
 from dreamdrive.worldmodel.episodes import EpisodeStore, FrameTable
 from dreamdrive.worldmodel.fitting import check_episodes
-from dreamdrive.worldmodel.jepa import Jepa, JepaConfig, clean_frames, jepa_loss
-from dreamdrive.worldmodel.losses import (
-    Batch,
-    LossConfig,
-    flow_loss,
-    rollout_loss,
-    sequence_loss,
-    teacher_forcing_ratio,
-)
+from dreamdrive.worldmodel.jepa import Jepa, JepaConfig
+from dreamdrive.worldmodel.losses import Batch, LossConfig
 from dreamdrive.worldmodel.mdnrnn import MDNRNNConfig
 from dreamdrive.worldmodel.model import Kind, WorldModel, WorldModelConfig
 from dreamdrive.worldmodel.packed import has_packed_products
@@ -46,9 +45,6 @@ from dreamdrive.worldmodel.recurrent import RecurrentConfig
 from dreamdrive.worldmodel.rssm import RSSMConfig
 from dreamdrive.worldmodel.state import LAG
 from dreamdrive.worldmodel.transformer import TransformerDynamics
-
-SHORTEST = 3
-"""Fewest frames that a training rollout imagines."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,6 +91,10 @@ class TrainWorldModelConfig:
     """Products by oneDNN on a processor that has it: the same but for rounding."""
     seed: int = 0
     save_every: int = 500
+    surroundings: tuple[Surrounding, ...] = ()
+    """What new dynamics are told of each episode, through AdaLN (DiT, arXiv:2212.09748, §3.2):
+    `town`, `weather`. The command at the next junction is in the state. A dream takes them as
+    `reset(options={"surroundings": {"town": ...}})`, and may leave them out."""
     quantities: tuple[Quantity, ...] = ()
     """What a head tells of each decision beside reward and termination: `motion`, the change of the
     ego's pose; `costs`, the terms of the cost that the episodes hold, after PlanT's (Renz et al.
@@ -131,6 +131,8 @@ class LatentTable:
         quantity_NQ: Tensor | None = None,
     ) -> None:  # fmt: skip
         self.table, self.quantity_NQ = table, quantity_NQ
+        self.surroundings_EX: Tensor | None = None
+        """Of each episode, where the model is told them."""
         self.episodes = list(range(len(table.start_E))) if episodes is None else list(episodes)
         self.latent_N = torch.zeros(len(table), *model.latent_shape, dtype=torch.float16)
         self.weight_N = torch.ones(len(table), *model.latent_shape[1:], dtype=torch.float16)
@@ -158,6 +160,12 @@ class LatentTable:
         earlier = torch.maximum(rows_B - LAG, self.first_N[rows_B])
         return torch.cat([self.latent_N[rows_B], self.latent_N[earlier]], 1).float()
 
+    def _around(self, rows_BT: Tensor) -> Tensor | None:
+        if self.surroundings_EX is None:
+            return None
+        episode = torch.searchsorted(self.table.start_E, rows_BT[:, 0].contiguous(), right=True) - 1
+        return self.surroundings_EX[episode]
+
     def batch(self, rows_BT: torch.Tensor, *, with_images: bool = False) -> Batch:
         """Returns the windows whose rows are given."""
         table = self.table
@@ -166,6 +174,7 @@ class LatentTable:
             self.reward_N[rows_BT], table.cause_N[rows_BT],
             images(table, rows_BT) if with_images else None, self.weight_N[rows_BT].float(),
             quantity=None if self.quantity_NQ is None else self.quantity_NQ[rows_BT],
+            surroundings=self._around(rows_BT),
         )  # fmt: skip
 
 
@@ -218,6 +227,11 @@ def train_worldmodel(config: TrainWorldModelConfig, frames: LatentTable | None =
         StorageError: If a checkpoint could not be written.
     """
     init = WorldModel.from_pretrained(config.init)
+    if config.surroundings and (config.fine_tune or config.kind != "transformer"):
+        raise ConfigError(
+            "Only new dynamics of the kind 'transformer' can be told their surroundings",
+            where="surroundings", do="Leave out --surroundings: a fine-tuning keeps what it knows.",
+        )  # fmt: skip
     init.init_state(1)  # What compresses clips alone is refused before anything is read.
     sizes = init.config.transformer if config.fine_tune else config.transformer
     kind = init.config.kind if config.fine_tune else config.kind
@@ -232,6 +246,7 @@ def train_worldmodel(config: TrainWorldModelConfig, frames: LatentTable | None =
     if not config.fine_tune:
         fields = to_dict(init.config) | {"kind": config.kind}
         fields |= {name: to_dict(getattr(config, name)) for name in get_args(Kind)}
+        fields["transformer"]["surroundings"] = surrounding_names(store, config.surroundings)
         model = new_dynamics(
             init, from_dict(WorldModelConfig, fields), config.seed,
             normalise_latents=config.normalise_latents,
@@ -243,6 +258,8 @@ def train_worldmodel(config: TrainWorldModelConfig, frames: LatentTable | None =
     model.requires_grad_(True)
     model.tokenizer.requires_grad_(False)
     data = frames or LatentTable(model, table, quantity_NQ=quantity_NQ)
+    around = model.config.transformer.surroundings if model.config.kind == "transformer" else ()
+    data.surroundings_EX = surroundings_of(store, around) if around else None
     trained = torch.nn.ModuleDict({"dynamics": model.dynamics, "heads": model.heads})
     if config.loss.jepa:
         torch.manual_seed(config.seed)
@@ -287,68 +304,6 @@ def facts_of(table: FrameTable, folders: Sequence[Path]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def window_loss(
-    model: WorldModel, data: LatentTable, config: TrainWorldModelConfig, state: TrainingState
-) -> tuple[Tensor, dict[str, float]]:
-    """Returns the loss of the phase that a step belongs to, on fresh windows, and what to log."""
-    with torch.autocast(model.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
-        loss, parts, facts = _phase_loss(model, data, config, state)
-    return loss, {name: float(value.detach()) for name, value in parts.items()} | facts
-
-
-def _phase_loss(
-    model: WorldModel, data: LatentTable, config: TrainWorldModelConfig, state: TrainingState
-) -> tuple[Tensor, dict[str, Tensor], dict[str, float]]:
-    facts: dict[str, float] = {}
-    is_recurrent = model.config.kind == "recurrent"
-    flow_steps = 0 if is_recurrent else round(config.steps * (1.0 - config.rollout_share))
-    if model.config.kind in ("mdnrnn", "rssm"):
-        batch = _windows(data, config.window, config, state, with_images=False)
-        loss, parts = sequence_loss(model, batch, config.loss, state.generator)
-    elif state.step < flow_steps or flow_steps == config.steps:
-        batch = _windows(data, config.window, config, state, with_images=False)
-        loss, parts = flow_loss(model, batch, config.loss, state.generator)
-    else:
-        t, t_max = state.step - flow_steps, config.steps - flow_steps
-        longest = SHORTEST + round((config.horizon - SHORTEST) * min(1.0, 2.0 * t / t_max))
-        horizon = int(torch.randint(SHORTEST, longest + 1, (), generator=state.generator))
-        facts["teacher_forcing"] = config.teacher_forcing * teacher_forcing_ratio(
-            t, config.teacher_forcing_share * t_max
-        )
-        batch = _windows(
-            data, config.context + horizon, config, state,
-            with_images=config.loss.reconstruction > 0,
-        )  # fmt: skip
-        loss, parts = rollout_loss(
-            model, batch, config.loss, state.generator,
-            context=config.context, teacher_forcing=facts["teacher_forcing"],
-        )  # fmt: skip
-    if config.loss.jepa:
-        foresight, named, health = _jepa(model, batch, state)
-        loss, parts, facts = loss + config.loss.jepa * foresight, parts | named, facts | health
-    B, T = batch.latent.shape[:2]
-    facts["frames"] = B * (T - 1)
-    return loss, parts, facts
-
-
-def _jepa(
-    model: WorldModel, batch: Batch, state: TrainingState
-) -> tuple[Tensor, dict[str, Tensor], dict[str, float]]:
-    dynamics, jepa = model.dynamics, state.module.get_submodule("jepa")
-    if not isinstance(dynamics, TransformerDynamics):
-        raise ConfigError(
-            f"There is no JEPA term for dynamics of the kind {model.config.kind!r}",
-            do="Set --loss.jepa 0, or train a transformer.",
-        )  # fmt: skip
-    assert isinstance(jepa, Jepa)
-    average = {
-        name.removeprefix("dynamics.").removeprefix("jepa."): value
-        for name, value in state.ema.items()
-    }
-    frames = clean_frames(dynamics, batch)
-    return jepa_loss(dynamics.network, jepa, average, frames, state.generator)
-
-
 def _shown(data: LatentTable, config: TrainWorldModelConfig) -> tuple[Batch, int]:
     """Returns the windows that TensorBoard shows, and how many frames of them the model sees."""
     longest = int(data.table.length_E.max())
@@ -371,16 +326,6 @@ def _speed(
     found = speed.measure(loss)
     state.generator.set_state(drawn)
     return found
-
-
-def _windows(
-    data: LatentTable, length: int, config: TrainWorldModelConfig, state: TrainingState, *,
-    with_images: bool,
-) -> Batch:  # fmt: skip
-    rows = data.table.windows(config.batch_size, length, state.generator, ending=config.ending)
-    return data.batch(rows, with_images=with_images)._replace(
-        oversampling=data.table.oversampling(length, config.ending)
-    )
 
 
 def averaged(model: WorldModel, state: TrainingState) -> WorldModel:

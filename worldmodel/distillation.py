@@ -34,6 +34,7 @@ from dreamdrive.worldmodel.losses import Batch, start_states
 from dreamdrive.worldmodel.model import WorldModel
 from dreamdrive.worldmodel.path import euler_step, interpolate
 from dreamdrive.worldmodel.shortcut import NUM_STEPS, Field, Parts, along
+from dreamdrive.worldmodel.surroundings import situated
 from dreamdrive.worldmodel.transformer import TransformerDynamics
 
 
@@ -165,7 +166,7 @@ def teacher_pairs(
     """
     B, T = batch.latent.shape[:2]
     device = batch.latent.device
-    memory: Any = teacher.dynamics.init_memory(B, device)
+    memory: Any = situated(teacher.dynamics.init_memory(B, device), batch.surroundings)
     latent, vector = batch.latent[:, 0], batch.vector[:, 0]
     columns: list[tuple[Tensor, ...]] = []
     for t in range(1, T):
@@ -206,7 +207,10 @@ def distillation_loss(
     pairs = teacher_pairs(teacher, batch, config, generator)
     action = batch.action[:, 1:]
     beside = Frames(*pairs.noise, *pairs.previous, action, torch.zeros_like(action[..., 0]))
-    beside = beside._replace(recalled=student.dynamics.recall(*pairs.previous, action))
+    beside = beside._replace(
+        recalled=student.dynamics.recall(*pairs.previous, action),
+        surroundings=batch.around(action.shape[1]),
+    )
     field = student.dynamics.field(beside)
     parts: dict[str, Tensor] = {}
     told = student.heads.quantities if config.quantity else None

@@ -67,6 +67,9 @@ class DynamicsConfig:
     has_step_size: bool = False
     """Whether the network is told the size of the sampler's step, so that one network can learn to
     take large steps and small ones; see `shortcut`."""
+    surroundings: tuple[str, ...] = ()
+    """What may hold for a whole episode and conditions every block, as `kind=value`; taken from the
+    data, see `surroundings` of the training."""
     has_null_action: bool = False
     """Whether an action may be missing, which NaN stands for: of unlabelled video, and dropped in
     training so that a dream can be guided away from what happens under any action."""
@@ -105,6 +108,8 @@ class Frames(NamedTuple):
         tau: Flow time of each frame, shape (B, T); 0 is noise.
         recalled: What was read from the memory for each frame, shape (B, T, E), if there is one.
         step: Size of the sampler's step from τ, shape (B, T), where the network is told it.
+        surroundings: What holds for the episode, shape (B, T, X), NaN where nothing is known; None
+            for nothing known throughout.
     """
 
     latent: Tensor
@@ -115,6 +120,7 @@ class Frames(NamedTuple):
     tau: Tensor
     recalled: Tensor | None = None
     step: Tensor | None = None
+    surroundings: Tensor | None = None
 
 
 class Predicted(NamedTuple):
@@ -169,6 +175,9 @@ class Dynamics(nn.Module):
             self.embed_step = nn.Sequential(nn.Linear(32, D), nn.SiLU(), nn.Linear(D, D))
         if config.has_null_action:
             self.null_action = nn.Parameter(torch.zeros(D))
+        if config.surroundings:
+            self.embed_surroundings = nn.Linear(len(config.surroundings), D, bias=False)
+            self.no_surroundings = nn.Parameter(torch.zeros(D))
         place_angles = space_angles if config.attention == "factorised" else space_time_angles
         angle = place_angles(self.grid, num_extra, D // config.num_heads)
         self.register_buffer("space_angle", angle * config.has_rope, persistent=False)
@@ -190,6 +199,8 @@ class Dynamics(nn.Module):
         zero: list[nn.Module] = [self.to_patch, self.to_vector]
         if self.config.has_step_size:
             zero.append(self.embed_step[2])
+        if self.config.surroundings:
+            zero.append(self.embed_surroundings)
         if self.config.gates == "zero" and self.config.modulation != "full":
             zero.append(self.modulation[1])
         for block in self.blocks:
@@ -233,6 +244,8 @@ class Dynamics(nn.Module):
         condition = self.embed_tau(_fourier(frames.tau).to(x.dtype)) + self._action(frames.action)
         if frames.step is not None:
             condition = condition + self.embed_step(_fourier(frames.step).to(x.dtype))
+        if self.config.surroundings:
+            condition = condition + self._surroundings(frames.surroundings).to(x.dtype)
         modulation = None if self.config.modulation == "full" else self.modulation(condition)
         writer = None if ring is None else RingWriter(ring, in_place=in_place)
         past = recurrence if writer is None else writer
@@ -263,6 +276,14 @@ class Dynamics(nn.Module):
         is_missing = action_BTA.isnan().any(-1, keepdim=True)
         known = self.embed_action(torch.where(is_missing, 0.0, action_BTA))
         return torch.where(is_missing, self.null_action.to(known.dtype), known)
+
+    def _surroundings(self, surroundings_BTX: Tensor | None) -> Tensor:
+        """Returns the embedding of surroundings, (B, T, D) or (D,), that of none where unknown."""
+        if surroundings_BTX is None:
+            return self.no_surroundings
+        is_missing = surroundings_BTX.isnan().any(-1, keepdim=True)
+        known = self.embed_surroundings(torch.where(is_missing, 0.0, surroundings_BTX))
+        return torch.where(is_missing, self.no_surroundings.to(known.dtype), known)
 
     def _embed(self, frames: Frames) -> Tensor:
         pair = torch.cat([frames.latent, frames.previous_latent], 2)

@@ -42,7 +42,15 @@ IN_16_BITS: tuple[str, ...] = ("fused", "openvino")
 """Ways that have products in bfloat16."""
 RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
 COMPILERS = ("g++", "clang++")
-NOT_FUSED = ("attention", "num_registers", "modulation", "has_qk_norm", "has_rope", "predicts")
+NOT_FUSED = (
+    "attention",
+    "num_registers",
+    "modulation",
+    "has_qk_norm",
+    "has_rope",
+    "predicts",
+    "surroundings",
+)
 """Options of the transformer that the fused way has by default only."""
 
 Imagine = Callable[..., Any]

@@ -117,6 +117,7 @@ def clean_frames(dynamics: TransformerDynamics, batch: Batch) -> Frames:
     return Frames(
         batch.latent[:, 1:], batch.vector[:, 1:], previous, previous_vector, action,
         torch.ones_like(action[..., 0]), dynamics.recall(previous, previous_vector, action),
+        surroundings=batch.around(action.shape[1]),
     )  # fmt: skip
 
 

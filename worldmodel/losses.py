@@ -34,6 +34,7 @@ from dreamdrive.worldmodel.recurrence import Recurrence
 from dreamdrive.worldmodel.rssm import RSSMDynamics
 from dreamdrive.worldmodel.shortcut import FINEST, Parts, along, draw_steps, two_halves
 from dreamdrive.worldmodel.state import RolloutState
+from dreamdrive.worldmodel.surroundings import situated
 from dreamdrive.worldmodel.transformer import TransformerDynamics
 
 SHOWN = 5
@@ -53,6 +54,7 @@ class Batch(NamedTuple):
         weight: Weight of each latent position, mean about 1, shape (B, T, H, W), or None.
         oversampling: How many times more often terminations are in the windows than they happen.
         quantity: The model's quantities in their own units, shape (B, T, Q), or None.
+        surroundings: What holds for each window's episode, shape (B, X), or None.
     """
 
     latent: Tensor
@@ -64,6 +66,13 @@ class Batch(NamedTuple):
     weight: Tensor | None = None
     oversampling: float = 1.0
     quantity: Tensor | None = None
+    surroundings: Tensor | None = None
+
+    def around(self, length: int) -> Tensor | None:
+        """Returns the surroundings of windows of a length, shape (B, T, X), or None."""
+        if self.surroundings is None:
+            return None
+        return self.surroundings[:, None].expand(-1, length, -1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,6 +106,8 @@ class LossConfig:
     """Share of the windows that learn them, where the network is told the size of its steps."""
     action_drop: float = 0.1
     """Share of the actions that are hidden, where the network has a null action."""
+    surroundings_drop: float = 0.1
+    """Share of the windows whose surroundings are hidden, where the network is told some."""
     diffusion_forcing: bool = True
     """Whether each frame of a window has a noise level of its own, or all the same one."""
     class_weights: bool = True
@@ -158,6 +169,7 @@ def flow_loss(
     frames = Frames(
         z[0], z[1], previous, previous_vector, action, tau,
         model.dynamics.recall(previous, previous_vector, action), step,
+        _hidden(batch, config, generator).around(T),
     )  # fmt: skip
     predicted = _in_segments(model.dynamics, frames, config.segments)
     rows = slice(num_shortcuts, None)
@@ -249,6 +261,7 @@ def rollout_loss(
     """
     B, T = batch.latent.shape[:2]
     memory: Any = model.dynamics.init_memory(B, batch.latent.device)
+    memory = situated(memory, _hidden(batch, config, generator).surroundings)
     latent, vector = batch.latent[:, 0], batch.vector[:, 0]
     latents, vectors, agents = [], [], []
     true_memory, true_agents = memory, []
@@ -327,6 +340,19 @@ def _outcome_loss(model: WorldModel, agent_BTD: Tensor, batch: Batch) -> dict[st
         agent_BTD, reward, cause = agent_BTD[is_known], reward[is_known], cause[is_known]
         told = None if told is None else told[is_known]
     return model.heads.loss(agent_BTD, reward, cause, batch.oversampling, told)
+
+
+def _hidden(
+    batch: Batch, config: LossConfig, generator: torch.Generator
+) -> Batch:  # fmt: skip
+    """Returns windows without the surroundings of some."""
+    around = batch.surroundings
+    if around is None:
+        return batch
+    drawn = torch.rand(len(around), 1, generator=generator, device=around.device)
+    return batch._replace(
+        surroundings=around.masked_fill(drawn < config.surroundings_drop, torch.nan)
+    )
 
 
 def _class_weight(batch: Batch, config: LossConfig) -> Tensor | None:

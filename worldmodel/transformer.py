@@ -16,6 +16,7 @@ from dreamdrive.worldmodel.dynamics import Dynamics, DynamicsConfig, Frames, Pre
 from dreamdrive.worldmodel.memory import ExternalMemory, MemoryState
 from dreamdrive.worldmodel.path import euler_step
 from dreamdrive.worldmodel.shortcut import NUM_STEPS, Field, Parts
+from dreamdrive.worldmodel.surroundings import Situated
 
 
 class Step(NamedTuple):
@@ -70,12 +71,15 @@ class TransformerDynamics(nn.Module):
         """How far predictions under an action are moved away from those under none: x̂_∅ + g (x̂_a -
         x̂_∅); 1 is off (classifier-free guidance, Ho & Salimans 2022, arXiv:2207.12598)."""
 
-    def init_memory(self, batch_size: int, device: torch.device) -> Ring | Remembered:
-        """Returns the memory before any frame."""
-        ring = self.network.init_ring(batch_size, device)
-        if self.external is None:
-            return ring
-        return Remembered(ring, self.external.initial(batch_size, device))
+    def init_memory(self, batch_size: int, device: torch.device) -> Any:
+        """Returns the memory before any frame, in unknown surroundings if it may be in some."""
+        memory: Any = self.network.init_ring(batch_size, device)
+        if self.external is not None:
+            memory = Remembered(memory, self.external.initial(batch_size, device))
+        if names := self.network.config.surroundings:
+            nothing = torch.full((batch_size, len(names)), torch.nan, device=device)
+            memory = Situated(memory, nothing)
+        return memory
 
     def recall(self, latent_BTCHW: Tensor, vector_BTK: Tensor, action_BTA: Tensor) -> Tensor | None:
         """Returns what the external memory recalls after each frame of a window, (B, T, E).
@@ -116,7 +120,7 @@ class TransformerDynamics(nn.Module):
         latent: Tensor,
         vector: Tensor,
         action: Tensor,
-        memory: Ring | Branch | Remembered,
+        memory: Ring | Branch | Remembered | Situated,
         noise: tuple[Tensor, Tensor],
         num_steps: int = 1,
         *,
@@ -147,6 +151,9 @@ class TransformerDynamics(nn.Module):
                 f"This model learned to dream in {NUM_STEPS} steps, not in {num_steps}",
                 do="Give one of those as num_steps.",
             )
+        around, surroundings = memory, None
+        if isinstance(around, Situated):
+            memory, surroundings = around.kept, around.surroundings_BX[:, None]
         ring: Any = memory
         external, recalled = None, None
         if isinstance(memory, Remembered):
@@ -164,7 +171,7 @@ class TransformerDynamics(nn.Module):
             tau = i / num_steps
             frames = Frames(
                 z[:, None], u[:, None], latent[:, None], vector[:, None], action[:, None],
-                torch.full((len(z), 1), tau, device=z.device), recalled, size,
+                torch.full((len(z), 1), tau, device=z.device), recalled, size, surroundings,
             )  # fmt: skip
             # Every pass writes the same slot, so that the last one's frame is what stays.
             without = self._unguided(frames, ring) if self.guidance != 1.0 else None
@@ -175,7 +182,9 @@ class TransformerDynamics(nn.Module):
                 now = torch.full((), tau, device=z.device)
                 z = euler_step(predicted.latent[:, 0], z, now, 1.0 / num_steps)
                 u = euler_step(predicted.vector[:, 0], u, now, 1.0 / num_steps)
-        kept = written if external is None else Remembered(written, external)
+        kept: Any = written if external is None else Remembered(written, external)
+        if isinstance(around, Situated):
+            kept = around._replace(kept=kept)
         return Step(predicted.latent[:, 0], predicted.vector[:, 0], predicted.agent[:, 0], kept)
 
     def _known(self, action: Tensor) -> Tensor:

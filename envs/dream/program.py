@@ -20,6 +20,7 @@ from dreamdrive.envs.dream.noise import NoiseStreams
 from dreamdrive.envs.dream.starts import Start
 from dreamdrive.kernels.masked_rows import masked_rows_
 from dreamdrive.worldmodel.model import WorldModel
+from dreamdrive.worldmodel.surroundings import Situated
 
 LATENT_LIMIT = 20.0
 """Bound of latent observations, in standard deviations; latents beyond it are clipped."""
@@ -153,6 +154,15 @@ class DreamProgram:
         self.step_B.masked_fill_(mask_B, 0)
         self.over_B.logical_and_(~mask_B)
         self._face.restart(mask_B, self.state.vector_BK)
+
+    def situate(self, mask_B: Tensor, surroundings_X: Tensor) -> None:
+        """Tells the dreams of a mask what holds for their episode, if their model can be told."""
+        memory = self.state.memory
+        if isinstance(memory, Situated):
+            around_X = surroundings_X.to(memory.surroundings_BX.device)
+            memory.surroundings_BX.copy_(
+                torch.where(mask_B[:, None], around_X, memory.surroundings_BX)
+            )
 
     def restart(self, mask_B: Tensor) -> None:
         """Begins the next episode of the dreams of a mask, at starts that their seeds draw.

@@ -28,9 +28,10 @@ from dreamdrive.worldmodel.engine import Engine, build_decode, build_step
 from dreamdrive.worldmodel.model import DEFAULT, WorldModel, find_checkpoint
 from dreamdrive.worldmodel.packed import Precision
 from dreamdrive.worldmodel.state import RolloutState
+from dreamdrive.worldmodel.surroundings import surroundings_vector
 
 RENDER_SCALE = 8
-RESET_OPTIONS = ("reset_mask", "context", "clip", "image", "state")
+RESET_OPTIONS = ("reset_mask", "context", "clip", "image", "state", "surroundings")
 
 
 class DreamVectorEnv(VectorEnv[Any, Any, Any]):
@@ -190,6 +191,8 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
                 `action` float32 (T, A), where action t led to frame t, in the model's own form:
                 that of `CarlaDrive-v0`, K = 14 and A = 2, or of an `Interface`.
                 `image`, `state`: a single frame.
+                `surroundings`: what holds for this episode, such as `{"town": "Dream01"}`, of a
+                model that was told such; nothing known by default.
 
         Raises:
             CheckpointError: If there are no start contexts and no clip is given.
@@ -201,12 +204,15 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
             raise ConfigError(
                 f"Unknown reset option {unknown[0]!r}", do=f"Known: {', '.join(RESET_OPTIONS)}."
             )
+        names = self.model.config.transformer.surroundings
+        around_X = surroundings_vector(options.pop("surroundings", None), names)
         mask = _reset_mask(options.pop("reset_mask", None), self.num_envs)
         mask_B = torch.from_numpy(mask).to(self.device)
         with self._guard():
             self._seed(seed, mask)
             start_B, bank, index_B = self._starts.pick(self._program.noise, options)
             self._program.begin(mask_B, start_B, bank, index_B)
+            self._program.situate(mask_B, around_X)
             info = self._info.reset(self._kept(self._program.start_B), mask_B)
             observation = self._observation(self._program.shown())
         self._show()
