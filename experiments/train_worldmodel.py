@@ -268,7 +268,8 @@ def train_worldmodel(config: TrainWorldModelConfig, frames: LatentTable | None =
         trained, learning_rate=config.learning_rate, steps=config.steps, seed=config.seed
     )
     state.restore(config.out / "training")
-    if config.quick and has_packed_products() and model.device.type == "cpu":
+    is_quick = config.quick and config.precision == "float32"  # Autocast chooses its own products.
+    if is_quick and has_packed_products() and model.device.type == "cpu":
         quicken_products(trained)
     if config.compile and isinstance(model.dynamics, TransformerDynamics):
         network = model.dynamics.network
