@@ -96,6 +96,7 @@ def test_versions_stand_beside_each_other_and_a_way_that_fails_says_why(monkeypa
     assert bench_versions.table(rows).row_count == len(rows)
 
 
+@pytest.mark.slow
 def test_the_work_of_versions_is_measured_and_its_losses_told():
     """The program itself, on the shipped model, where two ways must tell the same loss."""
     told = {}
