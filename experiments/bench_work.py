@@ -100,7 +100,7 @@ def model(way: str) -> Iterator[Work]:
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        return float(loss)
+        return float(loss.detach())
 
     yield "a model's update", WINDOWS * FRAMES, update
 
