@@ -7,7 +7,7 @@ contiguous. What is compiled is kept beside this file and compared with it alone
 comes from another module.
 
 Shapes: R rows B · N, B batch, N tokens a frame, D width, M query heads, G key heads, P head size,
-W slots of the ring, C H W latent, p patch. A modulation row holds six vectors: shift, scale, gate
+W slots of the ring, C channels of a pixel. A modulation row holds six vectors: shift, scale, gate
 for attention, then for SwiGLU.
 
 Reference:
@@ -46,46 +46,9 @@ def exponential(x):  # type: ignore[no-untyped-def]
 
 
 @fast
-def patchify(z, before, p, out):  # type: ignore[no-untyped-def]
-    """Writes the patches of two latents (B, C, H, W) side by side, (B · N', 2 C p²)."""
-    B, C, H, W = z.shape
-    across = W // p
-    for b in range(B):
-        for c in range(C):
-            for y in range(H):
-                for x in range(W):
-                    row = (b * (H // p) + y // p) * across + x // p
-                    at = (c * p + y % p) * p + x % p
-                    out[row, at] = z[b, c, y, x]
-                    out[row, C * p * p + at] = before[b, c, y, x]
-
-
-@fast
-def unpatchify(patches, before, p, out):  # type: ignore[no-untyped-def]
-    """Writes `before` plus the change that patches (B · N', C p²) hold, (B, C, H, W)."""
-    B, C, H, W = before.shape
-    across = W // p
-    for b in range(B):
-        for c in range(C):
-            for y in range(H):
-                for x in range(W):
-                    row = (b * (H // p) + y // p) * across + x // p
-                    at = (c * p + y % p) * p + x % p
-                    out[b, c, y, x] = before[b, c, y, x] + patches[row, at]
-
-
-@fast
-def assemble(patches, extra, place, out):  # type: ignore[no-untyped-def]
-    """Writes tokens (B, N, D): patches (B · N', D), then others (B, N - N', D), all with places."""
-    B, N, D = out.shape
-    count = N - extra.shape[1]
-    for b in range(B):
-        for n in range(count):
-            for d in range(D):
-                out[b, n, d] = patches[b * count + n, d] + place[n, d]
-        for n in range(count, N):
-            for d in range(D):
-                out[b, n, d] = extra[b, n - count, d] + place[n, d]
+def silu(x):  # type: ignore[no-untyped-def]
+    """Returns x / (1 + e^-x)."""
+    return x / (ONE + exponential(-x))
 
 
 @fast
@@ -144,8 +107,7 @@ def gated_unit(gate_up, out):  # type: ignore[no-untyped-def]
     R, H = out.shape
     for r in range(R):
         for h in range(H):
-            gate = gate_up[r, h]
-            out[r, h] = gate / (ONE + exponential(-gate)) * gate_up[r, H + h]
+            out[r, h] = silu(gate_up[r, h]) * gate_up[r, H + h]
 
 
 @fast
@@ -320,18 +282,9 @@ def attend_ring(  # type: ignore[no-untyped-def]
                             result[p] += weight * values[b, layer, n, g, s, p]
 
 
-# --- decoding: channels lie next to each other, F is the factor by which space grows -----------
-
-
-@fast
-def silu(x):  # type: ignore[no-untyped-def]
-    """Returns x / (1 + e^-x)."""
-    return x / (ONE + exponential(-x))
-
-
 @fast
 def unit_silu(x, scale, epsilon, out):  # type: ignore[no-untyped-def]
-    """Writes silu of rows (R, C) with unit root mean square, times a scale (C,)."""
+    """Writes silu of a decoder's rows (R, C) with unit root mean square, times a scale (C,)."""
     R, C = x.shape
     for r in range(R):
         squares = ZERO
@@ -349,60 +302,3 @@ def add_silu(x, other):  # type: ignore[no-untyped-def]
     for r in range(R):
         for c in range(C):
             x[r, c] += silu(other[r, c])
-
-
-@fast
-def taps(x, cache, out, kept):  # type: ignore[no-untyped-def]
-    """Writes each place's channels in the frames before and in this one; see `causal_conv`.
-
-    Args:
-        x: This frame, (B · H · W, C).
-        cache: The frames before, oldest first, (B, K - 1, C, H, W).
-        out: Result (B · H · W, K · C).
-        kept: Result: the cache after this frame.
-    """
-    B, before, C, H, W = cache.shape
-    for b in range(B):
-        for k in range(before):
-            for c in range(C):
-                for i in range(H):
-                    for j in range(W):
-                        value = cache[b, k, c, i, j]
-                        out[(b * H + i) * W + j, k * C + c] = value
-                        if k > 0:
-                            kept[b, k - 1, c, i, j] = value
-        for i in range(H):
-            for j in range(W):
-                row = (b * H + i) * W + j
-                for c in range(C):
-                    out[row, before * C + c] = x[row, c]
-                    kept[b, before - 1, c, i, j] = x[row, c]
-
-
-@fast
-def spread(x, factor, out):  # type: ignore[no-untyped-def]
-    """Writes pixels (B, H · F, W · F, C) of rows (B · H · W, F · F · C): places, then channels."""
-    B, tall, wide, C = out.shape
-    H, W = tall // factor, wide // factor
-    for b in range(B):
-        for i in range(tall):
-            for j in range(wide):
-                row = (b * H + i // factor) * W + j // factor
-                first = ((i % factor) * factor + j % factor) * C
-                for c in range(C):
-                    out[b, i, j, c] = x[row, first + c]
-
-
-@fast
-def picture(x, factor, out):  # type: ignore[no-untyped-def]
-    """As `spread`, from [-1, 1] to [0, 1], clipped."""
-    B, tall, wide, C = out.shape
-    H, W = tall // factor, wide // factor
-    for b in range(B):
-        for i in range(tall):
-            for j in range(wide):
-                row = (b * H + i // factor) * W + j // factor
-                first = ((i % factor) * factor + j % factor) * C
-                for c in range(C):
-                    value = x[row, first + c] * HALF + HALF
-                    out[b, i, j, c] = max(min(value, ONE), ZERO)

@@ -2,7 +2,8 @@
 
 Each is the transpose of a loop in `processor`, for an agent that learns through the dream: what
 comes out of it is what the loss changes with what went in. Attention reads earlier frames in lines
-that only grow here, since a ring would have forgotten them when gradients come back.
+that only grow here, since a ring would have forgotten them when gradients come back. Nothing that
+is compiled comes from `processor`, for the reason that it gives, so a head is turned here again.
 
 Shapes: as in `processor`; S places of a line.
 """

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dreamdrive.errors import ConfigError
-from dreamdrive.kernels import processor
+from dreamdrive.kernels import processor, processor_layout
 from dreamdrive.kernels.adaln import EPSILON as NORM_EPSILON
 from dreamdrive.kernels.qk_rope import EPSILON as UNIT_EPSILON
 from dreamdrive.worldmodel.blocks import TIME_BASE, Block, Branch, Ring
@@ -207,9 +207,9 @@ class FusedStep:
         x_, (wide, wide_), (hidden, hidden_) = self._x[1], self._wide, self._hidden
         patches, patches_ = self._patches
         before_ = array(latent)
-        processor.patchify(z.numpy(), before_, p, patches_)
+        processor_layout.patchify(z.numpy(), before_, p, patches_)
         embedded = product(patches, self._embed_patch)
-        processor.assemble(embedded.numpy(), extra.numpy(), self._place, x_)
+        processor_layout.assemble(embedded.numpy(), extra.numpy(), self._place, x_)
         rows, modulation_ = self._small, modulation.numpy()
         angle = ring.count_B[:, None] * self._frequency
         cos, sin = angle.cos().float().numpy(), angle.sin().float().numpy()
@@ -244,7 +244,7 @@ class FusedStep:
         tokens = normal[:, : network.num_patches].reshape(-1, D)
         change = product(tokens, self._to_patch)
         new = torch.empty_like(latent)
-        processor.unpatchify(change.numpy(), before_, p, new.numpy())
+        processor_layout.unpatchify(change.numpy(), before_, p, new.numpy())
         return new, network.to_vector(normal[:, -2]), normal[:, -1].clone()
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dreamdrive.kernels import processor
+from dreamdrive.kernels import processor, processor_layout
 from dreamdrive.worldmodel.model import WorldModel
 from dreamdrive.worldmodel.packed import Precision, pack, product
 from dreamdrive.worldmodel.state import RolloutState
@@ -74,16 +74,16 @@ class FusedDecode:
             x = self._from_latent(latent.permute(0, 2, 3, 1).contiguous())
             cache = state.decoder_cache.contiguous()
             kept = torch.empty_like(cache)
-            processor.taps(_rows(x), cache.numpy(), self._taps.numpy(), kept.numpy())
+            processor_layout.taps(_rows(x), cache.numpy(), self._taps.numpy(), kept.numpy())
             processor.add_silu(_rows(x), product(self._taps, self._mix).numpy())
             x = _through(self._coarse, x, self._wide)
             B, H, W, _ = x.shape
             up = product(x.flatten(0, 2), self._up)
             x = torch.empty(B, 2 * H, 2 * W, self._high.shape[1])
-            processor.spread(up.numpy(), 2, x.numpy())
+            processor_layout.spread(up.numpy(), 2, x.numpy())
             x = self._head(_through(self._fine, x, self._high))
             image_BHWC = torch.empty(B, 8 * H, 8 * W, 3)
-            processor.picture(_rows(x), 4, image_BHWC.numpy())
+            processor_layout.picture(_rows(x), 4, image_BHWC.numpy())
         return image_BHWC.permute(0, 3, 1, 2), state._replace(decoder_cache=kept)
 
 

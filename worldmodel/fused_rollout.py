@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from dreamdrive.errors import ConfigError
-from dreamdrive.kernels import processor, processor_back
+from dreamdrive.kernels import processor, processor_back, processor_layout
 from dreamdrive.worldmodel.blocks import Ring
 from dreamdrive.worldmodel.fused import NORM, UNIT, FusedStep, array
 from dreamdrive.worldmodel.model import WorldModel
@@ -177,9 +177,9 @@ class FusedRollout(FusedStep):
         (wide, wide_), (hidden, hidden_) = self._wide, self._hidden
         patches, patches_ = self._patches
         latent_, modulation_ = array(latent), array(modulation)
-        processor.patchify(array(z), latent_, p, patches_)
+        processor_layout.patchify(array(z), latent_, p, patches_)
         x_ = np.empty((B, N, D), np.float32)
-        processor.assemble(
+        processor_layout.assemble(
             product(patches, self._embed_patch).numpy(), array(extra), self._place, x_
         )
         at, layer, kept = step + network.config.window - 1, 0, []
@@ -217,7 +217,7 @@ class FusedRollout(FusedStep):
         processor.affine_norm(x_, *self._norm, np.float32(network.norm.eps), normal_)
         change = product(normal[:, : network.num_patches].reshape(-1, D), self._to_patch)
         new = torch.empty_like(latent, memory_format=torch.contiguous_format)
-        processor.unpatchify(change.numpy(), latent_, p, new.numpy())
+        processor_layout.unpatchify(change.numpy(), latent_, p, new.numpy())
         return (new, normal[:, -2].clone(), normal[:, -1].clone()), kept, x_
 
     def back(

@@ -12,7 +12,7 @@ import torch
 
 from dreamdrive.envs.dream.vector import DreamVectorEnv
 from dreamdrive.errors import ConfigError, KernelError
-from dreamdrive.kernels import processor
+from dreamdrive.kernels import processor, processor_layout
 from dreamdrive.worldmodel import engine as subject
 from dreamdrive.worldmodel.engine import (
     build_decode,
@@ -258,15 +258,16 @@ def test_the_fused_decoder_shows_the_same_picture():
 
 
 @pytest.mark.parametrize(
-    ("name", "wrong"),
+    ("loops", "name", "wrong"),
     [
-        ("unit_silu", lambda x, scale, epsilon, out: out.fill(0.5)),
-        ("add_silu", lambda x, other: None),
-        ("taps", lambda x, cache, out, kept: kept.fill(0.0)),
+        (processor, "unit_silu", lambda x, scale, epsilon, out: out.fill(0.5)),
+        (processor, "add_silu", lambda x, other: None),
+        (processor_layout, "taps", lambda x, cache, out, kept: kept.fill(0.0)),
+        (processor_layout, "spread", lambda x, factor, out: out.fill(0.0)),
     ],
 )
-def test_a_wrong_loop_of_the_decoder_is_noticed(monkeypatch, name, wrong):
-    monkeypatch.setattr(processor, name, wrong)
+def test_a_wrong_loop_of_the_decoder_is_noticed(monkeypatch, loops, name, wrong):
+    monkeypatch.setattr(loops, name, wrong)
     assert largest_gap_of_pictures(lively()) > 1e-2
 
 
