@@ -1,85 +1,21 @@
-"""Recordings: what comes back is what was, to the last bit; files and names are looked at."""
-
-import struct
+"""Recordings: what comes back is what was, to the last bit."""
 
 import numpy as np
 import pytest
 
-from dreamdrive.envs.embedded.arguments import CallError
-from dreamdrive.envs.embedded.limits import Limits
 from dreamdrive.envs.embedded.recorder.columns import TableReader, TableWriter
-from dreamdrive.envs.embedded.recorder.file_format import MAGIC, RecordingReader
-from dreamdrive.envs.embedded.recorder.folder import RecordingFolder
 from dreamdrive.envs.embedded.recorder.moments import Moment, between
 from dreamdrive.envs.embedded.recorder.recorder import WHOLE_EVERY
 from dreamdrive.envs.embedded.recorder_calls import RecorderCalls
 from dreamdrive.envs.embedded.simulator import Simulator
 from dreamdrive.envs.embedded.towns import load_town
-from dreamdrive.errors import RecordingError
-
-TOWN = load_town("Dream01")
-CAR = "vehicle.lincoln.mkz_2020"
-
-
-OPENED = []
+from support.recordings import CAR, TOWN, close_all, made, opened, record, replay, state
 
 
 @pytest.fixture(autouse=True)
 def closed():
-    """Lets the files go that a test has left open."""
     yield
-    for sim in OPENED:
-        sim.recordings.close()
-    OPENED.clear()
-
-
-def opened(folder, town=TOWN, **limits):
-    OPENED.append(Simulator(town, synchronous=True, limits=Limits(**limits), recordings=folder))
-    return OPENED[-1]
-
-
-def made(folder, *, cars=4, town=TOWN, **limits):
-    """Returns a synchronous simulator with cars that drive, and walkers that walk."""
-    sim = opened(folder, town, **limits)
-    rng = np.random.default_rng(0)
-    for k in range(cars):
-        x, y, z, yaw = town.spawn_points[3 * k]
-        car = sim.world.spawn(CAR, {"role_name": "hero" if k == 0 else "npc"}, x, y, z, yaw)
-        row = sim.world.vehicles.row[car.id]
-        sim.world.vehicles.throttle[row] = rng.uniform(0.2, 0.9)
-        sim.world.vehicles.steer[row] = rng.uniform(-0.4, 0.4)
-    x, y, z, yaw = town.spawn_points[30]
-    walker = sim.world.spawn("walker.pedestrian.0001", {}, x, y, z, yaw)
-    row = sim.world.walkers.row[walker.id]
-    sim.world.walkers.direction[row], sim.world.walkers.speed[row] = (1.0, 0.3, 0.0), 1.4
-    sim.world.fill()
-    return sim
-
-
-def state(sim):
-    """Returns what a snapshot says of bodies and lights, by kind, without the actors' numbers."""
-    found = []
-    for record in sim.world.records()[:3]:
-        without = record.copy()
-        without["id"] = 0
-        found.append(without.tobytes())
-    return found
-
-
-def record(sim, count, name="a.log", meanwhile=lambda k: None):
-    """Returns the states at the start of a recording and after each of its ticks."""
-    RecorderCalls(sim).start_recorder(name)
-    found = [state(sim)]
-    for k in range(count):
-        meanwhile(k)
-        sim.tick()
-        found.append(state(sim))
-    RecorderCalls(sim).stop_recorder()
-    return found
-
-
-def replay(sim, name="a.log", start=0.0, duration=0.0, follow=0, **options):
-    return RecorderCalls(sim).replay_file(name, start, duration, follow, *options.values())
+    close_all()
 
 
 @pytest.mark.parametrize("whole", [True, False])
@@ -292,121 +228,3 @@ def test_another_town_is_loaded(tmp_path):
     assert sim.world.town.name == "Dream02"
     assert sim.episode == episode + 1
     assert len(sim.world.vehicles) == 4
-
-
-@pytest.mark.parametrize(
-    "name", ["", "../a.log", "/etc/passwd", "b/../../a", ".", "a\0b", "link/a.log"]
-)
-def test_names_do_not_leave_the_folder(tmp_path, name):
-    inside, outside = tmp_path / "in", tmp_path / "out"
-    inside.mkdir()
-    outside.mkdir()
-    (inside / "link").symlink_to(outside)
-    sim = made(inside, cars=1)
-    for ask in (RecorderCalls(sim).start_recorder, lambda n: replay(sim, n)):
-        with pytest.raises(CallError, match="no file in the folder"):
-            ask(name)
-    assert list(outside.iterdir()) == []
-
-
-def test_names_of_subfolders_and_whole_paths_may_stay_inside(tmp_path):
-    folder = RecordingFolder(tmp_path, 100)
-    assert folder.file("a/b.log") == tmp_path.resolve() / "a/b.log"
-    assert folder.file(str(tmp_path / "c.log")) == tmp_path.resolve() / "c.log"
-
-
-@pytest.mark.parametrize(
-    ("spoil", "words"),
-    [
-        (lambda data: b"CARLA_RECORDER" + data, "no recording"), (lambda data: b"", "no recording"),
-        (lambda data: data[:8] + struct.pack("<I", 9) + data[12:], "format 9"),
-        (lambda data: data[:40], "cut short"),
-        (lambda data: data[:-9] + b"x" + data[-8:], "checksum"),
-        (lambda data: data.replace(b"yaw_rate", b"yaw_RATE"), "checksum"),
-    ],
-)  # fmt: skip
-def test_broken_and_foreign_files_are_said(tmp_path, spoil, words):
-    record(made(tmp_path), 5)
-    path = tmp_path / "a.log"
-    data = path.read_bytes()
-    assert data.startswith(MAGIC)
-    path.write_bytes(spoil(data))
-    sim = opened(tmp_path)
-    with pytest.raises(CallError, match=words) as caught:
-        RecorderCalls(sim).show_recorder_file_info("a.log", True)
-    assert "a.log" in str(caught.value)
-    assert sim.recordings.replayer is None
-
-
-def test_a_file_that_a_dying_server_left_is_replayed_as_far_as_it_goes(tmp_path):
-    frames = record(made(tmp_path), 20)
-    path = tmp_path / "a.log"
-    path.write_bytes(path.read_bytes()[:-5])
-    sim = opened(tmp_path)
-    assert "broken off" in RecorderCalls(sim).show_recorder_file_info("a.log", False)[0][1]
-    replay(sim)
-    for _ in range(30):
-        sim.tick()
-    reader = RecordingReader(path)
-    reader.close()
-    assert (reader.num_frames, reader.is_cut) == (20, True)
-    assert sim.recordings.replayer is None
-    pose = sim.world.records()[0]["location"]
-    assert (
-        pose.tobytes()
-        == np.frombuffer(frames[19][0], sim.world.records()[0].dtype)["location"].tobytes()
-    )
-
-
-def test_a_frame_that_breaks_in_the_middle_ends_the_replay_and_is_said(tmp_path):
-    record(made(tmp_path), 20)
-    path = tmp_path / "a.log"
-    data = bytearray(path.read_bytes())
-    data[-9] ^= 255
-    path.write_bytes(bytes(data))
-    sim, said = opened(tmp_path), []
-    sim.recordings.say = said.append
-    replay(sim)
-    for _ in range(30):
-        sim.tick()
-    assert sim.recordings.replayer is None
-    assert len(said) == 1
-    assert "checksum" in said[0]
-
-
-def test_a_recording_ends_at_its_limit(tmp_path):
-    sim, said = made(tmp_path, max_recording_bytes=30_000), []
-    sim.recordings.say = said.append
-    RecorderCalls(sim).start_recorder("a.log")
-    for _ in range(500):
-        sim.tick()
-    assert sim.recordings.recorder is None
-    assert len(said) == 1
-    assert 30_000 <= (tmp_path / "a.log").stat().st_size < 32_000
-    with pytest.raises(CallError, match="max-recording-bytes"):
-        RecorderCalls(sim).start_recorder("b.log")
-    RecorderCalls(sim).start_recorder("a.log")
-
-
-def test_a_recording_ends_with_its_world(tmp_path):
-    sim = made(tmp_path)
-    RecorderCalls(sim).start_recorder("a.log")
-    with pytest.raises(CallError, match="still being made"):
-        replay(sim)
-    sim.enter(TOWN)
-    assert sim.recordings.recorder is None
-    replay(sim)
-    with pytest.raises(CallError, match="being replayed"):
-        RecorderCalls(sim).start_recorder("a.log")
-
-
-def test_a_missing_file_is_said(tmp_path):
-    with pytest.raises(CallError, match=r"no recording to read.*b\.log"):
-        replay(made(tmp_path), "b.log")
-
-
-def test_what_comes_back_of_a_broken_table_is_an_error():
-    reader = TableReader(np.dtype([("a", "f8")]))
-    for parts in ([b"12345678", b"", b""], [b"", b"\xff", b"1234"], [b"1", b"", b""]):
-        with pytest.raises(RecordingError, match="fit"):
-            reader.unpack(parts)

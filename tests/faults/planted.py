@@ -1,0 +1,361 @@
+"""What is planted: a line of each file, what is wrong instead, and who ought to notice."""
+
+from typing import NamedTuple
+
+
+class Fault(NamedTuple):
+    """One line that is wrong, and the tests that ought to say so."""
+
+    what: str
+    file: str
+    right: str
+    wrong: str
+    tests: str
+
+
+FAULTS = [
+    Fault(
+        "the tokenizer looks one frame ahead", "worldmodel/causal_conv.py",
+        "padded[:, i : i + T] for i", "padded.roll(-1, 1)[:, i : i + T] for i",
+        "unit/worldmodel/test_tokenizer.py",
+    ),
+    Fault(
+        "frames attend to later frames", "worldmodel/attention.py",
+        "(distance >= 0) & (distance < window)", "distance < window",
+        "unit/worldmodel/test_dynamics.py",
+    ),
+    Fault(
+        "the keys of the ring cache are not rotated", "worldmodel/attention.py",
+        "self._in_time(ring.angle)", "self._in_time(0.0 * ring.angle)",
+        "unit/worldmodel/test_dynamics.py",
+    ),
+    Fault(
+        "an Euler step goes the wrong way", "kernels/flow_step.py",
+        "return z + step * ((", "return z - step * ((", "unit/worldmodel/test_path.py",
+    ),
+    Fault(
+        "termination risk is learned as often as it is sampled", "worldmodel/heads.py",
+        "math.log(oversampling)", "0.0 * math.log(oversampling)", "unit/worldmodel/test_heads.py",
+    ),
+    Fault(
+        "an action is stored with the frame that it was taken on", "worldmodel/episodes.py",
+        "observation(slice(1, steps + 1))", "observation(slice(0, steps))",
+        "unit/worldmodel/test_episodes.py",
+    ),
+    Fault(
+        "returns run on through a termination", "kernels/scan.py",
+        "discount * continuation_BT[:, t] * ahead", "discount * ahead",
+        "unit/agents/test_returns.py",
+    ),
+    Fault(
+        "the actor is led by the critic's raw scale", "agents/actor_critic.py",
+        "gain_BT = target_BT / scale", "gain_BT = target_BT * scale",
+        "unit/agents/test_actor_critic.py",
+    ),
+    Fault(
+        "a policy without the image sees it", "agents/networks.py",
+        "if self.use_image:\n            seen = torch.cat",
+        "if True:\n            seen = torch.cat", "unit/agents/test_networks.py",
+    ),
+    Fault(
+        "what comes after an end still costs", "planners/objective.py",
+        "counted = alive[:, :-1] *", "counted = torch.ones_like(alive[:, :-1]) *",
+        "unit/planners/test_objective.py",
+    ),
+    Fault(
+        "plans meet different noise", "planners/objective.py",
+        "return drawn.repeat(len(like) // draws, *(1 for _ in like.shape[1:]))",
+        "return torch.randn(like.shape, generator=generator)", "unit/planners/test_objective.py",
+    ),
+    Fault(
+        "the planner overrules its policy for nothing", "planners/search.py",
+        "counted[:, 2] -= self.config.margin", "counted[:, 2] += self.config.margin",
+        "unit/planners/test_planning.py",
+    ),
+    Fault(
+        "MPPI's weights overflow", "planners/mppi.py",
+        "cost_BS - cost_BS.min(1, keepdim=True).values", "cost_BS",
+        "unit/planners/test_planning.py",
+    ),
+    Fault(
+        "steering turns the other way", "envs/embedded/dynamics.py",
+        "angle = car.steer *", "angle = -car.steer *", "unit/envs_embedded/test_dynamics.py",
+    ),
+    Fault(
+        "a braked vehicle drives backwards", "envs/embedded/dynamics.py",
+        "max(abs(value) - amount, 0.0)", "abs(value) - amount",
+        "unit/envs_embedded/test_dynamics.py",
+    ),
+    Fault(
+        "wet roads grip like dry ones", "envs/embedded/simulator.py",
+        "kept_grip(parameters) if self.has_wet_grip else DRY", "DRY",
+        "unit/envs_embedded/test_wet_roads.py",
+    ),
+    Fault(
+        "a vehicle tips over its inner wheels", "envs/embedded/tuning.py",
+        "max(over * (half_track + y), 0.0)", "max(over * (half_track - y), 0.0)",
+        "unit/envs_embedded/test_physics_control.py",
+    ),
+    Fault(
+        "an engine has no inertia", "envs/embedded/dynamics.py",
+        "(car.mass + tuning.inertia * ratio * ratio)", "car.mass",
+        "unit/envs_embedded/test_physics_control.py",
+    ),
+    Fault(
+        "a kerb jolts on all of a sidewalk", "envs/embedded/kerbs.py",
+        "if before >= 0:", "if before >= 1 << 30:",
+        "unit/envs_embedded/test_hazards.py",
+    ),
+    Fault(
+        "whatever was touched is a building", "envs/embedded/simulator.py",
+        "tag = int(town.static_tags[place])", "tag = 3", "unit/envs_embedded/test_hazards.py",
+    ),
+    Fault(
+        "the sun shines through houses", "envs/embedded/render/paint.py",
+        "facing *= 1.0 - shadow", "facing *= 1.0",
+        "unit/envs_embedded/test_render_shadows.py",
+    ),
+    Fault(
+        "comparisons take percentiles of a known spread", "experiments/scores.py",
+        "return normal.cdf(-t * (num / freedom) ** 0.5)", "return tail",
+        "unit/experiments/test_comparison_statistics.py",
+    ),
+    Fault(
+        "swaps no longer decide whether a difference is real", "experiments/pairing.py",
+        "chance is not None and chance < REAL", "chance is not None",
+        "unit/experiments/test_comparison_statistics.py unit/experiments/test_compare.py",
+    ),
+    Fault(
+        "pictures of a report are mirrored", "experiments/report_pictures.py",
+        "turn = (sin, -cos, -cos, -sin, y * cos - x * sin,",
+        "turn = (-sin, -cos, cos, -sin, x * sin - y * cos,",
+        "unit/experiments/test_report_drives.py",
+    ),
+    Fault(
+        "who is hit while standing is to blame", "envs/carla/events.py",
+        "or ego.speed_mps < STANDING_MPS:", "or ego.speed_mps < 0.0:",
+        "unit/envs_carla/test_events.py",
+    ),
+    Fault(
+        "a scenario that could not be played asks for an ability",
+        "experiments/scorers/bench2drive_abilities.py", 'if s.result != "absent"}', "}",
+        "unit/experiments/scorers/test_bench2drive_abilities.py",
+    ),
+    Fault(
+        "a signal without lanes holds those that lead the other way",
+        "envs/embedded/town_signals.py", '(signal.orientation == "+") == (lane > 0)',
+        '(signal.orientation == "-") == (lane > 0)', "unit/envs_embedded/test_town_signals.py",
+    ),
+    Fault(
+        "minimum speed is judged at other check-points", "experiments/scorers/bench2drive_rules.py",
+        "LAST_CHECKPOINT_SHARE = 0.95", "LAST_CHECKPOINT_SHARE = 0.99",
+        "unit/experiments/scorers/test_upstream.py",
+    ),
+    Fault(
+        "one moment of discomfort is forgiven", "experiments/scorers/nuplan_comfort.py",
+        "value=100.0 * bool(always.all())", "value=100.0 * bool(always.any())",
+        "unit/experiments/scorers/test_signals.py",
+    ),
+    Fault(
+        "the leaderboard's file tells a rate outside the lanes", "experiments/leaderboard_json.py",
+        "drive.result.outside_route_m for drive in drives) / 1000.0",
+        "drive.result.outside_route_m for drive in drives) / 1000.0 / km",
+        "unit/experiments/scorers/test_upstream.py",
+    ),
+    Fault(
+        "two directions are green at once", "envs/embedded/lights.py",
+        "shown = junction.stage if light.turn == junction.phase else RED",
+        "shown = junction.stage", "unit/envs_embedded/test_lights.py",
+    ),
+    Fault(
+        "the snapshot's time and step change places", "envs/embedded/wire.py",
+        "_SNAPSHOT.pack(episode, platform_s, dt_s,", "_SNAPSHOT.pack(episode, dt_s, platform_s,",
+        "unit/envs_embedded/test_wire.py",
+    ),
+    Fault(
+        "the bird's-eye view is mirrored", "envs/carla/bev.py",
+        "EGO_PIXEL[0] - (dy * cos", "EGO_PIXEL[0] + (dy * cos", "unit/envs_carla/test_bev.py",
+    ),
+    Fault(
+        "a light that has just changed counts as run", "envs/carla/episode.py",
+        "self._lights.crossed(scene) & is_red & self._was_red",
+        "self._lights.crossed(scene) & is_red", "unit/envs_carla/test_episode.py",
+    ),
+    Fault(
+        "a cut episode counts as terminated", "envs/carla/episode.py",
+        "terminated = cause in TERMINATION_CAUSES", "terminated = bool(cause)",
+        "unit/envs_carla/test_episode.py",
+    ),
+    Fault(
+        "an environment's noise depends on its neighbours", "envs/dream/program.py",
+        "self.noise.episode_B.add_(mask_B)", "self.noise.episode_B.add_(1)",
+        "unit/envs_dream/test_vector.py",
+    ),
+    Fault(
+        "a time limit hides a termination", "envs/dream/program.py",
+        "truncated = late_B & ~terminated", "truncated = late_B", "unit/envs_dream/test_vector.py",
+    ),
+    Fault(
+        "infractions beyond the first are free", "experiments/scorers/leaderboard_2_1.py",
+        "COEFFICIENTS.get(cause, 0.0) * count for", "COEFFICIENTS.get(cause, 0.0) for",
+        "unit/experiments/test_scores.py",
+    ),
+    Fault(
+        "all purposes of a seed share one stream", "dreamdrive/seeding.py",
+        "[str(seed), *(str(word) for word in purpose)]", "[str(seed)]",
+        "unit/dreamdrive/test_seeding.py",
+    ),
+    Fault(
+        "a checkpoint of another schema is read", "dreamdrive/checkpoint.py",
+        "if schema != SCHEMA:", "if False:", "unit/dreamdrive/test_checkpoint.py",
+    ),
+    Fault(
+        "a camera's picture is mirrored", "envs/embedded/render/view.py",
+        "[cy * sp * sr - sy * cr, sy * sp * sr + cy * cr, -cp * sr],",
+        "[sy * cr - cy * sp * sr, -sy * sp * sr - cy * cr, cp * sr],",
+        "unit/envs_embedded/test_render_view.py unit/envs_embedded/test_render_raster.py",
+    ),
+    Fault(
+        "depth has its bytes in the wrong order", "envs/embedded/render/pixels.py",
+        "written[v, u, 0] = value >> 16", "written[v, u, 0] = value & 0xFF",
+        "unit/envs_embedded/test_render_cameras.py",
+    ),
+    Fault(
+        "a LiDAR's points are in the world's axes", "envs/embedded/render/lidar.py",
+        'points[:, :3] = rays.direction * distance[:, None]',
+        'points[:, :3] = rays.direction @ pose.axes() * distance[:, None]',
+        "unit/envs_embedded/test_render_lidar.py contract/embedded_server/test_rays.py",
+    ),
+    Fault(
+        "a slow subscriber keeps every frame", "envs/embedded/connections.py",
+        "while self._queued > self.limits.max_queued_bytes and", "while False and",
+        "contract/embedded_server/test_robustness.py",
+    ),
+    Fault(
+        "a number that is not finite reaches the world", "envs/embedded/arguments.py",
+        "is_finite and math.isfinite(sum(numbers))", "is_finite",
+        "contract/embedded_server/test_robustness.py",
+    ),
+    Fault(
+        "one broken command spoils its batch", "envs/embedded/procedures.py",
+        "if method == BATCH:\n                result", "if not is_finite:\n                result",
+        "contract/embedded_server/test_robustness.py",
+    ),
+    Fault(
+        "penalties of the leaderboard 1.0 count once", "experiments/scorers/infractions.py",
+        "factors[cause] ** count", "(factors[cause] if count else 1.0)",
+        "unit/experiments/scorers",
+    ),
+    Fault(
+        "a comparison has its sides swapped", "experiments/pairing.py",
+        "better = a if (value > 0.0) == scorer.higher_is_better else b",
+        "better = b if (value > 0.0) == scorer.higher_is_better else a",
+        "unit/experiments/test_compare.py",
+    ),
+    Fault(
+        "a dream's promise counts what comes after its end", "experiments/truth_policy.py",
+        "(dream.alive * dreamed).sum(1)", "dreamed.sum(1)",
+        "unit/experiments/test_truth_policy.py",
+    ),
+    Fault(
+        "a camera's picture is of an older tick", "envs/carla/frames.py",
+        "if found.frame == frame:", "if found.frame >= frame - 1:",
+        "contract/test_carla_camera.py",
+    ),
+    Fault(
+        "both halves of a step begin at one place", "worldmodel/shortcut.py",
+        "x + along(half, x) * v", "x + 0.0 * v", "unit/worldmodel/test_shortcut.py",
+    ),
+    Fault(
+        "a student learns the endpoints of other noises", "worldmodel/distillation.py",
+        "columns.append((*noise, step", "columns.append((noise[0].roll(1, 0), noise[1], step",
+        "unit/worldmodel/test_distillation.py::"
+        "test_pairs_are_what_the_sampler_gives_and_a_teacher_can_follow_itself",
+    ),
+    Fault(
+        "the teacher of foresight is the network itself", "worldmodel/jepa.py",
+        'functional_call(network, _under("network.", average), (clean,))', "network(clean)",
+        "unit/worldmodel/test_jepa.py::test_the_target_is_the_average_and_gets_no_gradient",
+    ),
+    Fault(
+        "the guard against collapse is left out", "worldmodel/jepa.py",
+        "error + jepa.config.guard * missing", "error",
+        "unit/worldmodel/test_jepa.py::test_it_collapses_without_the_guard_and_not_with_it",
+    ),
+    Fault(
+        "the consistency is the divergence the other way round", "worldmodel/heads.py",
+        "(log_q.exp() * (log_q - log_p))", "(log_p.exp() * (log_p - log_q))",
+        "unit/worldmodel/test_distillation.py::"
+        "test_the_divergence_of_heads_is_that_of_their_distributions",
+    ),
+    Fault(
+        "a gradient that is not finite reaches the weights", "experiments/training_state.py",
+        'self._refuse_infinity("norm of the gradient", float(norm))', "pass",
+        "unit/experiments/test_training.py::"
+        "test_a_gradient_that_is_not_finite_stops_and_the_last_save_is_intact",
+    ),
+    Fault(
+        "video without actions teaches rewards", "worldmodel/losses.py",
+        "agent_BTD[is_known], reward[is_known], cause[is_known]", "agent_BTD, reward, cause",
+        "unit/worldmodel/test_null_action.py",
+    ),
+    Fault(
+        "a recording's changes are counted from the wrong tick",
+        "envs/embedded/recorder/columns.py",
+        "            self._before = words.copy()\n        return",
+        "            pass\n        return",
+        "unit/envs_embedded/test_recorder.py",
+    ),
+    Fault(
+        "a replay is a tick late", "envs/embedded/recorder/replayer.py",
+        "<= self._now_s + SAME_TIME_S:", "<= self._now_s - 0.04:",
+        "unit/envs_embedded/test_recorder.py",
+    ),
+    Fault(
+        "names lead out of the folder of recordings", "envs/embedded/recorder/folder.py",
+        "not found.is_relative_to(folder)", "False", "unit/envs_embedded/test_recording_files.py",
+    ),
+    Fault(
+        "a recording has no end", "envs/embedded/recorder/recorder.py",
+        "self._writer.num_bytes >= self._max_bytes", "False",
+        "unit/envs_embedded/test_recording_files.py",
+    ),
+    Fault(
+        "an inertial unit feels no centripetal acceleration", "envs/embedded/inertial.py",
+        "- change * y - rate * rate * x", "- change * y", "unit/envs_embedded/test_inertial.py",
+    ),
+    Fault(
+        "noise is the same in every tick", "envs/embedded/inertial.py",
+        "world.frame - known.born", "0", "unit/envs_embedded/test_inertial.py",
+    ),
+    Fault(
+        "only cameras move with their vehicle", "envs/embedded/world.py",
+        'actor.parent and actor.kind.startswith("sensor.")',
+        'actor.parent and actor.kind.startswith("sensor.camera.")',
+        "unit/envs_embedded/test_inertial.py",
+    ),
+    Fault(
+        "a look around overlooks vehicles that meet at an angle", "envs/embedded/touching.py",
+        "abs(turned_sin) * box[2] + abs(turned_cos) * box[3] + other[3]",
+        "abs(turned_cos) * box[3] + other[3]", "unit/envs_embedded/test_touching.py",
+    ),
+    Fault(
+        "a tick is made before it is answered", "envs/embedded/world_calls.py",
+        "self.sim.begin_tick()", "self.sim.tick()", "unit/envs_embedded/test_answered_ticks.py",
+    ),
+    Fault(
+        "rays meet houses that were taken away", "envs/embedded/render/look.py",
+        "if self._scene.away is not away:", "if False:",
+        "contract/embedded_server/test_environment.py",
+    ),
+    Fault(
+        "a LiDAR turns from where one began to listen", "envs/embedded/render/eyes.py",
+        "float(max(0, (world.frame - known.born - 1) // ticks))", "0.0",
+        "unit/envs_embedded/test_listening.py",
+    ),
+    Fault(
+        "a pose is shown whole", "envs/embedded/skeleton.py",
+        "_part_of_turn(second.axes() @ axes.T, share)",
+        "_part_of_turn(second.axes() @ axes.T, 1.0)", "unit/envs_embedded/test_skeleton.py",
+    ),
+]  # fmt: skip
