@@ -97,6 +97,7 @@ def test_in_this_process_too(evaluated, tmp_path):
     assert result.progress_m == results(evaluated)["Broken"].progress_m
 
 
+@pytest.mark.slow
 def test_what_a_policy_leaves_behind_is_charged_to_nobody(evaluated, tmp_path):
     hoarder, innocent = "support.odd_policies:Hoarder", "support.odd_policies:Innocent"
     config = replace(

@@ -102,6 +102,7 @@ os._exit(0)
 """
 
 
+@pytest.mark.slow
 def test_one_that_fails_in_the_middle_costs_one_episode(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", DRIVES, str(tmp_path)],
