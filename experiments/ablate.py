@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 
@@ -43,17 +44,17 @@ SHOWN = (
 Change = Callable[[TrainWorldModelConfig], TrainWorldModelConfig]
 
 
-def _network(**options: object) -> Change:
+def _network(**options: Any) -> Change:
     return lambda config: dataclasses.replace(
         config,
-        transformer=dataclasses.replace(config.transformer, **options),  # type: ignore[arg-type]
+        transformer=dataclasses.replace(config.transformer, **options),
     )
 
 
-def _loss(**options: object) -> Change:
+def _loss(**options: Any) -> Change:
     return lambda config: dataclasses.replace(
         config,
-        loss=dataclasses.replace(config.loss, **options),  # type: ignore[arg-type]
+        loss=dataclasses.replace(config.loss, **options),
     )
 
 

@@ -34,7 +34,7 @@ def dreams(way: str) -> Iterator[Work]:
         how = {}
     for batch in (1, 16):
         for observations in ("pixels", "latent"):
-            env: Any = DreamVectorEnv(batch, observations=observations, **how)  # type: ignore[arg-type]
+            env: Any = DreamVectorEnv(batch, observations=observations, **how)
             env.reset(seed=0)
             action = np.zeros(env.action_space.shape, np.float32)
 
@@ -61,9 +61,8 @@ def agent(way: str) -> Iterator[Work]:
     if engine == "fused":
         from dreamdrive.worldmodel.engine import build_step
 
-        wide = precision or "float32"
-        how = {"engine": engine, "precision": wide}
-        starts = {"imagine": build_step(model, DREAMS, engine, wide)}  # type: ignore[arg-type]
+        how = {"engine": engine, "precision": precision or "float32"}
+        starts = {"imagine": build_step(model, DREAMS, **how)}
     elif engine == "packed":
         from dreamdrive.worldmodel.packed import packed
 
