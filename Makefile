@@ -1,5 +1,5 @@
 # make demo    sets everything up in .venv and runs the main job; ARGS=--quick for two minutes
-# make test    sets everything up in .venv and runs the tests
+# make test    sets everything up in .venv and runs the tests, in two processes (JOBS)
 # make lint    formatting, lint and layers; make types: the type checker
 # make slow    the tests that take long
 #
@@ -10,6 +10,7 @@ VENV ?= .venv
 TORCH ?= torch>=2.11,<2.14
 TORCH_INDEX ?=
 ARGS ?=
+JOBS ?= 2
 PYTHON ?=
 BIN := $(VENV)/bin
 DEMO := $(VENV)/.installed-all
@@ -23,7 +24,7 @@ demo: $(DEMO)
 	$(BIN)/dreamdrive demo $(ARGS)
 
 test: $(DEV)
-	$(BIN)/pytest -m "not slow and not gpu" $(ARGS)
+	$(BIN)/pytest -m "not slow and not gpu" -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 slow: $(DEV)
 	$(BIN)/pytest -m "slow and not gpu" $(ARGS)
