@@ -1,7 +1,7 @@
 """Trains dynamics and heads on the latents of a trained tokenizer.
 
-Two phases, one loop: flow matching on whole windows, then rollouts that feed predictions back. The
-classical dynamics have one phase.
+Two phases, one loop: flow matching on whole windows, then rollouts that feed predictions back, if
+asked for with dreams that never stop (`far_dreams`). Classical dynamics have one phase.
 """
 
 from collections.abc import Sequence
@@ -16,6 +16,7 @@ from torch import Tensor
 from dreamdrive.config import from_dict, to_dict
 from dreamdrive.envs.dream.contexts import Contexts
 from dreamdrive.errors import ConfigError
+from dreamdrive.experiments.far_dreams import FarDreams
 from dreamdrive.experiments.quantities import (
     Quantity,
     quantities_of,
@@ -32,6 +33,7 @@ from dreamdrive.experiments.train_tokenizer import images
 from dreamdrive.experiments.training_report import Speed, report_dream, report_weights
 from dreamdrive.experiments.training_state import TrainingState
 from dreamdrive.experiments.training_step import window_loss
+from dreamdrive.worldmodel.adversary import AdversaryConfig, Critic
 from dreamdrive.worldmodel.dynamics import DynamicsConfig
 from dreamdrive.worldmodel.episodes import EpisodeStore, FrameTable
 from dreamdrive.worldmodel.fitting import check_episodes
@@ -104,6 +106,8 @@ class TrainWorldModelConfig:
     """Sizes of new dynamics of the kind `transformer`."""
     jepa: JepaConfig = field(default_factory=JepaConfig)
     """What `--loss.jepa` foresees, if that is not 0."""
+    adversary: AdversaryConfig = field(default_factory=AdversaryConfig)
+    """Which dreams `--loss.adversarial` judges, if that is not 0, and by what."""
     recurrent: RecurrentConfig = field(default_factory=RecurrentConfig)
     """Sizes of new dynamics of the kind `recurrent`."""
     mdnrnn: MDNRNNConfig = field(default_factory=MDNRNNConfig)
@@ -264,6 +268,9 @@ def train_worldmodel(config: TrainWorldModelConfig, frames: LatentTable | None =
     if config.loss.jepa:
         torch.manual_seed(config.seed)
         trained["jepa"] = Jepa(config.jepa, model.dynamics.agent_size)
+    if config.loss.adversarial:
+        torch.manual_seed(config.seed)
+        trained.update(judging(model, config))
     state = TrainingState(
         trained, learning_rate=config.learning_rate, steps=config.steps, seed=config.seed
     )
@@ -297,6 +304,24 @@ def train_worldmodel(config: TrainWorldModelConfig, frames: LatentTable | None =
     return config.out / "model"
 
 
+def judging(model: WorldModel, config: TrainWorldModelConfig) -> dict[str, torch.nn.Module]:
+    """Returns a critic of far dreams, and the dreams.
+
+    Raises:
+        ConfigError: If the model never trains on dreams of its own.
+    """
+    if model.config.kind in ("mdnrnn", "rssm"):
+        raise ConfigError(
+            f"There are no dreams to judge in the training of the kind {model.config.kind!r}",
+            where="loss.adversarial", do="Set it to 0, or train a transformer.",
+        )  # fmt: skip
+    critic = Critic(
+        config.adversary, latent_shape=model.latent_shape, vector_size=model.config.vector_size,
+        action_size=model.config.action_size,
+    )  # fmt: skip
+    return {"critic": critic, "dreams": FarDreams(model, config.adversary, config.context)}
+
+
 def facts_of(table: FrameTable, folders: Sequence[Path]) -> dict[str, Any]:
     """Returns what a model's header says of its data."""
     return {
@@ -317,8 +342,9 @@ def _speed(
     model: WorldModel, data: LatentTable, config: TrainWorldModelConfig, state: TrainingState,
     speed: Speed,
 ) -> dict[str, float]:  # fmt: skip
-    """Returns the speed since the last save; what is drawn to measure it is drawn again."""
+    """Returns the speed since the last save; drawing and dreaming for it count for nothing."""
     drawn = state.generator.get_state()
+    dreams = {name: x.clone() for name, x in state.module.named_buffers()}
 
     def loss() -> tuple[Tensor, int]:
         found, metrics = window_loss(model, data, config, state)
@@ -326,6 +352,7 @@ def _speed(
 
     found = speed.measure(loss)
     state.generator.set_state(drawn)
+    state.module.load_state_dict(dreams, strict=False)
     return found
 
 

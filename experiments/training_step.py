@@ -6,7 +6,9 @@ import torch
 from torch import Tensor
 
 from dreamdrive.errors import ConfigError
+from dreamdrive.experiments.far_dreams import FarDreams
 from dreamdrive.experiments.training_state import TrainingState
+from dreamdrive.worldmodel.adversary import CRITIC_WEIGHT, Critic, adversarial_loss
 from dreamdrive.worldmodel.jepa import Jepa, clean_frames, jepa_loss
 from dreamdrive.worldmodel.losses import (
     Batch,
@@ -61,12 +63,28 @@ def _phase_loss(
             model, batch, config.loss, state.generator,
             context=config.context, teacher_forcing=facts["teacher_forcing"],
         )  # fmt: skip
+        if config.loss.adversarial:
+            weight = min(1.0, t / max(1, config.adversary.warmup)) * config.loss.adversarial
+            rest, named, told = _adversarial(model, data, weight, state)
+            loss, parts, facts = loss + rest, parts | named, facts | told
     if config.loss.jepa:
         foresight, named, health = _jepa(model, batch, state)
         loss, parts, facts = loss + config.loss.jepa * foresight, parts | named, facts | health
     B, T = batch.latent.shape[:2]
     facts["frames"] = B * (T - 1)
     return loss, parts, facts
+
+
+def _adversarial(
+    model: WorldModel, data: "LatentTable", weight: float, state: TrainingState
+) -> tuple[Tensor, dict[str, Tensor], dict[str, float]]:
+    """Returns what dreams of any age add to the loss, the parts, and facts of them."""
+    critic, dreams = (state.module.get_submodule(name) for name in ("critic", "dreams"))
+    assert isinstance(critic, Critic)
+    assert isinstance(dreams, FarDreams)
+    real, dreamed, facts = dreams.go_on(model, data, state.generator)
+    parts, told = adversarial_loss(critic, real, dreamed, state.generator)
+    return weight * parts["adversarial"] + CRITIC_WEIGHT * parts["critic"], parts, facts | told
 
 
 def _jepa(

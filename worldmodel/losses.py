@@ -3,7 +3,8 @@
 Each part has its name in `LossConfig`, which holds its λ, and in the logs. The consistency is a KL
 divergence of discrete distributions, those that the heads give over the bins of the reward and over
 the causes of termination; so are `dynamics` and `representation` of `rssm`, of its categorical
-variables. The JEPA term has a module of its own, `jepa`.
+variables. The JEPA term has a module of its own, `jepa`; so has what a critic says of dreams that
+are older than any training rollout, `adversary`.
 
 Three ways to see a window of frames:
 
@@ -100,6 +101,9 @@ class LossConfig:
     consistency: float = 0.0
     """Of KL(student ‖ teacher), in nats: what the heads say in a rollout beside what they say where
     every frame before is the true one; off by default."""
+    adversarial: float = 0.0
+    """Of what a critic can tell from dreams of any age that they are none (`adversary`); off by
+    default."""
     shortcut: float = 1.0
     """Of steps that are learned from two of half their size."""
     shortcut_share: float = 0.25

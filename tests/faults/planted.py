@@ -283,6 +283,30 @@ FAULTS = [
         "unit/worldmodel/test_jepa.py::test_it_collapses_without_the_guard_and_not_with_it",
     ),
     Fault(
+        "a critic is never charged for being sure", "worldmodel/adversary.py",
+        "0.5 * config.penalty / config.shake**2 * uneven", "0.0 * uneven",
+        "unit/worldmodel/test_adversary.py::test_a_critic_is_charged_for_being_sure_about_little",
+    ),
+    Fault(
+        "dreams are led to where a critic is surest of them", "worldmodel/adversary.py",
+        "F.softplus(on_real.detach() - told)", "F.softplus(told - on_real.detach())",
+        "unit/worldmodel/test_adversary.py::"
+        "test_dreams_come_to_look_like_something_real_and_stay_diverse",
+    ),
+    Fault(
+        "a far dream goes on under the actions of an episode that is over",
+        "experiments/far_dreams.py", "torch.where(ends, found[nearest], self.row)", "self.row",
+        "unit/experiments/test_far_dreams.py::"
+        "test_dreams_go_on_where_they_stopped_and_outlive_episodes",
+    ),
+    Fault(
+        "a far dream is forgotten with the process", "experiments/far_dreams.py",
+        "self.register_buffer(name, torch.zeros(P, dtype=torch.long))",
+        "self.register_buffer(name, torch.zeros(P, dtype=torch.long), persistent=False)",
+        "unit/experiments/test_training.py::"
+        "test_a_killed_world_model_run_ends_as_an_unbroken_one",
+    ),
+    Fault(
         "the consistency is the divergence the other way round", "worldmodel/heads.py",
         "(log_q.exp() * (log_q - log_p))", "(log_p.exp() * (log_p - log_q))",
         "unit/worldmodel/test_distillation.py::"

@@ -24,6 +24,7 @@ from dreamdrive.experiments.training_state import DivergedError, TrainingState
 from dreamdrive.experiments.truth import TruthConfig, truth
 from dreamdrive.experiments.truth_measures import MeasureConfig
 from dreamdrive.experiments.untrained import randomised_dynamics, untrained_dynamics
+from dreamdrive.worldmodel.adversary import AdversaryConfig
 from dreamdrive.worldmodel.episodes import EpisodeStore, FrameTable
 from dreamdrive.worldmodel.jepa import JepaConfig
 from dreamdrive.worldmodel.losses import LossConfig
@@ -77,8 +78,26 @@ def world_config(out, world, episodes, **fields):
     return TrainWorldModelConfig(**(settings | fields))
 
 
-def test_a_killed_world_model_run_ends_as_an_unbroken_one(tmp_path, world, episodes, monkeypatch):
-    whole = train_worldmodel(world_config(tmp_path / "a", world, episodes))
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {
+            "rollout_share": 1.0, "loss": LossConfig(adversarial=0.5),
+            "adversary": AdversaryConfig(dreams=4, between=1, judged=2, width=4, warmup=1),
+        },
+    ],
+    ids=["usual", "judged"],
+)  # fmt: skip
+def test_a_killed_world_model_run_ends_as_an_unbroken_one(
+    tmp_path, world, episodes, monkeypatch, fields
+):
+    def config(out):
+        return world_config(out, world, episodes, **fields)
+
+    # Untrained heads foresee an end at any time; dreams shall go on here.
+    monkeypatch.setattr("dreamdrive.experiments.far_dreams.ENDED", 1.0)
+    whole = train_worldmodel(config(tmp_path / "a"))
     update = TrainingState.update
 
     def dies(self, *args, **kwargs):
@@ -86,11 +105,15 @@ def test_a_killed_world_model_run_ends_as_an_unbroken_one(tmp_path, world, episo
             raise KeyboardInterrupt
         return update(self, *args, **kwargs)
 
-    monkeypatch.setattr(TrainingState, "update", dies)
-    with pytest.raises(KeyboardInterrupt):
-        train_worldmodel(world_config(tmp_path / "b", world, episodes))
-    monkeypatch.undo()
-    resumed = train_worldmodel(world_config(tmp_path / "b", world, episodes))
+    with monkeypatch.context() as killed:
+        killed.setattr(TrainingState, "update", dies)
+        with pytest.raises(KeyboardInterrupt):
+            train_worldmodel(config(tmp_path / "b"))
+    resumed = train_worldmodel(config(tmp_path / "b"))
+    if fields:
+        last = metrics_of(tmp_path / "b")[-1]
+        assert {"adversarial", "critic", "critic_right", "dream_age"} <= last.keys()
+        assert last["dream_age"] == metrics_of(tmp_path / "a")[-1]["dream_age"] > 6
     expected, found = tensors_of(whole), tensors_of(resumed)
     assert any(not torch.equal(v, tensors_of(world)[k]) for k, v in expected.items())
     for name, value in expected.items():
@@ -147,6 +170,14 @@ def test_every_term_of_the_loss_is_logged_by_its_name_and_none_ships(tmp_path, w
     assert not any("jepa" in name for name in tensors_of(whole))
     with pytest.raises(ConfigError, match="recurrent"):
         train_worldmodel(config(tmp_path / "c", fine_tune=False, kind="recurrent"))
+
+
+def test_dynamics_that_never_dream_in_training_have_nothing_to_judge(tmp_path, world, episodes):
+    config = world_config(
+        tmp_path, world, episodes, fine_tune=False, kind="rssm", loss=LossConfig(adversarial=0.1)
+    )
+    with pytest.raises(ConfigError, match="rssm"):
+        train_worldmodel(config)
 
 
 def test_a_loss_that_is_not_finite_stops_before_the_weights_change():

@@ -1,0 +1,111 @@
+"""Dreams that go on between training steps: driven by what was recorded, of any age, and kept."""
+
+import pytest
+import torch
+
+from dreamdrive.experiments.far_dreams import FarDreams
+from dreamdrive.experiments.train_worldmodel import LatentTable
+from dreamdrive.worldmodel.adversary import AdversaryConfig
+from dreamdrive.worldmodel.episodes import EpisodeStore, FrameTable
+from support.tiny_episodes import save_tiny_episodes
+from support.tiny_world import tiny_model
+
+CONFIG = AdversaryConfig(dreams=8, longest=40, between=2, judged=2)
+FRAMES = CONFIG.between + CONFIG.judged
+CONTEXT = 3
+
+
+@pytest.fixture(scope="module")
+def model():
+    return tiny_model()
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory, model):
+    folder = save_tiny_episodes(tmp_path_factory.mktemp("episodes"), steps=16)
+    return LatentTable(model, FrameTable.load(EpisodeStore(folder), model.config.causes))
+
+
+def test_dreams_go_on_where_they_stopped_and_outlive_episodes(model, data):
+    dreams, generator = FarDreams(model, CONFIG, CONTEXT), torch.Generator().manual_seed(0)
+    oldest, moved = 0, 0
+    for _ in range(20):
+        latent, row, age = dreams.latent, dreams.row, dreams.age
+        real, dreamed, facts = dreams.go_on(model, data, generator)
+        went_on = dreams.age == age + FRAMES
+        is_new = dreams.age == FRAMES
+        assert (went_on | is_new).all()
+        # Where no other moment was needed, the recorded frames are those that came next.
+        same = dreams.row == row + FRAMES
+        moved += int((went_on & ~same).sum())
+        last = data.latent_N[dreams.row].float()
+        torch.testing.assert_close(real.latent[:, -1], last)
+        torch.testing.assert_close(real.action[:, -1], data.table.action_NA[dreams.row])
+        assert torch.equal(dreamed.latent[:, -1].detach(), dreams.latent)
+        assert not torch.equal(dreams.latent, latent)
+        assert facts["dream_age"] == pytest.approx(float(dreams.age.float().mean()))
+        oldest = max(oldest, int(dreams.age.max()))
+        first = data.first_N[dreams.row - CONFIG.judged]
+        assert torch.equal(first, data.first_N[dreams.row]), "a window spans two episodes"
+    assert oldest > 16, "no dream outlived its episode"
+    assert moved > 0
+
+
+def test_a_dream_is_what_the_model_dreams_under_the_recorded_actions(model, data, monkeypatch):
+    config = AdversaryConfig(dreams=2, longest=40, between=0, judged=3)
+    dreams, generator = FarDreams(model, config, CONTEXT), torch.Generator().manual_seed(0)
+    monkeypatch.setattr("torch.randn", lambda shape, **_: torch.zeros(shape))
+    _, dreamed, _ = dreams.go_on(model, data, generator)
+    start = dreams.row - 3
+    memory = model.dynamics.init_memory(2, model.device)
+    batch = data.batch(start[:, None] + torch.arange(1 - CONTEXT, 4))
+    latent, vector = batch.latent[:, 0], batch.vector[:, 0]
+    found = []
+    for t in range(1, CONTEXT + 3):
+        noise = (torch.zeros_like(latent), torch.zeros_like(vector))
+        step = model.dynamics.step(latent, vector, batch.action[:, t], memory, noise)
+        memory, is_known = step.memory, t < CONTEXT
+        latent = batch.latent[:, t] if is_known else step.latent
+        vector = batch.vector[:, t] if is_known else step.vector
+        if not is_known:
+            found.append(latent)
+    torch.testing.assert_close(dreamed.latent, torch.stack(found, 1), atol=1e-4, rtol=0.0)
+    other = data.batch(start.flip(0)[:, None] + torch.arange(1, 4)).action
+    torch.testing.assert_close(dreamed.action, batch.action[:, CONTEXT:])
+    assert not torch.equal(dreamed.action, other)
+
+
+def test_the_gradient_goes_through_the_judged_frames_alone(data):
+    model = tiny_model().requires_grad_(True)
+    model.tokenizer.requires_grad_(False)
+    dreams, generator = FarDreams(model, CONFIG, CONTEXT), torch.Generator().manual_seed(0)
+    for _ in range(2):  # The second would reach into the first's graph if it were kept.
+        _, dreamed, _ = dreams.go_on(model, data, generator)
+        (dreamed.latent.square().mean() + dreamed.vector.square().mean()).backward()
+    assert dreamed.latent.shape[1] == CONFIG.judged
+    assert not any(buffer.requires_grad for buffer in dreams.buffers())
+    assert any(p.grad is not None and p.grad.any() for p in model.dynamics.parameters())
+
+
+def test_a_dream_that_the_model_ends_is_begun_anew(model, data):
+    ends = tiny_model()
+    for member in ends.heads.members:
+        member[-1].bias.data[-1] += 50.0
+    for dreamer, expected in ((model, False), (ends, True)):
+        dreams, generator = FarDreams(dreamer, CONFIG, CONTEXT), torch.Generator().manual_seed(0)
+        dreams.go_on(dreamer, data, generator)
+        dreams.left.clamp_(min=FRAMES if expected else 3 * FRAMES)
+        dreams.go_on(dreamer, data, generator)
+        assert bool((dreams.left <= 0).all()) == expected
+
+
+def test_dreams_that_were_kept_go_on_as_those_that_never_stopped(model, data):
+    dreams, generator = FarDreams(model, CONFIG, CONTEXT), torch.Generator().manual_seed(0)
+    dreams.go_on(model, data, generator)
+    kept = {name: x.clone() for name, x in dreams.state_dict().items()}
+    drawn = generator.get_state()
+    expected = dreams.go_on(model, data, generator)[1].latent
+    again = FarDreams(model, CONFIG, CONTEXT)
+    again.load_state_dict(kept)
+    generator.set_state(drawn)
+    assert torch.equal(again.go_on(model, data, generator)[1].latent, expected)
