@@ -1,6 +1,6 @@
 """Trains the tokenizer on stored episodes."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ from torch import Tensor
 from dreamdrive.config import from_dict, to_dict
 from dreamdrive.driving.causes import TERMINATION_CAUSES
 from dreamdrive.driving.state import STATE_FIELDS
+from dreamdrive.envs.dream.contexts import Contexts
 from dreamdrive.errors import ConfigError
 from dreamdrive.experiments.run import RunLog, begin_run
 from dreamdrive.experiments.training_report import report_pictures, report_weights
@@ -36,6 +37,12 @@ class TrainTokenizerConfig:
     seed: int = 0
     save_every: int = 500
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
+    """Its sizes, and what weighs how much."""
+    decoder_of: Path | None = None
+    """A world model whose decoder alone goes on learning: its latents stay as they are, and with
+    them its dynamics and the policies that see them. Of `tokenizer`, the weights count."""
+    rare_share: float = 0.0
+    """Share of the clips that are drawn from where the rarest colours are seen last."""
 
     def __post_init__(self) -> None:
         """Checks the window.
@@ -106,12 +113,56 @@ def model_of(store: EpisodeStore, tokenizer: TokenizerConfig) -> WorldModelConfi
     )  # fmt: skip
 
 
+def with_open_decoder(folder: Path, weights: TokenizerConfig) -> WorldModel:
+    """Returns a world model of which nothing but the decoder learns, with other weights of colours.
+
+    Raises:
+        CheckpointError: If there is no such model, or it is damaged.
+    """
+    model = WorldModel.from_pretrained(folder)
+    tokenizer = replace(
+        model.config.tokenizer, rarity_power=weights.rarity_power,
+        rarity_bound=weights.rarity_bound, latent_noise=weights.latent_noise,
+    )  # fmt: skip
+    model.config = replace(model.config, tokenizer=tokenizer)
+    model.tokenizer.config = tokenizer
+    for parameter in model.tokenizer.decoder_parameters():
+        parameter.requires_grad_(True)
+    return model.train()
+
+
+def rare_rows(model: WorldModel, table: FrameTable, length: int) -> Tensor:
+    """Returns the rows of frames that show a colour of at least half of the largest weight.
+
+    Those of episodes that have fewer than `length` frames are left out.
+    """
+    tokenizer, found = model.tokenizer, []
+    least = 0.5 * float(tokenizer.colour_weight.max())
+    for chunk in torch.arange(len(table)).split(512):
+        weight = tokenizer.pixel_weight(images(table, chunk[None]))
+        found.append(chunk[weight[0].flatten(1).amax(1) >= least])
+    row = torch.cat(found)
+    return row[table.length_E.repeat_interleave(table.length_E)[row] >= length]
+
+
+def _windows_to(
+    rows_R: Tensor, table: FrameTable, length: int, count: int, generator: torch.Generator
+) -> Tensor:
+    """Returns windows that end at some of the rows, or as soon after as an episode can."""
+    last = rows_R[torch.randint(len(rows_R), (count,), generator=generator)]
+    episode = torch.searchsorted(table.start_E, last, right=True) - 1
+    first = torch.maximum(last - length + 1, table.start_E[episode])
+    return first[:, None] + torch.arange(length)
+
+
 def train_tokenizer(config: TrainTokenizerConfig) -> Path:
     """Trains and returns the folder of a world model with a trained tokenizer.
 
-    Its dynamics are untrained. The run resumes from `out/training` where that stands.
+    Its dynamics are untrained, or those of `decoder_of`. The run resumes from `out/training` where
+    that stands.
 
     Raises:
+        CheckpointError: If `decoder_of` is missing or damaged.
         ConfigError: If `out` holds a run of other settings, or the episodes do not fit each other.
         EpisodeError: If there are no episodes, or one is damaged.
         DivergedError: If a loss is not finite; the last saved state is intact.
@@ -123,8 +174,11 @@ def train_tokenizer(config: TrainTokenizerConfig) -> Path:
     begin_run(config.out, config, may_change=("steps", "save_every"))
     torch.manual_seed(config.seed)
     model = WorldModel(model_config)
+    if config.decoder_of is not None:
+        model = with_open_decoder(config.decoder_of, config.tokenizer)
     tokenizer = model.tokenizer
     tokenizer.fit_colour_weights(table.image_NHWC[:: max(1, len(table) // 4000)])
+    rare = rare_rows(model, table, config.window) if config.rare_share else torch.empty(0)
     state = TrainingState(
         tokenizer, learning_rate=config.learning_rate, steps=config.steps, seed=config.seed
     )
@@ -132,6 +186,9 @@ def train_tokenizer(config: TrainTokenizerConfig) -> Path:
     with RunLog(config.out, "train tokenizer", config.steps) as log:
         while state.step < config.steps:
             rows = table.windows(config.batch_size, config.window, state.generator)
+            if len(rare):
+                few = round(config.rare_share * config.batch_size)
+                rows[:few] = _windows_to(rare, table, config.window, few, state.generator)
             with torch.autocast("cpu", torch.bfloat16):
                 loss, parts = tokenizer.loss(images(table, rows), state.generator)
             norm = state.update(loss)
@@ -145,9 +202,12 @@ def train_tokenizer(config: TrainTokenizerConfig) -> Path:
                 report_pictures(log, state.step, tokenizer, images(table, rows[:3]))
     state.save(config.out / "training", to_dict(config))
     tokenizer.load_state_dict(state.ema)
-    fit_statistics(model, table)
+    if config.decoder_of is None:
+        fit_statistics(model, table)
     model.save_pretrained(
         config.out / "model", step=state.step, seconds=round(state.seconds), frames=len(table),
         data=[str(config.data)], episodes=len(store),
     )  # fmt: skip
+    if config.decoder_of is not None:
+        Contexts.choose(table, seed=config.seed).save(config.out / "model")
     return config.out / "model"

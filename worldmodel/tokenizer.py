@@ -52,11 +52,15 @@ class TokenizerConfig:
     """Largest standard deviation of the noise on latents that the decoder learns to bear."""
     rarity_power: float = 0.5
     """A colour of frequency f weighs f to the minus this power; 0 weighs all pixels alike."""
+    rarity_bound: float = 20.0
+    """Most that a colour weighs; what has a pixel or two in few frames needs more to be drawn."""
 
     def __post_init__(self) -> None:
         """Checks the sizes."""
         if self.image_size % 8:
             raise ValueError(f"image_size must be a multiple of 8, got {self.image_size}")
+        if self.rarity_bound < 1.0:
+            raise ValueError(f"rarity_bound must be at least 1, got {self.rarity_bound}")
         if self.time_stride not in ((1, 2, 4, 8) if self.encoder == "vivit" else (1, 2, 4)):
             raise ValueError(
                 f"time_stride must be 1, 2 or 4, or 8 with vivit, got {self.time_stride}"
@@ -154,6 +158,15 @@ class Tokenizer(nn.Module):
         self.register_buffer("colour_weight", torch.ones(COLOUR_BINS**3))
         self.colour_weight: Tensor
 
+    def decoder_parameters(self) -> list[nn.Parameter]:
+        """Returns what makes pictures of latents, and no part of what makes latents of pictures."""
+        parts: list[Any] = [
+            self.from_latent, *self._layers_out, self.coarse_out, self.up, self.fine_out, self.head,
+        ]  # fmt: skip
+        if self.config.time_stride > 1:
+            parts.append(self.unfold)
+        return [parameter for part in parts for parameter in part.parameters()]
+
     @property
     def _layers_in(self) -> list[Any]:
         if self.config.encoder == "vivit":
@@ -246,14 +259,14 @@ class Tokenizer(nn.Module):
     def fit_colour_weights(self, image_NHWC: Tensor) -> None:
         """Sets the weight of each colour from its frequency in uint8 frames (N, H, W, 3).
 
-        Weights average 1 over the pixels and are kept within [0.2, 20].
+        Weights average 1 over the pixels and are kept within [0.2, `rarity_bound`].
         """
         index = colour_index(image_NHWC.movedim(-1, 1).float() / 255.0)
         count = torch.bincount(index.flatten(), minlength=COLOUR_BINS**3).float()
         frequency = count / count.sum()
         weight = frequency.clamp_min(1e-6).pow(-self.config.rarity_power)
         weight = weight / (weight * frequency).sum()
-        self.colour_weight.copy_(weight.clamp(0.2, 20.0))
+        self.colour_weight.copy_(weight.clamp(0.2, self.config.rarity_bound))
 
     def pixel_weight(self, image_BTCHW: Tensor) -> Tensor:
         """Returns the weight of each pixel's colour, shape (B, T, 1, H, W)."""

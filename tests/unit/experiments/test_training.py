@@ -13,7 +13,11 @@ from dreamdrive.envs.dream.contexts import vehicle_pixels
 from dreamdrive.errors import CheckpointError, ConfigError, EpisodeError
 from dreamdrive.experiments.start_states import PERIL_LEAD, StartStates, before_terminations
 from dreamdrive.experiments.train_agent import TrainAgentConfig, train_agent
-from dreamdrive.experiments.train_tokenizer import TrainTokenizerConfig, train_tokenizer
+from dreamdrive.experiments.train_tokenizer import (
+    TrainTokenizerConfig,
+    rare_rows,
+    train_tokenizer,
+)
 from dreamdrive.experiments.train_worldmodel import (
     LatentTable,
     TrainWorldModelConfig,
@@ -30,7 +34,7 @@ from dreamdrive.worldmodel.jepa import JepaConfig
 from dreamdrive.worldmodel.losses import LossConfig
 from dreamdrive.worldmodel.model import WorldModel
 from dreamdrive.worldmodel.state import LAG
-from dreamdrive.worldmodel.tokenizer import TokenizerConfig
+from dreamdrive.worldmodel.tokenizer import TokenizerConfig, colour_index
 from support.tiny_episodes import save_tiny_episodes
 from support.tiny_world import tiny_model
 
@@ -68,6 +72,35 @@ def test_the_tokenizer_learns_and_leaves_statistics(tmp_path, episodes):
     assert metrics[-1]["psnr"] > metrics[0]["psnr"] + 5.0
     assert float(model.vector_std[0]) > 0.5
     assert not torch.equal(model.latent_std, torch.ones(4))
+
+
+def test_a_decoder_alone_goes_on_learning_and_draws_what_is_rarest(tmp_path, world, episodes):
+    config = TrainTokenizerConfig(
+        data=episodes, out=tmp_path, steps=30, batch_size=4, window=2, decoder_of=world,
+        rare_share=0.5, tokenizer=TokenizerConfig(rarity_bound=300.0),
+    )  # fmt: skip
+    folder = train_tokenizer(config)
+    before, after = tensors_of(world), tensors_of(folder)
+    changed = {name.split(".")[1] for name, x in before.items() if not torch.equal(x, after[name])}
+    decoder = {"from_latent", "time_out", "coarse_out", "up", "fine_out", "head"}
+    assert changed == decoder | {"colour_weight"}
+    assert float(after["tokenizer.colour_weight"].max()) > 20.0
+    model = WorldModel.from_pretrained(folder)
+    assert model.config.tokenizer.rarity_bound == 300.0
+    assert model.config.tokenizer.width == WorldModel.from_pretrained(world).config.tokenizer.width
+    assert (folder / "contexts.safetensors").is_file(), "it can no longer dream"
+    metrics = metrics_of(tmp_path)
+    assert metrics[-1]["psnr"] > metrics[0]["psnr"]
+
+
+def test_the_frames_with_the_rarest_colours_are_found(episodes):
+    model = tiny_model(lively=False)
+    table = FrameTable.load(EpisodeStore(episodes), model.config.causes)
+    table.image_NHWC[[7, 40], 5, 5] = torch.tensor([255, 0, 255], dtype=torch.uint8)
+    model.tokenizer.fit_colour_weights(table.image_NHWC)
+    model.tokenizer.colour_weight[colour_index(torch.tensor([1.0, 0.0, 1.0]).view(1, 3, 1, 1))] = 50
+    assert rare_rows(model, table, 2).tolist() == [7, 40]
+    assert rare_rows(model, table, 26).tolist() == []
 
 
 def world_config(out, world, episodes, **fields):
