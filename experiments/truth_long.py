@@ -72,8 +72,9 @@ def long_truth(
     """Returns the statistics of each of `STRETCHES` of dreams, and of the real episodes.
 
     Dreams begin in the first frames of the episodes, as many as `MOST_DREAMS` of them, and go on
-    whatever happens in them: an end that the model foresees does not end them. `NAME_T` is that of
-    the stretch that ends at T; `NAME_real` is that of the whole table, in stretches as long.
+    whatever happens in them: an end that the model foresees does not end them. `long_NAME_T` is
+    that of the stretch that ends at T; `long_NAME_real` is that of the whole table, in stretches as
+    long.
 
     Args:
         model: The model.
@@ -109,10 +110,10 @@ def long_truth(
     classes = np.stack([classify(stretch) for stretch in pictures])
     most = {name: int(pixels_of(classes, name).max()) for name in ALIVE}
     found = statistics(pictures, table.image_NHWC[real - 1].numpy(), most)
-    measures = {f"{name}_real": value for name, value in found.items()}
+    measures = {f"long_{name}_real": value for name, value in found.items()}
     for last in shown:
         found = statistics(np.stack(shown[last], 1), np.stack(earlier[last], 1), most)
-        measures |= {f"{name}_{last}": value for name, value in found.items()}
+        measures |= {f"long_{name}_{last}": value for name, value in found.items()}
     return measures
 
 
