@@ -140,7 +140,9 @@ class FarDreams(nn.Module):
             memory = model.dynamics.step(
                 batch.latent[:, t - 1], batch.vector[:, t - 1], batch.action[:, t], memory, noise
             ).memory
-        life = torch.randint(1, self.config.longest + 1, (P,), generator=generator)
+        longest = torch.full((P,), self.config.longest)
+        longest[: round(self.config.young_share * P)] = self.config.young
+        life = 1 + (torch.rand(P, generator=generator) * longest).long()
 
         def choose(new: Tensor, old: Tensor) -> Tensor:
             return torch.where(due.view(-1, *[1] * (old.dim() - 1)), new, old)

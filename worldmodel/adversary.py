@@ -47,6 +47,10 @@ class AdversaryConfig:
     """Dreams that go on from one training step to the next."""
     longest: int = 400
     """Most frames of a dream before it is begun anew; each draws its own, from 1 on."""
+    young_share: float = 0.0
+    """Share of the dreams that are begun anew after `young` frames at most: those that agents see,
+    of which there are few among dreams that live long."""
+    young: int = 30
     between: int = 6
     """Frames that each goes on without gradient between two that are judged."""
     judged: int = 3
@@ -66,8 +70,11 @@ class AdversaryConfig:
         Raises:
             ValueError: If one is out of its range.
         """
-        if min(self.dreams, self.longest, self.judged, self.width) < 1 or self.between < 0:
-            raise ValueError("dreams, longest, judged and width must be at least 1, between 0")
+        counts = (self.dreams, self.longest, self.young, self.judged, self.width)
+        if min(counts) < 1 or self.between < 0:
+            raise ValueError("dreams, lives, judged and width must be at least 1, between 0")
+        if not 0.0 <= self.young_share <= 1.0:
+            raise ValueError(f"young_share must be in [0, 1], got {self.young_share}")
         if self.shake <= 0.0 or self.penalty < 0.0 or self.warmup < 0:
             raise ValueError("shake must be positive, penalty and warmup not negative")
 

@@ -99,6 +99,19 @@ def test_a_dream_that_the_model_ends_is_begun_anew(model, data):
         assert bool((dreams.left <= 0).all()) == expected
 
 
+def test_some_dreams_stay_young(model, data):
+    config = AdversaryConfig(dreams=16, longest=200, young=6, young_share=0.5, between=2, judged=2)
+    dreams, generator = FarDreams(model, config, CONTEXT), torch.Generator().manual_seed(0)
+    ages = []
+    for _ in range(15):
+        dreams.go_on(model, data, generator)
+        ages.append(dreams.age)
+    age = torch.stack(ages)
+    # A life of 6 frames ends within the step, of 4, that it does not outlast.
+    assert int(age[:, :8].max()) <= 8
+    assert float(age[-1, 8:].float().mean()) > 20.0
+
+
 def test_dreams_that_were_kept_go_on_as_those_that_never_stopped(model, data):
     dreams, generator = FarDreams(model, CONFIG, CONTEXT), torch.Generator().manual_seed(0)
     dreams.go_on(model, data, generator)
