@@ -7,8 +7,9 @@ nothing of them is kept here.
 from dataclasses import dataclass
 from typing import Literal
 
-SHORT_S, LONG_S = 12.0, 400.0
-"""How long a program that never ends by itself is watched; how long another may take."""
+SHORT_S, LONG_S, STANDING_S = 12.0, 400.0, 1800.0
+"""How long a program that never ends by itself is watched; how long another may take; and one that
+stands still until the evaluator calls it blocked, 180 s later: 3,600 ticks with three cameras."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,6 +23,7 @@ class Program:
             that folder, for the one it is run in and for a file with routes.
         interrupted_s: After how many seconds it gets Ctrl-C, in real time; 0 if it must end by
             itself.
+        within_s: How long it may take if it ends by itself.
         keys: What is typed into its window, one key a beat, as pygame names keys, with `ctrl+` or
             `shift+` in front.
         prints: Regular expressions, each of which its output has to match; what a group in one
@@ -37,6 +39,7 @@ class Program:
     origin: Literal["carla", "leaderboard"] = "carla"
     arguments: tuple[str, ...] = ()
     interrupted_s: float = 0.0
+    within_s: float = LONG_S
     keys: tuple[str, ...] = ()
     prints: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
@@ -59,7 +62,7 @@ def _util(name: str, *arguments: str, **rest: object) -> Program:
     return Program(script=f"PythonAPI/util/{name}.py", arguments=arguments, **rest)  # type: ignore[arg-type]
 
 
-def _evaluator(agent: str, *arguments: str) -> Program:
+def _evaluator(agent: str, *arguments: str, within_s: float = LONG_S) -> Program:
     return Program(
         origin="leaderboard", script="leaderboard/leaderboard_evaluator.py",
         arguments=(
@@ -68,6 +71,7 @@ def _evaluator(agent: str, *arguments: str) -> Program:
             *arguments,
         ),
         prints=(r"RouteCompletionTest.*?(\d[\d.]* %)",), writes=("results.json",),
+        within_s=within_s,
     )  # fmt: skip
 
 
@@ -145,7 +149,7 @@ PROGRAMS = (
     _util("check_lidar_bb", towns=("Town03",)),
     _util("vehicle_physics_tester", "--basics", towns=("Town05",)),
     _evaluator("npc_agent"),
-    _evaluator("dummy_agent", "--track", "MAP"),
+    _evaluator("dummy_agent", "--track", "MAP", "--routes-subset", "0", within_s=STANDING_S),
 )  # fmt: skip
 
 LEFT_OUT = {

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from dreamdrive.errors import ServerError
-from dreamdrive.experiments.foreign_programs import LONG_S, Program
+from dreamdrive.experiments.foreign_programs import Program
 
 PORT, BEAT_S, ENDS_WITHIN_S, STOPS_WITHIN_S = 2000, 0.6, 30.0, 10.0
 ERROR = re.compile(r"^(?!KeyboardInterrupt)\S*(?:Error|Exception|Empty|Full)\b.*", re.MULTILINE)
@@ -120,12 +120,12 @@ def run(program: Program, place: Place, server: "subprocess.Popen[str]") -> Outc
             stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=_heed_interrupts,
         )  # fmt: skip
     try:
-        process.wait(program.interrupted_s or LONG_S)
+        process.wait(program.interrupted_s or program.within_s)
         if program.interrupted_s:
             faults.append("ended before it was interrupted")
     except subprocess.TimeoutExpired:
         if not program.interrupted_s:
-            faults.append(f"still there after {LONG_S:.0f} s")
+            faults.append(f"still there after {program.within_s:.0f} s")
         process.send_signal(signal.SIGINT)
         try:
             process.wait(ENDS_WITHIN_S)

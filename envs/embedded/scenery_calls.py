@@ -8,6 +8,7 @@ from typing import Any
 from dreamdrive.envs.embedded import wire
 from dreamdrive.envs.embedded.arguments import CallError, flag, integer, items, number, numbers
 from dreamdrive.envs.embedded.blueprints import VEHICLES, WALKERS
+from dreamdrive.envs.embedded.debug_shapes import SHAPES, STRINGS, ShapeKind
 from dreamdrive.envs.embedded.environment import ALL_LAYERS, environment_of, in_layers
 from dreamdrive.envs.embedded.simulator import Simulator
 from dreamdrive.errors import MapError
@@ -15,9 +16,6 @@ from dreamdrive.errors import MapError
 ANY, TRAFFIC_LIGHT, TRAFFIC_SIGN, PEDESTRIAN = 255, 7, 8, 12
 FIRST_OBJECT = 1 << 32
 """Numbers of environment objects begin here, beyond those of actors."""
-PRIMITIVE_LENGTHS = (2, 3, 2, 3, 3)
-"""Parts of a point, line, arrow, box and string."""
-SHAPE_KINDS, STRING_KINDS = range(4), range(4, 5)
 
 
 class SceneryCalls:
@@ -119,17 +117,17 @@ class SceneryCalls:
     def draw_debug_shape(self, shape: list[Any]) -> None:
         variant, colour, life_s, _ = items(shape, "shape", 4)
         kind, primitive = items(variant, "primitive", 2)
-        if integer(kind, "kind", 0, 8) < len(PRIMITIVE_LENGTHS):
-            items(primitive, "primitive", PRIMITIVE_LENGTHS[kind])
+        if integer(kind, "kind", 0, 8) <= ShapeKind.STRING:
             shade = [integer(value, "color", 0, 255) for value in items(colour, "color", 3)]
             life = number(life_s, "life_time")
-            self.sim.debug_shapes.add(variant, shade, life, self.sim.world.time_s)
+            now_s = self.sim.world.time_s
+            self.sim.debug_shapes.add(ShapeKind(kind), primitive, shade, life, now_s)
 
     def clear_debug_shape(self) -> None:
-        self.sim.debug_shapes.clear(SHAPE_KINDS)
+        self.sim.debug_shapes.clear(SHAPES)
 
     def clear_debug_string(self) -> None:
-        self.sim.debug_shapes.clear(STRING_KINDS)
+        self.sim.debug_shapes.clear(STRINGS)
 
     def set_annotations_traverse_translucency(self, enable: bool) -> None:
         flag(enable, "enable")

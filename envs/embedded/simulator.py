@@ -273,7 +273,7 @@ class Simulator:
         if self._eyes is None:
             from dreamdrive.envs.embedded.render.eyes import Eyes
 
-            self._eyes = Eyes(self.world, self.describe, self.weather)
+            self._eyes = Eyes(self.world, self.describe, self.weather, self.debug_shapes)
         return self._eyes
 
     def sensed(self, sensor: int) -> list[bytes]:

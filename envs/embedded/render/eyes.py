@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from dreamdrive.envs.embedded import wire
+from dreamdrive.envs.embedded.debug_shapes import DebugShapes
 from dreamdrive.envs.embedded.render.cameras import SHOWN, Camera, ColourCamera
 from dreamdrive.envs.embedded.render.events import EventCamera
 from dreamdrive.envs.embedded.render.flow import FlowCamera
@@ -56,13 +57,15 @@ class Eyes:
         world: The world that they are in.
         describe: Returns an actor as the wire has it, by its number; 0 is a building.
         weather: Weather parameters in their order on the wire.
+        shapes: What clients have drawn for debugging.
     """
 
     def __init__(
-        self, world: World, describe: Callable[[int], list[Any]], weather: Sequence[float]
-    ) -> None:
+        self, world: World, describe: Callable[[int], list[Any]], weather: Sequence[float],
+        shapes: DebugShapes,
+    ) -> None:  # fmt: skip
         self._world = world
-        self._look = Look(world, describe, weather)
+        self._look = Look(world, describe, weather, shapes)
         self._frame = world.frame
         self._sensors: dict[int, Sensor] = {}
         self._last: dict[int, int] = {}  # Frame of each sensor's last message.

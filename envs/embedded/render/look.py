@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dreamdrive.envs.embedded.debug_shapes import DebugShapes
+from dreamdrive.envs.embedded.render.marks import mark
 from dreamdrive.envs.embedded.render.paint import paint
 from dreamdrive.envs.embedded.render.raster import Image
 from dreamdrive.envs.embedded.render.ray_tree import Hits, RayTree
@@ -33,15 +35,17 @@ class Look:
         world: The world.
         describe: Returns an actor as the wire has it, by its number; 0 is a building.
         weather: Weather parameters in their order on the wire.
+        shapes: What clients have drawn for debugging.
 
     Attributes:
         weather: Those of the last update.
     """
 
     def __init__(
-        self, world: World, describe: Callable[[int], list[Any]], weather: Sequence[float]
-    ) -> None:
-        self.world, self.describe = world, describe
+        self, world: World, describe: Callable[[int], list[Any]], weather: Sequence[float],
+        shapes: DebugShapes,
+    ) -> None:  # fmt: skip
+        self.world, self.describe, self._shapes = world, describe, shapes
         self._scene = Scene(world)
         self._shadows = Shadows()
         self._images: dict[tuple[Pose, Lens], Image] = {}
@@ -71,7 +75,7 @@ class Look:
         return self._images[pose, lens]
 
     def coloured(self, pose: Pose, lens: Lens, samples: int) -> NDArray[np.uint8]:
-        """Returns what a camera sees in the light of the weather, as `paint` does.
+        """Returns what a camera sees in the light of the weather, as `paint` does, and shapes.
 
         Args:
             pose, lens: The camera, with its size in pixels of the result.
@@ -81,7 +85,10 @@ class Look:
         image = self.image(pose, Lens(samples * width, samples * height, fov))
         light = light_of(self.weather)
         shadows = self._shadows.around(image.camera[0], light, self.triangles)
-        return paint(image, light, shadows, samples)
+        painted = paint(image, light, shadows, samples)
+        if len(self._shapes):
+            mark(painted, image, self._shapes, samples)
+        return painted
 
     def cast(
         self, origins: NDArray[np.float64], directions: NDArray[np.float64], far: float

@@ -156,42 +156,58 @@ def _paint(
     focal, middle_x, middle_y = camera[4]
     sun_x, sun_y, sun_z = light[0]
     lost, clear, wet = light[5, 0], light[5, 1], light[5, 2]
+    sun_r, sun_g, sun_b = light[1]
+    all_r, all_g, all_b = light[2]
+    haze_r, haze_g, haze_b = light[4]
+    sky_r, sky_g, sky_b = light[3, 0] - haze_r, light[3, 1] - haze_g, light[3, 2] - haze_b
     dry = 1.0 - WET_SHARE * wet
     count = samples * samples
-    seen, total = np.empty(count, np.int64), np.empty(3)
+    seen = np.empty(count, np.int64)
     rows, columns = np.empty(count, np.int64), np.empty(count, np.int64)
     for k in range(count):
         rows[k], columns[k] = k // samples, k % samples
+    # What a ray owes to its column alone, and how much longer that makes it.
+    aside = np.empty((triangle.shape[1], 4))
+    for column in range(triangle.shape[1]):
+        across = (column + 0.5 - middle_x) / focal
+        for d in range(3):
+            aside[column, d] = camera[1, d] + across * camera[2, d]
+        aside[column, 3] = 1.0 + across * across
     for v in range(painted.shape[0]):
         for u in range(painted.shape[1]):
-            for c in range(3):
-                total[c] = 0.0
+            first, is_one = triangle[v * samples, u * samples], True
             for k in range(count):
                 seen[k] = triangle[v * samples + rows[k], u * samples + columns[k]]
-            for k in range(count):
-                t, weight, is_new = seen[k], 0, True
-                for other in range(count):
-                    if seen[other] == t:
-                        weight += 1
-                        is_new = is_new and other >= k
+                is_one = is_one and seen[k] == first
+            red = green = blue = 0.0
+            for k in range(1 if is_one else count):
+                t, weight, is_new = seen[k], count, True
+                if not is_one:
+                    weight = 0
+                    for other in range(count):
+                        if seen[other] == t:
+                            weight += 1
+                            is_new = is_new and other >= k
                 if not is_new:
                     continue
                 row, column = v * samples + rows[k], u * samples + columns[k]
-                across, down = (column + 0.5 - middle_x) / focal, (row + 0.5 - middle_y) / focal
-                x = camera[1, 0] + across * camera[2, 0] - down * camera[3, 0]
-                y = camera[1, 1] + across * camera[2, 1] - down * camera[3, 1]
-                z = camera[1, 2] + across * camera[2, 2] - down * camera[3, 2]
-                length = math.sqrt(1.0 + across * across + down * down)
+                down = (row + 0.5 - middle_y) / focal
+                x = aside[column, 0] - down * camera[3, 0]
+                y = aside[column, 1] - down * camera[3, 1]
+                z = aside[column, 2] - down * camera[3, 2]
+                length = math.sqrt(aside[column, 3] + down * down)
                 if t < 0:
                     facing = (x * sun_x + y * sun_y + z * sun_z) / length
                     share, glow = _sky(z / length, facing)
-                    for c in range(3):
-                        blue = light[4, c] + share * (light[3, c] - light[4, c])
-                        total[c] += weight * (blue + glow * light[1, c])
+                    red += weight * (haze_r + share * sky_r + glow * sun_r)
+                    green += weight * (haze_g + share * sky_g + glow * sun_g)
+                    blue += weight * (haze_b + share * sky_b + glow * sun_b)
                     continue
                 depth = 1.0 / inverse_depth[row, column]
                 distance = depth * length
-                kept = weight * math.exp(-lost * max(distance - clear, 0.0))
+                kept = float(weight)
+                if distance > clear:
+                    kept = weight * math.exp(-lost * (distance - clear))
                 facing = normal[t, 0] * sun_x + normal[t, 1] * sun_y + normal[t, 2] * sun_z
                 facing, sheltered, share = max(facing, 0.0), 0.85 + 0.15 * normal[t, 2], 1.0
                 if distance < measures[0, 3] and (facing > 0.0 if is_sun else normal[t, 2] > 0.3):
@@ -210,7 +226,7 @@ def _paint(
                 if finish[t] == GRAINY and distance < 60.0:
                     place = camera[0, 0] + depth * x, camera[0, 1] + depth * y
                     share = _grain(place[0], place[1], distance)
-                mirrored, blue = 0.0, 0.0
+                mirrored, zenith = 0.0, 0.0
                 if tag[t] == ROAD:
                     share *= dry
                 if wet > 0.0 and (tag[t] == ROAD or tag[t] == ROAD_LINE):
@@ -219,15 +235,21 @@ def _paint(
                     square = grazing * grazing
                     mirrored = MIRRORED + (1.0 - MIRRORED) * square * square * grazing
                     mirrored *= SMOOTH * wet
-                    blue = _sky(across_it, 0.0)[0]
-                for c in range(3):
-                    shine = share * (light[2, c] * sheltered + light[1, c] * facing)
-                    shine = 1.0 if finish[t] == GLOWING else shine
-                    seen_colour = colour[t, c] * shine
-                    if mirrored > 0.0:
-                        above = light[4, c] + blue * (light[3, c] - light[4, c])
-                        seen_colour += mirrored * (above - seen_colour)
-                    total[c] += seen_colour * kept + light[4, c] * (weight - kept)
-            for c in range(3):
-                painted[v, u, 2 - c] = np.uint8(255.0 * min(total[c] / count, 1.0) + 0.5)
+                    zenith = _sky(across_it, 0.0)[0]
+                shine_r, shine_g, shine_b = 1.0, 1.0, 1.0
+                if finish[t] != GLOWING:
+                    shine_r = share * (all_r * sheltered + sun_r * facing)
+                    shine_g = share * (all_g * sheltered + sun_g * facing)
+                    shine_b = share * (all_b * sheltered + sun_b * facing)
+                r, g, b = colour[t, 0] * shine_r, colour[t, 1] * shine_g, colour[t, 2] * shine_b
+                if mirrored > 0.0:
+                    r += mirrored * (haze_r + zenith * sky_r - r)
+                    g += mirrored * (haze_g + zenith * sky_g - g)
+                    b += mirrored * (haze_b + zenith * sky_b - b)
+                red += r * kept + haze_r * (weight - kept)
+                green += g * kept + haze_g * (weight - kept)
+                blue += b * kept + haze_b * (weight - kept)
+            painted[v, u, 2] = np.uint8(255.0 * min(red / count, 1.0) + 0.5)
+            painted[v, u, 1] = np.uint8(255.0 * min(green / count, 1.0) + 0.5)
+            painted[v, u, 0] = np.uint8(255.0 * min(blue / count, 1.0) + 0.5)
             painted[v, u, 3] = 255

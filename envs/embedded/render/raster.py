@@ -53,6 +53,20 @@ class Image:
             return np.float32(1.0) / self.inverse_depth
 
 
+def draw_alone(triangles: NDArray[np.float32], image: Image) -> NDArray[np.int32]:
+    """Returns which of some triangles is seen at each pixel where an image hides none, (H, W).
+
+    Args:
+        triangles: Corners in the image's camera's axes, ahead, to the right and up, (n, 3, 3).
+        image: What hides them; it stays as it is.
+    """
+    group, camera = np.zeros(1, GROUP), np.zeros((5, 3))
+    group["end"], camera[1:4], camera[4] = len(triangles), np.eye(3), image.camera[4]
+    found = np.full(image.triangle.shape, SKY, np.int32)
+    _draw(triangles, group, np.zeros(1, np.int64), camera, image.inverse_depth.copy(), found)
+    return found
+
+
 @compiled(int64(_GROUPS, _CAMERA, int64, int64, float64[::1]))
 def _visible(
     groups: Any, camera: NDArray[np.float64], width: int, height: int, nearness: Any

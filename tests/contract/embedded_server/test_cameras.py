@@ -99,6 +99,38 @@ def test_night_is_darker_than_noon(world, car):
     sensor.stop()
 
 
+def test_debug_shapes_are_seen_by_colour_cameras_alone(world, car):
+    colour, colours = listen(world, "sensor.camera.rgb", PLACE, car, **SIZE)
+    tags, tagged = listen(world, "sensor.camera.semantic_segmentation", PLACE, car, **SIZE)
+    there = car.get_transform().location + carla.Location(z=2.0)
+    before = [pixels(seen(world, messages)) for messages in (colours, tagged)]
+    world.debug.draw_point(there, 0.1, carla.Color(255, 0, 255), 0.01)
+    box = carla.BoundingBox(there, carla.Vector3D(0.5, 0.5, 0.5))
+    world.debug.draw_box(box, carla.Rotation(), 0.1, carla.Color(0, 0, 255), 0.01)
+    above = there + carla.Location(z=1.0)
+    world.debug.draw_arrow(there, above, 0.1, 0.2, carla.Color(0, 255, 0), 0.01)
+    world.debug.draw_string(there, "here")
+    frame = world.tick()
+    shown, label = (until(messages, frame) for messages in (colours, tagged))
+    for wanted in ((255, 0, 255), (0, 0, 255), (0, 255, 0)):
+        assert (shown == wanted).all(-1).any()
+        assert not (before[0] == wanted).all(-1).any()
+    np.testing.assert_array_equal(label, before[1])
+    frame = world.tick()
+    assert (until(colours, frame) == before[0]).mean() > 0.99
+    for sensor in (colour, tags):
+        sensor.stop()
+
+
+def until(messages, frame):
+    """Returns the pixels of a frame."""
+    image = messages.get(timeout=30.0)
+    while image.frame < frame:
+        image = messages.get(timeout=30.0)
+    assert image.frame == frame
+    return pixels(image)
+
+
 def test_a_weather_that_cannot_be_changes_nothing(world, server):
     before = world.get_weather()
     for broken in ([1.0, 2.0], [float("nan")] * 14):

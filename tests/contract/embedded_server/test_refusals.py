@@ -52,3 +52,23 @@ def test_sensors_ignore_nobody_and_have_no_buffers(client, car):
     assert sensor.is_enabled_for_ros() is False
     assert sensor.is_listening_gbuffer(0) is False
     sensor.destroy()
+
+
+@pytest.mark.parametrize("kind", ["v2x", "v2x_custom"])
+def test_there_are_no_radios(client, kind):
+    library = client.get_world().get_blueprint_library()
+    with pytest.raises(IndexError, match=f"sensor.other.{kind}"):
+        library.find(f"sensor.other.{kind}")
+    assert len(library.filter("sensor.other.v2x*")) == 0
+    for event in (carla.CAMEvent, carla.CustomV2XEvent):
+        with pytest.raises(RuntimeError, match="cannot be instantiated"):
+            event()
+
+
+def test_the_client_cannot_list_the_vehicles_that_a_sensor_ignores(client, car):
+    world = client.get_world()
+    blueprint = world.get_blueprint_library().find("sensor.other.imu")
+    sensor = world.spawn_actor(blueprint, carla.Transform(), attach_to=car)
+    with pytest.raises(TypeError, match="to_python"):
+        sensor.get_ignored_vehicles()
+    sensor.destroy()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dreamdrive.envs.embedded.complaints import PER_MINUTE, Complaints
-from dreamdrive.envs.embedded.debug_shapes import DebugShapes
+from dreamdrive.envs.embedded.debug_shapes import DebugShapes, ShapeKind
 from dreamdrive.envs.embedded.lamps import Lamps
 from dreamdrive.envs.embedded.lights import TrafficLights
 from dreamdrive.envs.embedded.limits import Limits
@@ -14,25 +14,39 @@ from dreamdrive.envs.embedded.towns import load_town
 from dreamdrive.errors import ConfigError
 
 TOWN = load_town("Dream01")
-POINT, STRING = [0, [[0.0] * 3, 0.1]], [4, [[0.0] * 3, "a", False]]
+POINT, STRING = (ShapeKind.POINT, [[0.0] * 3, 0.1]), (ShapeKind.STRING, [[0.0] * 3, "a", False])
 RED = [255, 0, 0]
 
 
 def test_shapes_live_as_long_as_they_were_told():
     shapes = DebugShapes(10)
     for life_s in (0.0, 1.0, -1.0):
-        shapes.add(POINT, RED, life_s, 5.0)
+        shapes.add(*POINT, RED, life_s, 5.0)
     left = []
-    for now_s in (5.0, 5.5, 6.5, 1e6):
+    for now_s in (5.5, 5.9, 6.5, 1e6):
         shapes.pass_time(now_s)
         left.append(len(shapes))
     assert left == [3, 2, 1, 1]
 
 
+def test_a_shape_is_there_for_one_tick_at_least_and_time_begins_anew_with_a_world():
+    shapes = DebugShapes(10)
+    shapes.pass_time(5.0)
+    shapes.add(*POINT, RED, 0.0, 5.0)
+    left = []
+    for now_s in (5.05, 5.1):
+        shapes.pass_time(now_s)
+        left.append(len(shapes))
+    shapes.clear()
+    shapes.add(*POINT, RED, 0.01, 0.0)
+    shapes.pass_time(0.05)
+    assert [*left, len(shapes)] == [1, 0, 1]
+
+
 def test_the_oldest_shapes_go_first_and_kinds_are_cleared_apart():
     shapes = DebugShapes(3)
     for kind in (POINT, POINT, STRING, STRING):
-        shapes.add(kind, RED, -1.0, 0.0)
+        shapes.add(*kind, RED, -1.0, 0.0)
     assert len(shapes) == 3
     shapes.clear(range(4))
     assert len(shapes) == 2

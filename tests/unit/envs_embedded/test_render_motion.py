@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from dreamdrive.envs.embedded.debug_shapes import DebugShapes
 from dreamdrive.envs.embedded.render.events import EVENT, Changes, EventCamera
 from dreamdrive.envs.embedded.render.flow import FlowCamera
 from dreamdrive.envs.embedded.render.look import Look
@@ -70,7 +71,7 @@ def test_a_vehicle_flows_by_its_own_motion():
     ahead, right = (np.cos(heading), np.sin(heading)), (-np.sin(heading), np.cos(heading))
     car = world.spawn("vehicle.mini.cooper_s", {}, x, y, z, yaw).id
     pose = Pose(x - 10 * ahead[0], y - 10 * ahead[1], 1.0, 0.0, yaw, 0.0)
-    camera, look = flow_camera(), Look(world, lambda actor: actor, CLEAR_NOON)
+    camera, look = flow_camera(), Look(world, lambda actor: actor, CLEAR_NOON, DebugShapes(1))
     flow(camera, look, pose)
     world.move(car, x + 0.4 * right[0], y + 0.4 * right[1], 0.0, yaw)
     look.update(CLEAR_NOON)

@@ -2,6 +2,7 @@ import msgpack
 import numpy as np
 import pytest
 
+from dreamdrive.envs.embedded.debug_shapes import DebugShapes
 from dreamdrive.envs.embedded.render.look import Look
 from dreamdrive.envs.embedded.render.probes import ObstacleDetector, Radar
 from dreamdrive.envs.embedded.render.settings import settings_of
@@ -29,7 +30,7 @@ def street():
 def sense(kind, world, parent, *, x=2.6, interval_s=0.05, **attributes):
     sensor = world.spawn(kind, attributes, x, 0.0, 1.0, 0.0, parent).id
     pose = world.place(sensor)
-    look = Look(world, lambda actor: actor, CLEAR_NOON)
+    look = Look(world, lambda actor: actor, CLEAR_NOON, DebugShapes(1))
     made = {RADAR: Radar, OBSTACLE: ObstacleDetector}[kind](kind, settings_of(kind, attributes))
     return made.sense(look, sensor, Pose(*pose[:3], 0.0, pose[3], 0.0), interval_s)
 
