@@ -7,7 +7,10 @@ here, with the line.
 
 import math
 import re
-from xml.etree.ElementTree import Element
+from typing import Any
+from xml.etree.ElementTree import Element, TreeBuilder
+
+from defusedxml.ElementTree import XMLParser
 
 from dreamdrive.errors import MapError
 
@@ -15,6 +18,54 @@ MOST_M = 500_000.0
 """Longest road, and the length of all roads together."""
 HIGHEST_ID = 2**31 - 1
 HIGHEST_LANE = 1_000
+DEEPEST = 64
+"""Elements within each other; OpenDRIVE has about ten."""
+
+
+class _Shallow(TreeBuilder):
+    """Builds a tree that is not too deep: a deep one takes long to build and to throw away.
+
+    Attributes:
+        parser: Who knows the line.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._depth = 0
+        self.parser: Any = None
+
+    def start(self, tag: str, attrs: dict[str, str], /) -> Element:
+        """Opens an element.
+
+        Raises:
+            ValueError: If it lies too deep.
+        """
+        self._depth += 1
+        if self._depth > DEEPEST:
+            line = self.parser.CurrentLineNumber
+            raise ValueError(f"more than {DEEPEST} elements lie within each other: line {line}")
+        return super().start(tag, attrs)
+
+    def end(self, tag: str, /) -> Element:
+        """Closes an element."""
+        self._depth -= 1
+        return super().end(tag)
+
+
+def parse_xml(text: str) -> Element:
+    """Returns the root of an XML text.
+
+    Raises:
+        ParseError: If it is no XML.
+        DefusedXmlException: If it declares entities.
+        ValueError: If elements lie too deep within each other.
+    """
+    builder = _Shallow()
+    parser = XMLParser(target=builder)
+    builder.parser = parser.parser
+    parser.feed(text)
+    root: Element = parser.close()
+    return root
 
 
 def line_of(text: str, tag: str, number: str | None, nth: int = 0) -> int:

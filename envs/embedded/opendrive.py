@@ -16,7 +16,7 @@ from defusedxml import ElementTree
 from defusedxml.common import DefusedXmlException
 
 from dreamdrive.envs.embedded.curves import Arc, Pose
-from dreamdrive.envs.embedded.map_checks import check_map, line_of
+from dreamdrive.envs.embedded.map_checks import check_map, line_of, parse_xml
 from dreamdrive.errors import MapError
 
 SPEED_UNITS = {"km/h": 1.0 / 3.6, "mph": 0.44704, "m/s": 1.0, None: 1.0}
@@ -162,7 +162,7 @@ def parse_opendrive(text: str, where: object = "OpenDRIVE text") -> OpenDrive:
         MapError: If it is not XML, is not OpenDRIVE, has no roads, or a road is broken.
     """
     try:
-        root = ElementTree.fromstring(text)
+        root = parse_xml(text)
     except (ElementTree.ParseError, DefusedXmlException, ValueError) as error:
         at = ""
         if isinstance(error, DefusedXmlException):

@@ -2,13 +2,16 @@
 
 `PYTHONPATH=tests python -m support.fuzz --seconds 600 --seed 1`: calls with any arguments, good
 calls with a part replaced, broken and endless messages, slow readers, silent sockets, floods.
-After each round another client's tick is answered, in time and with the next frame. A round depends
-on its number and the seed alone: `--first N --rounds 1` plays it again.
+After each round another client's tick is answered, with the next frame, and before the server has
+computed for 20 s or done nothing for as long: by its own time, so that what else the machine does
+changes no verdict. A round depends on its number and the seed alone: `--first N --rounds 1` plays
+it again.
 """
 
 import argparse
 import contextlib
 import copy
+import os
 import random
 import re
 import socket
@@ -32,7 +35,9 @@ LIMITS = {
     "max-subscriptions": 12, "max-queued-bytes": 200_000, "max-debug-shapes": 500,
     "max-recording-bytes": 2_000_000,
 }  # fmt: skip
-ANSWERED_IN_S, GROWTH_MIB = 20.0, 200.0
+ANSWERED_IN_S, LOOK_S, GROWTH_MIB = 20.0, 1.0, 200.0
+"""In how much of the server's own time a tick is answered, how often that is looked at, and by how
+much the server may grow."""
 LINE = re.compile(
     r"(127\.0\.0\.1:\d+|a new peer|recordings|Traffic Manager \d+|\d+ more complaints)"
 )
@@ -131,16 +136,31 @@ class Victim:
     def connect(self, beside=0):
         return socket.create_connection(("127.0.0.1", self.port + beside), ANSWERED_IN_S)
 
+    def computed_s(self):
+        """Returns for how long the server has computed, and whether it waits for something."""
+        words = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(") ")[2].split()
+        return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK"), words[0] in "ST"
+
     def resident_mib(self):
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(re.search(r"VmRSS:\s*(\d+)", status)[1]) / 1024.0
 
     def tick(self):
         """Returns the frame of a tick that the other client asks for."""
+        self.witness.settimeout(LOOK_S)
         self.witness.sendall(packed("tick_cue", []))
         unpacker = msgpack.Unpacker()
+        began, idle_s = self.computed_s()[0], 0.0
+        computed = began
         while True:
-            data = self.witness.recv(1 << 16)
+            try:
+                data = self.witness.recv(1 << 16)
+            except TimeoutError:
+                before, (computed, is_waiting) = computed, self.computed_s()
+                idle_s = idle_s + LOOK_S if is_waiting and computed == before else 0.0
+                assert computed - began < ANSWERED_IN_S, "it computes, and answers nobody else"
+                assert idle_s < ANSWERED_IN_S, "it does nothing, and does not answer"
+                continue
             assert data, "the other client was hung up on"
             unpacker.feed(data)
             for message in unpacker:

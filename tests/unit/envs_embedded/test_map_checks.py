@@ -82,3 +82,17 @@ def test_roads_that_follow_each_other_pass():
     first = road(1, link=link(2))
     second = road(2, x=50.0, link=link(1, "end", name="predecessor"))
     assert len(town(first, second).spawn_points) == 4
+
+
+def test_elements_too_deep_within_each_other_are_refused_where_that_begins():
+    deep = "<OpenDRIVE>\n" + "<a>\n" * 300_000
+    for text in (deep, deep + "</a>" * 300_000 + "</OpenDRIVE>"):
+        with pytest.raises(MapError, match="more than 64 elements lie within each other: line 65"):
+            parse_opendrive(text)
+
+
+def test_depth_is_that_of_open_elements_alone():
+    wide = "<userData><a><b/></a></userData>" * 200
+    assert parse_opendrive(f"<OpenDRIVE>{wide}{road()}{wide}</OpenDRIVE>").roads.keys() == {1}
+    deep = "<a>" * 63 + "</a>" * 63
+    assert parse_opendrive(f"<OpenDRIVE>{road()}{deep}</OpenDRIVE>").roads.keys() == {1}
