@@ -180,7 +180,7 @@ class RouteDriver:
         if job.log is not None:
             assert env.route is not None
             writer = stack.enter_context(LogWriter(job.log, log_start(blank, env.route, scene)))
-        return Recorder(blank, length_m, observation, scene, writer)
+        return Recorder(blank, length_m, observation, scene, writer, env.town_map.lane_at)
 
     def environment(self, town: str) -> "CarlaDriveEnv":
         """Returns the environment of all drives; the first call makes it, with a server.

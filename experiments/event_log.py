@@ -25,16 +25,21 @@ from dreamdrive.config import from_dict
 from dreamdrive.errors import ConfigError, EventLogError
 from dreamdrive.experiments.drives import DriveEvent, DriveResult
 
-SCHEMA = 2
-READABLE = (1, SCHEMA)
+SCHEMA = 3
 TICK_COLUMNS: tuple[str, ...] = (
     "time_s", "progress_m", "outside_m", "x", "y", "yaw_rad", "speed_mps", "yaw_rate_radps",
     "acceleration_ahead_mps2", "acceleration_left_mps2", "lateral_m", "speed_limit_mps",
-    "traffic_mps", "steer", "pedal",
+    "traffic_mps", "steer", "pedal", "road_id", "lane_id", "lane_yaw_rad",
 )  # fmt: skip
 """What each tick says of the ego. `progress_m` and `outside_m` are sums since the start,
 `lateral_m` is the offset from the route, `traffic_mps` the mean speed of all other vehicles.
-A value that was not measured is null."""
+`road_id` and `lane_id` are OpenDRIVE's of the driving lane nearest to the ego's centre, and
+`lane_yaw_rad` is the direction of its traffic there: an ego that heads against it is on the other
+side of the road. A value that was not measured is null."""
+
+_WITHOUT_LANE = TICK_COLUMNS[: TICK_COLUMNS.index("road_id")]
+READABLE = {1: _WITHOUT_LANE, 2: _WITHOUT_LANE, SCHEMA: TICK_COLUMNS}
+"""The columns of each schema that is read; those that it lacks are unknown at all ticks."""
 
 ACTOR_COLUMNS: tuple[str, ...] = (
     "id", "is_walker", "x", "y", "yaw_rad", "velocity_x", "velocity_y", "half_length_m",
@@ -85,7 +90,7 @@ class Ticks:
 
     Attributes:
         tick_s: Time between two ticks.
-        values: One row a tick, in the order of `TICK_COLUMNS`, shape (T, 15); NaN is unknown.
+        values: One row a tick, in the order of `TICK_COLUMNS`, shape (T, 18); NaN is unknown.
         actors: Actors around, in the order of `ACTOR_COLUMNS`, shape (M, 9).
         actor_tick: The tick of each row of `actors`, ascending, shape (M,).
         ego_half_length_m: Half the ego's length.
@@ -254,7 +259,7 @@ def _checked_start(content: dict[str, Any], place: str) -> dict[str, Any]:
             do="Use the version of dreamdrive that wrote it, or a newer one.",
         )  # fmt: skip
     names = (tuple(content["columns"]), tuple(content["actor_columns"]))
-    if names != (TICK_COLUMNS, ACTOR_COLUMNS):
+    if names != (READABLE[content["schema"]], ACTOR_COLUMNS):
         raise EventLogError("The log has other columns than its schema", where=place)
     if not isinstance(content["unwatched"], list):
         raise EventLogError("The log does not say what was not watched", where=place)
@@ -282,9 +287,10 @@ def _route(start: dict[str, Any], where: str) -> NDArray[np.float64] | None:
 
 
 def _ticks(rows: list[list[Any]], start: dict[str, Any], where: str) -> Ticks:
-    width, around = len(TICK_COLUMNS), len(ACTOR_COLUMNS)
+    width, around = len(start["columns"]), len(ACTOR_COLUMNS)
     try:
-        values = np.array([row[:width] for row in rows], np.float64).reshape(-1, width)
+        values = np.full((len(rows), len(TICK_COLUMNS)), np.nan)
+        values[:, :width] = np.array([row[:width] for row in rows], np.float64).reshape(-1, width)
         actors = [actor for row in rows for actor in row[width]]
         return Ticks(
             tick_s=float(start["tick_s"]),

@@ -1,5 +1,6 @@
 """Sums up a drive as it goes, and writes its event log."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,10 @@ POINT_EVERY = 2
 """Of a route's points, which are a metre apart, the log holds every second."""
 
 
+Lane = tuple[int, int, float]
+"""Number of the road, number of the lane on it, and direction of its traffic in radians."""
+
+
 class Recorder:
     """What happens in one drive.
 
@@ -31,6 +36,7 @@ class Recorder:
         observation: The first observation.
         scene: The first scene.
         writer: Where the event log goes; None keeps none.
+        lane_at: Tells the driving lane nearest to x, y; None where there is none.
     """
 
     def __init__(
@@ -40,8 +46,10 @@ class Recorder:
         observation: dict[str, Any],
         scene: "Scene",
         writer: LogWriter | None,
+        lane_at: Callable[[float, float], Lane | None],
     ) -> None:
         self.blank, self.length_m, self.writer = blank, length_m, writer
+        self._lane_at = lane_at
         self.decisions = 0
         self._speed_sum = self._outside_m = self._outside_route_m = 0.0
         self._speed = float(observation["state"][STATE_INDEX["speed"]])
@@ -135,6 +143,7 @@ class Recorder:
         traffic = round(float(speed[is_vehicle].mean()), 3) if is_vehicle.any() else None
         near = np.hypot(scene.boxes[:, 0] - ego.x, scene.boxes[:, 1] - ego.y) < SIGHT_M
         numbers = [self._number(int(actor)) for actor in scene.ids]
+        road, lane, lane_yaw = self._lane_at(ego.x, ego.y) or (None, None, None)
         actors = np.column_stack(
             [numbers, scene.kinds, scene.boxes[:, :3], scene.velocity, scene.boxes[:, 3:]]
         )[near]
@@ -146,6 +155,7 @@ class Recorder:
             round(float(state[STATE_INDEX["speed_limit"]]), 3), traffic,
             None if action is None else round(float(action[0]), 4),
             None if action is None else round(float(action[1]), 4),
+            road, lane, _rounded(lane_yaw),
             actors.round(3).tolist(),
         ]  # fmt: skip
 

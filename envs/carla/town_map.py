@@ -67,6 +67,17 @@ class TownMap:
         here = point.transform.location
         return max(0.0, float(np.hypot(here.x - x, here.y + y)) - point.lane_width / 2)
 
+    def lane_at(self, x: float, y: float) -> tuple[int, int, float] | None:
+        """Returns the driving lane nearest to a point in ISO world axes; None where there is none.
+
+        Its numbers of road and lane are OpenDRIVE's; the third is the direction of its traffic at
+        the nearest point of its centre line, ISO radians.
+        """
+        point = self.map.get_waypoint(carla.Location(x=x, y=-y))
+        if point is None:
+            return None
+        return point.road_id, point.lane_id, iso_pose(point.transform)[2]
+
     def is_against_traffic(self, x: float, y: float, yaw_rad: float) -> bool:
         """Returns whether the lane below runs against this direction, junctions aside."""
         point = self.map.get_waypoint(carla.Location(x=x, y=-y))

@@ -235,6 +235,22 @@ def test_a_log_knows_the_routes_first_junction(whole):
     assert 0.0 <= arc[in_junction.argmax()] - log.first_junction_m < 2.5
 
 
+def test_a_log_tells_the_lane_and_the_side_of_the_road(whole):
+    way = read_log(whole.out / "drives" / "expert" / "Dream07-1-000-0.jsonl").ticks
+    town = carla.Map("Dream07", load_town("Dream07").xodr)
+    lanes = np.column_stack([way.column("road_id"), way.column("lane_id")])
+    below = [
+        town.get_waypoint(carla.Location(x=x, y=-y))
+        for x, y in zip(way.column("x"), way.column("y"), strict=True)
+    ]
+    assert lanes.tolist() == [[point.road_id, point.lane_id] for point in below]
+    assert len(np.unique(lanes, axis=0)) > 2
+    # The expert keeps to its side on this route, on which nothing blocks its lane.
+    outside = [not point.is_junction for point in below]
+    heading = np.cos(way.column("lane_yaw_rad") - way.column("yaw_rad"))
+    assert heading[outside].min() > 0.5
+
+
 def test_a_recorded_acceleration_is_the_change_of_speed(whole):
     way = read_log(whole.out / "drives" / "expert" / "Dream07-1-000-0.jsonl").ticks
     ahead, speed = way.column("acceleration_ahead_mps2"), way.column("speed_mps")

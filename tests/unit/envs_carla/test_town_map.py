@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from dreamdrive.envs.carla.client import carla
+from dreamdrive.envs.carla.client import carla, iso_pose
 from dreamdrive.envs.carla.town_map import TownMap
 from dreamdrive.envs.embedded.towns import load_town
 
@@ -61,3 +61,23 @@ def test_several_references_at_one_place_are_one_line(xodr):
     )
     assert len(carla.Map("Dream01", doubled).get_all_landmarks_of_type("206")) == 24
     np.testing.assert_array_equal(sign_lines(doubled), sign_lines(xodr))
+
+
+def test_the_lane_at_a_point_is_the_one_that_traffic_there_drives_on(town_map, carla_map):
+    seen = 0
+    for point in carla_map.generate_waypoints(10.0):
+        around = [point, *point.next(15.0), *point.previous(15.0)]
+        if any(near.is_junction or near.road_id != point.road_id for near in around):
+            continue  # Roads begin and end one upon another there.
+        x, y, yaw = iso_pose(point.transform)
+        road, lane, direction = town_map.lane_at(x, y)
+        assert (road, lane) == (point.road_id, point.lane_id)
+        assert np.cos(direction - yaw) > 0.9999
+        # Lanes of the other direction are to the left, with numbers of the other sign.
+        left = town_map.lane_at(
+            x - point.lane_width * np.sin(yaw), y + point.lane_width * np.cos(yaw)
+        )
+        if left[1] * lane < 0:
+            seen += 1
+            assert (left[0], np.cos(left[2] - yaw)) == (road, pytest.approx(-1.0, abs=0.01))
+    assert seen > 10

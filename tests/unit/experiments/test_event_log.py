@@ -6,7 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dreamdrive.errors import EventLogError, StorageError
-from dreamdrive.experiments.event_log import SCHEMA, log_of_result, parse_log, read_log
+from dreamdrive.experiments.event_log import (
+    SCHEMA,
+    TICK_COLUMNS,
+    log_of_result,
+    parse_log,
+    read_log,
+)
 from dreamdrive.experiments.log_writer import LogWriter, finish_log, unfinished
 from support.drives import drive
 from support.logs import event, lines_of, log, ticks
@@ -42,6 +48,24 @@ def test_a_log_holds_the_points_of_the_route():
         parse_log([json.dumps(told | {"points": [[0.0]]}), *rest])
 
 
+@pytest.mark.parametrize("schema", [1, 2])
+def test_a_log_from_before_it_held_the_lane_is_read_without(schema):
+    made = log(["red_light"], ticks(5, [(3, *ACTOR)], lane_id=-1.0))
+    assert parse_log(lines_of(made)).ticks.column("lane_id").tolist() == [-1.0] * 5
+    lines = list(map(json.loads, lines_of(made)))
+    known = TICK_COLUMNS[: TICK_COLUMNS.index("road_id")]
+    lines[0] |= {"schema": schema, "columns": known}
+    lines[1]["rows"] = [[*row[: len(known)], row[-1]] for row in lines[1]["rows"]]
+    old = parse_log(map(json.dumps, lines))
+    assert np.isnan(old.ticks.values[:, len(known) :]).all()
+    for name in known:
+        assert old.ticks.column(name).tolist() == made.ticks.column(name).tolist()
+    assert (old.result, old.ticks.actors.tolist()) == (made.result, made.ticks.actors.tolist())
+    lines[0]["schema"] = SCHEMA
+    with pytest.raises(EventLogError, match="other columns"):
+        parse_log(map(json.dumps, lines))
+
+
 def test_a_log_says_where_the_first_junction_is():
     start, *rest = lines_of(log([], ticks(5)))
     assert parse_log([start, *rest]).first_junction_m is None
@@ -69,7 +93,7 @@ def test_neither_the_order_of_events_nor_cuts_change_a_log(data):
 
 def test_what_is_written_while_driving_is_finished_with_the_result(tmp_path):
     path, result = tmp_path / "p" / "r-0.jsonl", drive(causes=["red_light"])
-    row = [*range(15), [list(ACTOR)]]
+    row = [*range(len(TICK_COLUMNS)), [list(ACTOR)]]
     with LogWriter(path, START) as writer:
         for _ in range(5):
             writer.tick(row)
@@ -133,7 +157,7 @@ def test_a_result_alone_is_a_log_without_ticks():
     ],
 )
 def test_broken_logs_are_refused(change, words):
-    assert SCHEMA == 2
+    assert SCHEMA == 3
     lines = change(lines_of(log(["red_light"], ticks(3))))
     with pytest.raises(EventLogError, match=words.replace(":2.*broken", "broken")):
         parse_log(lines)
