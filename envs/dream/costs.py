@@ -3,18 +3,25 @@
 Shapes: B environments, J causes, H remembered motions.
 """
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from dreamdrive.driving.actions import DECISION_DT_S
 from dreamdrive.driving.causes import is_collision
+from dreamdrive.driving.comfort import COMFORT_BOUNDS
 from dreamdrive.driving.cost_terms import along_route_mps, discomfort, speeding
+from dreamdrive.driving.rewards import OVERSPEED_SCALE_MPS
 from dreamdrive.driving.state import STATE_INDEX
 
 COST_NAMES = ("collision", "rule", "progress", "comfort")
 SPAN = 2
 """Differences are taken over this many decisions, as in `CarlaDrive-v0`."""
 LATEST, BEFORE, FIRST = -1, -1 - SPAN, -1 - 2 * SPAN
+PLACES = tuple(STATE_INDEX[n] for n in ("speed", "yaw_rate", "heading_error", "speed_limit"))
+LOW = np.array([bound.low for bound in COMFORT_BOUNDS], np.float32)
+HIGH = np.array([bound.high for bound in COMFORT_BOUNDS], np.float32)
+SPAN_S, OVERSPEED = np.float32(SPAN * DECISION_DT_S), np.float32(OVERSPEED_SCALE_MPS)
 
 
 class CostMeter:
@@ -58,6 +65,18 @@ class CostMeter:
             "progress": 1.0 - (along_route_mps(vector_BK) / limit).clamp(0.0, 1.0),
             "comfort": self._comfort(),
         }
+
+    def update_by_loops(self, vector_BK: Tensor, termination_BJ: Tensor) -> dict[str, Tensor]:
+        """Returns what `update` returns, but for rounding, by one loop on a processor."""
+        from dreamdrive.kernels.processor_dream import driving_costs
+
+        out = np.empty((len(COST_NAMES), len(vector_BK)), np.float32)
+        driving_costs(
+            vector_BK.contiguous().numpy(), termination_BJ.contiguous().numpy(),
+            self._hit_J.numpy(), self._motion_BH2.numpy(), self._known_B.numpy(), PLACES, LOW, HIGH,
+            SPAN, SPAN_S, OVERSPEED, out,
+        )  # fmt: skip
+        return dict(zip(COST_NAMES, torch.from_numpy(out).unbind(), strict=True))
 
     def _remember(self, vector_BK: Tensor, mask_B: Tensor | None = None) -> None:
         motion = torch.stack(

@@ -20,6 +20,7 @@ from dreamdrive.envs.dream.noise import NoiseStreams
 from dreamdrive.envs.dream.starts import Start
 from dreamdrive.kernels.masked_rows import masked_rows_
 from dreamdrive.worldmodel.model import WorldModel
+from dreamdrive.worldmodel.state import Imagined
 from dreamdrive.worldmodel.surroundings import Situated
 
 LATENT_LIMIT = 20.0
@@ -185,7 +186,7 @@ class DreamProgram:
         if self._mode is AutoresetMode.NEXT_STEP:
             over_B = self.over_B.clone()
             self.over_B.copy_(done_B & ~over_B)
-            if self.bank is not None:
+            if self.bank is not None and self._may_hold(over_B):
                 self.restart(over_B)
                 reward = reward.masked_fill(over_B, 0.0)
                 terminated, truncated = terminated & ~over_B, truncated & ~over_B
@@ -210,15 +211,33 @@ class DreamProgram:
 
     def _imagine(self, action_BA: Tensor) -> tuple[Tensor, Tensor, Tensor, dict[str, Any]]:
         """Returns reward, terminated, truncated and the values of `info`."""
-        size, config = self._noise_sizes, self.model.config
-        noise = self.noise.normals(self.step_B, sum(size))
-        latent_noise, vector_noise = noise.split(size, 1)
         state, seen = self.imagine(
-            self.state, action_BA,
-            noise=(latent_noise.unflatten(1, config.latent_shape), vector_noise),
-            num_steps=self._num_steps, in_place=True,
-        )  # fmt: skip
+            self.state, action_BA, noise=self._noise(), num_steps=self._num_steps, in_place=True
+        )
         self.state.overwrite(state)
+        terminated, truncated, cause_B = self._judged(seen)
+        if self._has_pixels:
+            self._draw()
+        cost = self._costs(seen)
+        info = self._info.values(seen, cause_B, self.start_B.clone(), cost)
+        return seen.reward_B * self.reward_scale, terminated, truncated, info
+
+    def _may_hold(self, mask_B: Tensor) -> bool:
+        """Returns False only where it is known that a mask is empty; here nobody asks the host."""
+        return True
+
+    def _noise(self) -> tuple[Tensor, Tensor]:
+        """Returns the Gaussians of this step, for latents (B, C, H, W) and vectors (B, K)."""
+        size = self._noise_sizes
+        latent, vector = self.noise.normals(self.step_B, sum(size)).split(size, 1)
+        return latent.unflatten(1, self.model.config.latent_shape), vector
+
+    def _costs(self, seen: Imagined) -> dict[str, Tensor]:
+        """Returns the cost terms of the decision."""
+        return self._face.costs(seen.vector_BK, seen.termination_BC)
+
+    def _judged(self, seen: Imagined) -> tuple[Tensor, Tensor, Tensor]:
+        """Counts the step and returns terminated, truncated, and the number of the cause."""
         total_BJ = seen.termination_BC.cumsum(1)
         if self._is_sampled:
             draw_B = self.noise.uniforms(self.step_B)
@@ -238,11 +257,7 @@ class DreamProgram:
                 lost_B = (doubt_B > limit) & ~terminated
                 cause_B = torch.where(lost_B, self._info.uncertain, cause_B)
                 truncated = truncated | lost_B
-        if self._has_pixels:
-            self._draw()
-        cost = self._face.costs(seen.vector_BK, seen.termination_BC)
-        info = self._info.values(seen, cause_B, self.start_B.clone(), cost)
-        return seen.reward_B * self.reward_scale, terminated, truncated, info
+        return terminated, truncated, cause_B
 
     def _draw(self) -> None:
         image_BCHW, state = self.decode(self.state)

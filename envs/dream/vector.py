@@ -18,6 +18,7 @@ from dreamdrive.envs.dream.contexts import Contexts
 from dreamdrive.envs.dream.faces import arrays, make_face
 from dreamdrive.envs.dream.graph import GraphedStep, copy_of
 from dreamdrive.envs.dream.info import DreamInfo
+from dreamdrive.envs.dream.looped import LoopedProgram
 from dreamdrive.envs.dream.program import LATENT_LIMIT, DreamProgram, Shown, Stepped
 from dreamdrive.envs.dream.room import check_room, out_of_memory
 from dreamdrive.envs.dream.starts import Starts
@@ -142,14 +143,17 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
             quantities=config.quantities, has_doubt=config.calibration is not None,
         )  # fmt: skip
         check_room(self.model, num_envs)
-        self._program = DreamProgram(
+        imagine = build_step(self.model, num_envs, engine, precision)
+        # The eager step is the meaning of the others, to the last bit, and so is what is around it.
+        is_plain = imagine == self.model.imagine_step or self.device.type != "cpu"
+        self._program = (DreamProgram if is_plain else LoopedProgram)(
             self.model, num_envs, self._face, self._info, num_steps=num_steps,
             max_steps=self.max_steps, autoreset_mode=self.autoreset_mode,
             is_sampled=termination == "sampled", uncertainty_limit=uncertainty_limit,
             doubt_limit=doubt_limit, has_pixels=shows or render_mode is not None,
         )  # fmt: skip
-        self._program.imagine = build_step(self.model, num_envs, engine, precision)
-        self._program.decode = build_decode(self.model, self._program.imagine)
+        self._program.imagine = imagine
+        self._program.decode = build_decode(self.model, imagine)
         # On a GPU the whole step is one launch; on a processor there is nothing to capture.
         is_on_gpu = self._program.is_on_gpu
         self._step: Callable[[Tensor], Stepped] = (
