@@ -114,7 +114,7 @@ def judge(  # type: ignore[no-untyped-def]
     Args:
         termination: Probability of each cause, float32 (B, J).
         doubts: What may exceed the limits, two of float32 (B,).
-        limits: float32 (2,); infinite where there is none.
+        limits: float32 (2,), finite; the largest number where there is none.
         seed: uint64 (B,), and likewise `episode`.
         step: Decisions taken, int64 (B,); one more afterwards.
         max_steps: Decisions until the time limit.

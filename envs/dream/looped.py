@@ -5,7 +5,6 @@ took a third of it. The loops are `kernels.processor_dream`; what they mean is `
 the dreams are the same but for rounding.
 """
 
-import math
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,9 @@ from torch import Tensor
 from dreamdrive.envs.dream.program import DreamProgram
 from dreamdrive.kernels.processor_dream import judge, normals
 from dreamdrive.worldmodel.state import Imagined
+
+NO_LIMIT = np.finfo(np.float32).max
+"""Stands for no limit: loops that may sum in any order are compiled as if nothing were infinite."""
 
 
 class LoopedProgram(DreamProgram):
@@ -27,8 +29,8 @@ class LoopedProgram(DreamProgram):
         self._vector_noise = torch.zeros(B, size[1])
         self._halves = np.zeros((2, (sum(size) + 1) // 2), np.float32)
         self._none_B = np.zeros(B, np.float32)
-        limits = (math.inf if x is None else x for x in (self._limit, self._doubt_limit))
-        self._limits = np.array(list(limits), np.float32)
+        limits = [NO_LIMIT if x is None else x for x in (self._limit, self._doubt_limit)]
+        self._limits = np.array(limits, np.float32)
         self._numbers = self._info.time_limit, self._info.uncertain
 
     def _may_hold(self, mask_B: Tensor) -> bool:
