@@ -63,7 +63,8 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
         engine: How a step is computed, see `worldmodel.engine`: `eager` is the model itself;
             `fused` and `compiled` dream the same but for rounding, and faster on a processor;
             `auto` is eager until `dreamdrive bench engines` has measured what is fastest here.
-        precision: Of the matrix products: float32, or bfloat16 with the engine `fused`.
+        precision: Of the matrix products: float32, or bfloat16 with the engines `fused` and
+            `openvino`.
         device: Where the model runs.
         autoreset_mode: One of Gymnasium's.
         render_mode: `rgb_array`, `human`, or None.
