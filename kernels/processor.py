@@ -35,7 +35,7 @@ def fast(function: Any) -> Any:
 
 
 @fast
-def exponential(x):  # type: ignore[no-untyped-def]
+def exponential(x):
     """Returns e^x, between 2^-126 and 2^126."""
     y = max(min(x * LOG2_E, MOST), LEAST)
     n = np.floor(y + HALF)
@@ -46,13 +46,13 @@ def exponential(x):  # type: ignore[no-untyped-def]
 
 
 @fast
-def silu(x):  # type: ignore[no-untyped-def]
+def silu(x):
     """Returns x / (1 + e^-x)."""
     return x / (ONE + exponential(-x))
 
 
 @fast
-def _normalised(row, shift, scale, out, epsilon):  # type: ignore[no-untyped-def]
+def _normalised(row, shift, scale, out, epsilon):
     D = row.shape[0]
     total = ZERO
     for d in range(D):
@@ -67,7 +67,7 @@ def _normalised(row, shift, scale, out, epsilon):  # type: ignore[no-untyped-def
 
 
 @fast
-def modulate(x, modulation, bias, first, epsilon, shift, scale, out):  # type: ignore[no-untyped-def]
+def modulate(x, modulation, bias, first, epsilon, shift, scale, out):
     """Writes norm(x) · (1 + scale) + shift, (B, N, D); see `kernels.adaln`.
 
     `first` is the number of the shift among the six; `shift` and `scale` are scratch (D,).
@@ -82,7 +82,7 @@ def modulate(x, modulation, bias, first, epsilon, shift, scale, out):  # type: i
 
 
 @fast
-def add_gated(x, branch, modulation, bias, which):  # type: ignore[no-untyped-def]
+def add_gated(x, branch, modulation, bias, which):
     """Adds gate · branch to the tokens (B, N, D), in place; see `kernels.gated_residual`."""
     B, N, D = x.shape
     for b in range(B):
@@ -93,7 +93,7 @@ def add_gated(x, branch, modulation, bias, which):  # type: ignore[no-untyped-de
 
 
 @fast
-def affine_norm(x, weight, bias, epsilon, out):  # type: ignore[no-untyped-def]
+def affine_norm(x, weight, bias, epsilon, out):
     """Writes the layer norm of tokens (B, N, D) with its own weight and bias."""
     B, N, _ = x.shape
     for b in range(B):
@@ -102,7 +102,7 @@ def affine_norm(x, weight, bias, epsilon, out):  # type: ignore[no-untyped-def]
 
 
 @fast
-def gated_unit(gate_up, out):  # type: ignore[no-untyped-def]
+def gated_unit(gate_up, out):
     """Writes silu(gate) · up, (R, H) of (R, 2 H); see `kernels.swiglu`."""
     R, H = out.shape
     for r in range(R):
@@ -111,7 +111,7 @@ def gated_unit(gate_up, out):  # type: ignore[no-untyped-def]
 
 
 @fast
-def _rotated(source, scale, cos, sin, epsilon, factor, out):  # type: ignore[no-untyped-def]
+def _rotated(source, scale, cos, sin, epsilon, factor, out):
     """Writes a head with unit root mean square, scaled and turned; see `kernels.qk_rope`."""
     P = source.shape[0]
     half = P // 2
@@ -127,7 +127,7 @@ def _rotated(source, scale, cos, sin, epsilon, factor, out):  # type: ignore[no-
 
 
 @fast
-def _softmax(score, count):  # type: ignore[no-untyped-def]
+def _softmax(score, count):
     """Turns the first scores into weights, in place."""
     largest = score[0]
     for j in range(count):
@@ -142,7 +142,7 @@ def _softmax(score, count):  # type: ignore[no-untyped-def]
 
 
 @fast
-def attend_space(  # type: ignore[no-untyped-def]
+def attend_space(
     qkv, query_scale, key_scale, cos, sin, epsilon, G, query, key, value, weights, out
 ):
     """Writes what the tokens of each frame read from it, (B · N, M · P); see `kernels.attention`.
@@ -198,7 +198,7 @@ def attend_space(  # type: ignore[no-untyped-def]
 
 
 @fast
-def attend_ring(  # type: ignore[no-untyped-def]
+def attend_ring(
     qkv,
     query_scale,
     key_scale,
@@ -283,7 +283,7 @@ def attend_ring(  # type: ignore[no-untyped-def]
 
 
 @fast
-def unit_silu(x, scale, epsilon, out):  # type: ignore[no-untyped-def]
+def unit_silu(x, scale, epsilon, out):
     """Writes silu of a decoder's rows (R, C) with unit root mean square, times a scale (C,)."""
     R, C = x.shape
     for r in range(R):
@@ -296,7 +296,7 @@ def unit_silu(x, scale, epsilon, out):  # type: ignore[no-untyped-def]
 
 
 @fast
-def add_silu(x, other):  # type: ignore[no-untyped-def]
+def add_silu(x, other):
     """Adds silu of others to rows (R, C), in place."""
     R, C = x.shape
     for r in range(R):

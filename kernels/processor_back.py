@@ -18,7 +18,7 @@ NEVER = np.float32(-1e30)
 
 
 @fast
-def gated(x, branch, modulation, bias, which, gate, out):  # type: ignore[no-untyped-def]
+def gated(x, branch, modulation, bias, which, gate, out):
     """Writes tokens (B, N, D) plus gate · branch; `gate` is scratch (D,)."""
     B, N, D = x.shape
     for b in range(B):
@@ -31,7 +31,7 @@ def gated(x, branch, modulation, bias, which, gate, out):  # type: ignore[no-unt
 
 
 @fast
-def gated_back(  # type: ignore[no-untyped-def]
+def gated_back(
     change, branch, modulation, bias, which, gate, total, branch_change, modulation_change
 ):
     """Writes the change of the branch (R, D), and adds that of the gate; both scratch are (D,)."""
@@ -50,7 +50,7 @@ def gated_back(  # type: ignore[no-untyped-def]
 
 
 @fast
-def gated_unit_back(gate_up, sigmoid, change, out):  # type: ignore[no-untyped-def]
+def gated_unit_back(gate_up, sigmoid, change, out):
     """Writes the change of gate and up, (R, 2 H), from that of silu(gate) · up, (R, H)."""
     R, H = change.shape
     for r in range(R):
@@ -62,7 +62,7 @@ def gated_unit_back(gate_up, sigmoid, change, out):  # type: ignore[no-untyped-d
 
 
 @fast
-def _norm_back(row, scaled, epsilon, out):  # type: ignore[no-untyped-def]
+def _norm_back(row, scaled, epsilon, out):
     """Adds the change of a row from that of its norm; returns the row's mean and inverse spread."""
     D = row.shape[0]
     total = ZERO
@@ -84,7 +84,7 @@ def _norm_back(row, scaled, epsilon, out):  # type: ignore[no-untyped-def]
 
 
 @fast
-def modulate_back(  # type: ignore[no-untyped-def]
+def modulate_back(
     x, modulation, bias, first, epsilon, change, scale, scaled, total, x_change, modulation_change
 ):
     """Adds the changes of tokens and modulation from that of norm(x) · (1 + scale) + shift.
@@ -121,7 +121,7 @@ def modulate_back(  # type: ignore[no-untyped-def]
 
 
 @fast
-def affine_norm_back(x, weight, epsilon, change, scaled, out):  # type: ignore[no-untyped-def]
+def affine_norm_back(x, weight, epsilon, change, scaled, out):
     """Adds the change of tokens (B, N, D) from that of their norm; `scaled` is scratch (D,)."""
     B, N, D = x.shape
     for b in range(B):
@@ -132,7 +132,7 @@ def affine_norm_back(x, weight, epsilon, change, scaled, out):  # type: ignore[n
 
 
 @fast
-def rotated(source, scale, cos, sin, epsilon, factor, out):  # type: ignore[no-untyped-def]
+def rotated(source, scale, cos, sin, epsilon, factor, out):
     """Writes a head with unit root mean square, scaled and turned; see `kernels.qk_rope`."""
     P = source.shape[0]
     half = P // 2
@@ -151,7 +151,7 @@ def rotated(source, scale, cos, sin, epsilon, factor, out):  # type: ignore[no-u
 
 
 @fast
-def _rotated_back(source, scale, cos, sin, epsilon, factor, change, out):  # type: ignore[no-untyped-def]
+def _rotated_back(source, scale, cos, sin, epsilon, factor, change, out):
     """Writes the change of a head from that of the head turned; `change` is overwritten."""
     P = source.shape[0]
     half = P // 2
@@ -175,7 +175,7 @@ def _rotated_back(source, scale, cos, sin, epsilon, factor, change, out):  # typ
 
 
 @fast
-def attend_space_back(  # type: ignore[no-untyped-def]
+def attend_space_back(
     qkv, query_scale, key_scale, cos, sin, epsilon, G, weights, change, query, spare, score, key,
     key_change, value_change, out,
 ):  # fmt: skip
@@ -243,7 +243,7 @@ def attend_space_back(  # type: ignore[no-untyped-def]
 
 
 @fast
-def score_line(  # type: ignore[no-untyped-def]
+def score_line(
     qkv, query_scale, key_scale, cos, sin, epsilon, seen, keys, values, at, query, weights
 ):
     """Writes this frame to the lines, and how near its queries are to the keys there.
@@ -282,7 +282,7 @@ def score_line(  # type: ignore[no-untyped-def]
 
 
 @fast
-def read_line(weights, values, at, out):  # type: ignore[no-untyped-def]
+def read_line(weights, values, at, out):
     """Writes what the tokens read from the lines, (R, M · P), by their weights (R, M, W)."""
     B, N, G, _, P = values.shape
     M, W = weights.shape[1:]
@@ -301,7 +301,7 @@ def read_line(weights, values, at, out):  # type: ignore[no-untyped-def]
 
 
 @fast
-def attend_line_back(  # type: ignore[no-untyped-def]
+def attend_line_back(
     qkv, query_scale, key_scale, cos, sin, epsilon, weights, keys, values, at, change, query,
     spare, score, keys_change, values_change, out,
 ):  # fmt: skip

@@ -32,7 +32,7 @@ MEAN_SQUARE_SHARE = np.float32(0.05)
 
 
 @fast
-def _mix(z):  # type: ignore[no-untyped-def]
+def _mix(z):
     """Returns a hash of a 64-bit number."""
     z = (z ^ (z >> S30)) * FIRST
     z = (z ^ (z >> S27)) * SECOND
@@ -40,13 +40,13 @@ def _mix(z):  # type: ignore[no-untyped-def]
 
 
 @fast
-def _unit(bits):  # type: ignore[no-untyped-def]
+def _unit(bits):
     """Returns a number in (0, 1] of 32 bits."""
     return (np.float32(bits) + ONE) * STEP
 
 
 @fast
-def logarithm(x):  # type: ignore[no-untyped-def]
+def logarithm(x):
     """Returns ln x of a normal number above 0."""
     bits = np.float32(x).view(np.int32)
     power = np.float32((bits >> EXPONENT) - BIAS)
@@ -61,7 +61,7 @@ def logarithm(x):  # type: ignore[no-untyped-def]
 
 
 @fast
-def sine_cosine(turns):  # type: ignore[no-untyped-def]
+def sine_cosine(turns):
     """Returns the sine and the cosine of 2 π times a number in [0, 1]."""
     quarters = turns * FOUR
     whole = np.floor(quarters + HALF)
@@ -79,7 +79,7 @@ def sine_cosine(turns):  # type: ignore[no-untyped-def]
 
 
 @fast
-def normals(seed, episode, step, scratch, first, second):  # type: ignore[no-untyped-def]
+def normals(seed, episode, step, scratch, first, second):
     """Writes unit Gaussians of one step of each dream; see `NoiseStreams.normals`.
 
     Args:
@@ -106,7 +106,7 @@ def normals(seed, episode, step, scratch, first, second):  # type: ignore[no-unt
 
 
 @fast
-def judge(  # type: ignore[no-untyped-def]
+def judge(
     termination, doubts, limits, seed, episode, step, max_steps, is_sampled, numbers, ended, cause
 ):
     """Writes which dreams end and why, and counts their steps; see `DreamProgram`.
@@ -151,7 +151,7 @@ def judge(  # type: ignore[no-untyped-def]
 
 
 @fast
-def driving_costs(  # type: ignore[no-untyped-def]
+def driving_costs(
     vector, termination, is_hit, motion, known, places, low, high, span, span_s, overspeed, out
 ):
     """Writes collision, rule, progress and comfort of each dream; see `CostMeter.update`.

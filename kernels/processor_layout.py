@@ -12,13 +12,13 @@ ONE, ZERO, HALF = np.float32(1.0), np.float32(0.0), np.float32(0.5)
 
 
 @fast
-def _patch(b, y, x, p, H, W):  # type: ignore[no-untyped-def]
+def _patch(b, y, x, p, H, W):
     """Returns the row of a pixel's patch, and the pixel's place there."""
     return (b * (H // p) + y // p) * (W // p) + x // p, (y % p) * p + x % p
 
 
 @fast
-def patchify(z, before, p, out):  # type: ignore[no-untyped-def]
+def patchify(z, before, p, out):
     """Writes the patches of two latents (B, C, H, W) side by side, (B · N', 2 C p²)."""
     B, C, H, W = z.shape
     for b in range(B):
@@ -31,7 +31,7 @@ def patchify(z, before, p, out):  # type: ignore[no-untyped-def]
 
 
 @fast
-def unpatchify(patches, before, p, out):  # type: ignore[no-untyped-def]
+def unpatchify(patches, before, p, out):
     """Writes `before` plus the change that patches (B · N', C p²) hold, (B, C, H, W)."""
     B, C, H, W = before.shape
     for b in range(B):
@@ -43,7 +43,7 @@ def unpatchify(patches, before, p, out):  # type: ignore[no-untyped-def]
 
 
 @fast
-def assemble(patches, extra, place, out):  # type: ignore[no-untyped-def]
+def assemble(patches, extra, place, out):
     """Writes tokens (B, N, D): patches (B · N', D), then others (B, N - N', D), all with places."""
     B, N, D = out.shape
     count = N - extra.shape[1]
@@ -57,7 +57,7 @@ def assemble(patches, extra, place, out):  # type: ignore[no-untyped-def]
 
 
 @fast
-def taps(x, cache, out, kept):  # type: ignore[no-untyped-def]
+def taps(x, cache, out, kept):
     """Writes each place's channels in the frames before and in this one; see `causal_conv`.
 
     Args:
@@ -85,7 +85,7 @@ def taps(x, cache, out, kept):  # type: ignore[no-untyped-def]
 
 
 @fast
-def spread(x, factor, out):  # type: ignore[no-untyped-def]
+def spread(x, factor, out):
     """Writes pixels (B, H · F, W · F, C) of rows (B · H · W, F · F · C): places, then channels."""
     B, tall, wide, C = out.shape
     for b in range(B):
@@ -97,7 +97,7 @@ def spread(x, factor, out):  # type: ignore[no-untyped-def]
 
 
 @fast
-def picture(x, factor, out):  # type: ignore[no-untyped-def]
+def picture(x, factor, out):
     """As `spread`, from [-1, 1] to [0, 1], clipped."""
     B, tall, wide, C = out.shape
     for b in range(B):

@@ -127,11 +127,11 @@ def _(x: Tensor, key: int, num_out: int, num_in: int, back: bool) -> Tensor:
     return x.new_empty(shape, dtype=torch.float32)
 
 
-def _keep(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
+def _keep(ctx, inputs, output) -> None:
     ctx.sizes = inputs[1:4]
 
 
-def _backward(ctx, grad: Tensor):  # type: ignore[no-untyped-def]
+def _backward(ctx, grad: Tensor):
     key, num_out, num_in = ctx.sizes
     return packed_linear_op(grad, key, num_out, num_in, True), None, None, None, None
 

@@ -21,11 +21,11 @@ def _(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return x.new_empty((*x.shape[:-1], len(weight)))
 
 
-def _keep(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
+def _keep(ctx, inputs, output) -> None:
     ctx.save_for_backward(*inputs[:2])
 
 
-def _backward(ctx, change: Tensor):  # type: ignore[no-untyped-def]
+def _backward(ctx, change: Tensor):
     x, weight = ctx.saved_tensors
     change = change.contiguous()
     back = quick_product(change, weight.T, None) if ctx.needs_input_grad[0] else None
