@@ -35,9 +35,9 @@ LIMITS = {
     "max-subscriptions": 12, "max-queued-bytes": 200_000, "max-debug-shapes": 500,
     "max-recording-bytes": 2_000_000,
 }  # fmt: skip
-ANSWERED_IN_S, LOOK_S, GROWTH_MIB = 20.0, 1.0, 200.0
-"""In how much of the server's own time a tick is answered, how often that is looked at, and by how
-much the server may grow."""
+ANSWERED_IN_S, LOOK_S, GIVEN_UP_S, GROWTH_MIB = 20.0, 1.0, 240.0, 200.0
+"""In how much of the server's own time a tick is answered, how often that is looked at, when it is
+given up by the clock, and by how much the server may grow."""
 LINE = re.compile(
     r"(127\.0\.0\.1:\d+|a new peer|recordings|Traffic Manager \d+|\d+ more complaints)"
 )
@@ -151,7 +151,7 @@ class Victim:
         self.witness.sendall(packed("tick_cue", []))
         unpacker = msgpack.Unpacker()
         began, idle_s = self.computed_s()[0], 0.0
-        computed = began
+        computed, given_up = began, time.monotonic() + GIVEN_UP_S
         while True:
             try:
                 data = self.witness.recv(1 << 16)
@@ -160,6 +160,7 @@ class Victim:
                 idle_s = idle_s + LOOK_S if is_waiting and computed == before else 0.0
                 assert computed - began < ANSWERED_IN_S, "it computes, and answers nobody else"
                 assert idle_s < ANSWERED_IN_S, "it does nothing, and does not answer"
+                assert time.monotonic() < given_up, "it does this and that, and does not answer"
                 continue
             assert data, "the other client was hung up on"
             unpacker.feed(data)

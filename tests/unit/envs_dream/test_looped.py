@@ -5,7 +5,7 @@ import pytest
 import torch
 from gymnasium.vector import AutoresetMode
 
-from dreamdrive.envs.dream.looped import LoopedProgram
+from dreamdrive.envs.dream.looped import NO_LIMIT, LoopedProgram
 from dreamdrive.envs.dream.noise import NoiseStreams
 from dreamdrive.envs.dream.program import DreamProgram
 from dreamdrive.envs.dream.vector import DreamVectorEnv
@@ -97,3 +97,24 @@ def test_a_draw_decides_as_in_the_plain_program(world):
             assert torch.equal(a, b)
         causes |= set(told[0][2].tolist())
     assert len(causes) > 3
+
+
+def test_each_limit_truncates_by_its_own_doubt_as_in_the_plain_program(world):
+    plain, looped = (env._program for env in pair(world, max_steps=10**6))
+    seen = plain.model.imagine_step(
+        plain.state, torch.zeros(4, 2), noise=plain._noise(), num_steps=1
+    )[1]
+    never = torch.zeros_like(seen.termination_BC)
+    low, high = torch.tensor([0.1, 0.9, 0.1, 0.9]), torch.tensor([0.1, 0.1, 0.9, 0.9])
+    now = seen._replace(termination_BC=never, uncertainty_B=low, doubt_B=high)
+    for limits, expected in (
+        ((None, None), [False] * 4), ((0.5, None), [False, True, False, True]),
+        ((None, 0.5), [False, False, True, True]), ((0.5, 0.5), [False, True, True, True]),
+    ):  # fmt: skip
+        for program in (plain, looped):
+            program._limit, program._doubt_limit = limits
+        looped._limits[:] = [NO_LIMIT if limit is None else limit for limit in limits]
+        for terminated, truncated, cause in (plain._judged(now), looped._judged(now)):
+            assert not terminated.any()
+            assert truncated.tolist() == expected
+            assert (cause == plain._info.uncertain).tolist() == expected

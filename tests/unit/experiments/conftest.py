@@ -1,9 +1,11 @@
-"""An evaluation for those who read one."""
+"""An evaluation for those who read one; episodes and a world model for those who train."""
 
 import pytest
 
 from support.evaluations import ROUTES, car, folder, hit, made
 from support.logs import event
+from support.tiny_episodes import save_tiny_episodes
+from support.tiny_world import tiny_model
 
 
 @pytest.fixture
@@ -21,3 +23,15 @@ def evaluation(tmp_path):
                  columns={"lateral_m": -2.6}),
         ],
     )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def episodes(tmp_path_factory):
+    return save_tiny_episodes(tmp_path_factory.mktemp("episodes"))
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("world") / "model"
+    tiny_model(lively=False).save_pretrained(folder)
+    return folder
