@@ -82,9 +82,11 @@ def test_noise_is_that_of_the_streams(count):
     torch.testing.assert_close(found, streams.normals(step, count), atol=3e-6, rtol=3e-6)
 
 
-def test_a_draw_decides_as_in_the_plain_program(world):
-    """Hundreds of draws by probabilities of every size: the same ends, of the same causes."""
-    plain, looped = (env._program for env in pair(world, max_steps=10**6))
+@pytest.mark.parametrize("termination", ["sampled", "threshold"])
+def test_probabilities_decide_as_in_the_plain_program(world, termination):
+    """Hundreds of them, of every size: the same ends, of the same causes."""
+    made = pair(world, max_steps=10**6, termination=termination)
+    plain, looped = (env._program for env in made)
     seen = plain.model.imagine_step(
         plain.state, torch.zeros(4, 2), noise=plain._noise(), num_steps=1
     )[1]
