@@ -31,14 +31,13 @@ from dreamdrive.experiments.bench_peers import PEERS, QUOTED
 from dreamdrive.experiments.bench_versions import WAYS, beside_earlier
 from dreamdrive.experiments.bench_versions import table as versions_table
 from dreamdrive.experiments.run import begin_run, console, installed_versions
-from dreamdrive.experiments.step_roofline import PRESETS
 from dreamdrive.files import write_atomically
 from dreamdrive.kernels.roofline import fastest
 from dreamdrive.worldmodel.engine import IN_16_BITS, Engine, measure_engines, remember, why_not
 from dreamdrive.worldmodel.fused import FusedStep
 from dreamdrive.worldmodel.model import DEFAULT, WorldModel, WorldModelConfig
 from dreamdrive.worldmodel.packed import has_packed_products, pack, product
-from dreamdrive.worldmodel.tokenizer import TokenizerConfig
+from dreamdrive.worldmodel.presets import PRESETS
 
 SHIPPED = "cpu"
 """The preset that the given model stands for; others are untrained, which costs the same."""
@@ -54,7 +53,7 @@ class BenchEnginesConfig:
     Attributes:
         out: Folder that `engines.json` is written to.
         model: A shipped model's name, or a checkpoint's folder.
-        presets: "cpu", the given model, and "nano".
+        presets: "cpu", the given model, and others, untrained.
         batches: Dreams that are stepped together.
         engines: Which ways.
         bfloat16: Also measure the ways that have products in 16 bits so.
@@ -172,7 +171,7 @@ def model_of(preset: str, given: str) -> WorldModel:
     sizes, known = PRESETS[preset], model.config
     config = WorldModelConfig(
         vector_names=known.vector_names, causes=known.causes,
-        tokenizer=TokenizerConfig(latent_channels=sizes.latent[0]), transformer=sizes.dynamics,
+        tokenizer=sizes.tokenizer, transformer=sizes.transformer,
     )  # fmt: skip
     return WorldModel(config).eval().requires_grad_(False)
 

@@ -23,13 +23,14 @@ from dreamdrive.errors import ConfigError, DreamdriveError
 from dreamdrive.experiments.bench import machine
 from dreamdrive.experiments.kernel_results import write_results
 from dreamdrive.experiments.run import begin_run, console, installed_versions
-from dreamdrive.experiments.step_roofline import ACTION_SIZE, PRESETS, step_bound, step_work
+from dreamdrive.experiments.step_roofline import ACTION_SIZE, kernel_sizes, step_bound, step_work
 from dreamdrive.files import write_atomically
 from dreamdrive.kernels import aot
 from dreamdrive.kernels.cases import Case, cases
 from dreamdrive.kernels.peers import peers_of
 from dreamdrive.kernels.roofline import GPUS, Machine, bound_of, fastest, measure_this_machine
 from dreamdrive.worldmodel.model import WorldModel
+from dreamdrive.worldmodel.presets import PRESETS
 
 PREDICTION = "prediction: a bound from data sheets, measured nowhere"
 CPU_BATCH = 64
@@ -67,7 +68,7 @@ class BenchKernelsConfig:
         """Raises a ConfigError where a value is impossible."""
         if self.batch < 1 or not self.seconds > 0.0:
             raise ConfigError("Batch and seconds must be positive")
-        known = [case.name for case in cases(PRESETS["cpu"].sizes(1))]
+        known = [case.name for case in cases(kernel_sizes(PRESETS["cpu"], 1))]
         for name in self.operations:
             if name not in known:
                 raise ConfigError(f"There is no operation {name!r}", do=f"Known: {known}")
@@ -114,7 +115,7 @@ def gather(config: BenchKernelsConfig) -> dict[str, Any]:
             config.batch if has_gpu else min(config.batch, CPU_BATCH), here, config.seconds
         ),
     }  # fmt: skip
-    sizes = PRESETS[config.preset].sizes(config.batch)
+    sizes = kernel_sizes(PRESETS[config.preset], config.batch)
     for case in cases(sizes, torch.bfloat16):
         if config.operations and case.name not in config.operations:
             continue

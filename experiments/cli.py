@@ -1,5 +1,6 @@
 """The command `dreamdrive`: finds what was asked for, and loads that and nothing else."""
 
+import argparse
 import importlib
 import os
 import sys
@@ -24,6 +25,8 @@ class Command(NamedTuple):
         examples: Lines for `--help`, without the program's name.
         with_env: What the command is where `--env ID` is given: the same for any Gymnasium
             environment.
+        has_presets: Whether `--preset NAME` says which sizes the options begin from; the config
+            has a function `begun_with` then.
     """
 
     module: str
@@ -31,6 +34,7 @@ class Command(NamedTuple):
     summary: str
     examples: tuple[str, ...]
     with_env: "Command | None" = None
+    has_presets: bool = False
 
     @property
     def function(self) -> str:
@@ -71,14 +75,18 @@ COMMANDS: dict[str, Command] = {
         (
             "train tokenizer --data data/train --out runs/tokenizer",
             "train tokenizer --data data/train --out runs/small --steps 2000",
+            "train tokenizer --preset nano --data data/train --out runs/nano/tokenizer",
         ),
+        has_presets=True,
     ),
     "train worldmodel": Command(
         "train_worldmodel", "TrainWorldModelConfig", "Learns what an action leads to.",
         (
             "train worldmodel --data data/train --init runs/tokenizer/model",
             "train worldmodel --data data/mine --init dreamdrive-cpu --fine-tune --steps 500",
+            "train worldmodel --preset nano --data data/train --init runs/nano/tokenizer/model",
         ),
+        has_presets=True,
     ),
     "train student": Command(
         "train_student", "TrainStudentConfig", "Distils a dream of several steps into one step.",
@@ -282,11 +290,12 @@ def parse(config: Any, name: str, words: list[str]) -> Any:
 
     command = chosen(name, words)
     examples = "\n".join(f"  dreamdrive {line}" for line in command.examples)
+    text, begun = f"{command.summary}\n\nexamples:\n{examples}", {}
+    if command.has_presets:
+        preset, words, line = preset_in(words, f"dreamdrive {name}")
+        text, begun = f"{text}\n\n{line}", {"default": config.begun_with(preset)}
     try:
-        return tyro.cli(
-            config, prog=f"dreamdrive {name}", args=words,
-            description=f"{command.summary}\n\nexamples:\n{examples}",
-        )  # fmt: skip
+        return tyro.cli(config, prog=f"dreamdrive {name}", args=words, description=text, **begun)
     except DreamdriveError:
         raise
     except ValueError as error:
@@ -294,6 +303,22 @@ def parse(config: Any, name: str, words: list[str]) -> Any:
         raise DreamdriveError(
             text[:1].upper() + text[1:], where=name, do=f"See: dreamdrive {name} --help"
         ) from error
+
+
+def preset_in(words: list[str], prog: str) -> tuple[Any, list[str], str]:
+    """Returns the sizes that `--preset` asks for, the other words, and the option's line of help.
+
+    Exits with status 2 where there is no preset of that name.
+    """
+    from dreamdrive.worldmodel.presets import PRESETS
+
+    parser = argparse.ArgumentParser(prog, add_help=False, allow_abbrev=False)
+    parser.add_argument("--preset", choices=PRESETS, default="cpu")
+    found, rest = parser.parse_known_args(words)
+    line = (
+        f"--preset {{{','.join(PRESETS)}}}: sizes that the options begin from; now {found.preset}."
+    )
+    return PRESETS[found.preset], rest, line
 
 
 def overview(group: str = "") -> str:

@@ -13,8 +13,8 @@ import torch
 
 from dreamdrive.kernels.cases import Case, Sizes, cases
 from dreamdrive.kernels.roofline import Machine, bound
-from dreamdrive.worldmodel.dynamics import DynamicsConfig
 from dreamdrive.worldmodel.heads import NUM_BINS, NUM_MEMBERS
+from dreamdrive.worldmodel.presets import Preset
 
 VECTOR_SIZE, ACTION_SIZE, NUM_CAUSES = 14, 2, 7
 """Of the observations and terminations that `CarlaDrive-v0` has."""
@@ -23,32 +23,14 @@ EXTRA_TOKENS = 2
 """Tokens of a frame that are not a patch: the vector and the agent."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Preset:
-    """A model's sizes: those of its dynamics, and its latent's channels, height and width."""
-
-    dynamics: DynamicsConfig
-    latent: tuple[int, int, int]
-
-    def sizes(self, batch: int) -> Sizes:
-        """Returns the sizes that the kernels' table asks for."""
-        config = self.dynamics
-        return Sizes(
-            batch=batch, tokens=(self.latent[1] // config.patch) ** 2 + EXTRA_TOKENS,
-            width=config.width, num_heads=config.num_heads, num_key_heads=config.num_key_heads,
-            window=config.window, latent=self.latent,
-        )  # fmt: skip
-
-
-PRESETS = {
-    "cpu": Preset(dynamics=DynamicsConfig(), latent=(8, 8, 8)),
-    "nano": Preset(
-        dynamics=DynamicsConfig(
-            width=256, num_layers=6, num_heads=4, num_key_heads=2, time_every=3, patch=1, window=32
-        ),
-        latent=(16, 8, 8),
-    ),
-}  # fmt: skip
+def kernel_sizes(preset: Preset, batch: int) -> Sizes:
+    """Returns the sizes of a preset's step that the kernels' table asks for."""
+    config, latent = preset.transformer, preset.latent_shape
+    return Sizes(
+        batch=batch, tokens=(latent[1] // config.patch) ** 2 + EXTRA_TOKENS,
+        width=config.width, num_heads=config.num_heads, num_key_heads=config.num_key_heads,
+        window=config.window, latent=latent,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,8 +56,8 @@ def step_work(
         ring_in_place: Whether the new frame is written into the ring; otherwise the whole ring is
             copied first, as `RingWriter` does so that the state before stays whole.
     """
-    config, sizes = preset.dynamics, preset.sizes(batch)
-    C, H, W = preset.latent
+    config, sizes = preset.transformer, kernel_sizes(preset, batch)
+    C, H, W = preset.latent_shape
     B, N, D, L = batch, sizes.tokens, sizes.width, config.num_layers
     G, P = sizes.num_key_heads, sizes.head
     time_layers = config.num_time_layers

@@ -18,6 +18,7 @@ from dreamdrive.experiments.training_state import TrainingState
 from dreamdrive.worldmodel.episodes import EpisodeStore, FrameTable
 from dreamdrive.worldmodel.interface import TERMINATED, Interface
 from dreamdrive.worldmodel.model import WorldModel, WorldModelConfig
+from dreamdrive.worldmodel.presets import Preset
 from dreamdrive.worldmodel.tokenizer import TokenizerConfig
 
 
@@ -43,6 +44,11 @@ class TrainTokenizerConfig:
     them its dynamics and the policies that see them. Of `tokenizer`, the weights count."""
     rare_share: float = 0.0
     """Share of the clips that are drawn from where the rarest colours are seen last."""
+
+    @classmethod
+    def begun_with(cls, preset: Preset) -> "TrainTokenizerConfig":
+        """Returns the defaults with a preset's sizes."""
+        return cls(tokenizer=preset.tokenizer)
 
     def __post_init__(self) -> None:
         """Checks the window.

@@ -42,6 +42,7 @@ from dreamdrive.worldmodel.losses import Batch, LossConfig
 from dreamdrive.worldmodel.mdnrnn import MDNRNNConfig
 from dreamdrive.worldmodel.model import Kind, WorldModel, WorldModelConfig
 from dreamdrive.worldmodel.packed import has_packed_products
+from dreamdrive.worldmodel.presets import Preset
 from dreamdrive.worldmodel.quick import quicken_products
 from dreamdrive.worldmodel.recurrent import RecurrentConfig
 from dreamdrive.worldmodel.rssm import RSSMConfig
@@ -114,6 +115,11 @@ class TrainWorldModelConfig:
     """Sizes of new dynamics of the kind `mdnrnn`, those of World Models."""
     rssm: RSSMConfig = field(default_factory=RSSMConfig)
     """Sizes of new dynamics of the kind `rssm`, those of DreamerV3."""
+
+    @classmethod
+    def begun_with(cls, preset: Preset) -> "TrainWorldModelConfig":
+        """Returns the defaults with a preset's sizes."""
+        return cls(transformer=preset.transformer)
 
 
 SHOWN_WINDOWS, SHOWN_FRAMES = 3, 12

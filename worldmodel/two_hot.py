@@ -29,7 +29,7 @@ def symexp_bins(num_bins: int, limit: float, scale: float = 1.0) -> Tensor:
     """
     if num_bins % 2 == 0:
         raise ValueError(f"num_bins must be odd, got {num_bins}")
-    edge = torch.tensor(limit / scale).log1p().item()
+    edge = torch.tensor(limit / scale, device="cpu").log1p().item()
     above = scale * symexp(torch.linspace(0.0, edge, num_bins // 2 + 1))
     return torch.cat([-above[1:].flip(0), above])
 

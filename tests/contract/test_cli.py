@@ -126,6 +126,25 @@ def test_every_field_can_be_overridden_nested_ones_too() -> None:
     assert config.loss.vector == 0.25
 
 
+def test_options_begin_from_a_preset() -> None:
+    from dreamdrive.experiments.train_worldmodel import TrainWorldModelConfig
+    from dreamdrive.worldmodel.presets import PRESETS
+
+    name = "train worldmodel"
+    found = cli.parse(
+        TrainWorldModelConfig, name, ["--preset", "nano", "--transformer.window", "8"]
+    )
+    assert found.transformer == dataclasses.replace(PRESETS["nano"].transformer, window=8)
+    assert cli.parse(TrainWorldModelConfig, name, []) == TrainWorldModelConfig()
+
+
+def test_a_preset_that_does_not_exist_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["train", "tokenizer", "--preset", "tiny"])
+    assert stop.value.code == 2
+    assert "choose from" in capsys.readouterr().err
+
+
 def test_a_wrong_option_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main(["doctor", "--sekonds", "3"])

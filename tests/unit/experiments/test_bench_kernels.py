@@ -15,11 +15,12 @@ from dreamdrive.experiments.bench_kernels import (
     tables,
 )
 from dreamdrive.experiments.kernel_results import budget, page
-from dreamdrive.experiments.step_roofline import PRESETS, step_bound, step_work
+from dreamdrive.experiments.step_roofline import kernel_sizes, step_bound, step_work
 from dreamdrive.kernels.aot import Usage
 from dreamdrive.kernels.cases import Sizes, cases
 from dreamdrive.kernels.roofline import GPUS
 from dreamdrive.worldmodel.model import WorldModel
+from dreamdrive.worldmodel.presets import PRESETS
 
 USAGE = Usage(
     kernel="swiglu: swiglu.forward_kernel", capability=90, registers=32, stack_bytes=0,
@@ -56,7 +57,7 @@ def test_without_a_gpu_nothing_is_measured_and_every_bound_is_called_a_predictio
     assert all("prediction" in row["bound_is"] for row in facts["kernels"])
     assert all("prediction" in row["is"] for row in facts["steps"])
     assert [row["machine"] for row in facts["steps"]][:8:2] == list(GPUS)
-    assert {row["preset"] for row in facts["steps"]} == {"cpu", "nano"}
+    assert {row["preset"] for row in facts["steps"]} == set(PRESETS)
     real = facts["real_step"]
     assert real["env_steps_per_s"] == pytest.approx(16e6 / real["measured_us"])
     assert f"{real['bound_us'] / real['measured_us']:.0%} of that" in real_line(real)
@@ -133,4 +134,4 @@ def test_a_steps_bound_adds_up():
     assert copied.num_bytes > found.num_bytes
     nano = step_bound(GPUS["H100"], step_work(PRESETS["nano"], 64), 64)
     assert nano.seconds > found.seconds
-    assert PRESETS["nano"].sizes(1).tokens == 66
+    assert kernel_sizes(PRESETS["nano"], 1).tokens == 66
