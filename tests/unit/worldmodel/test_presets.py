@@ -9,7 +9,8 @@ from dreamdrive.worldmodel.model import WorldModel
 from dreamdrive.worldmodel.presets import PRESETS
 
 STATED = {
-    "cpu": (0.44, 1.06, 16), "nano": (0.90, 4.19, 64), "base": (5.2, 87, 256), "large": (13, 289, 256)
+    "cpu": (0.44, 1.06, 16), "nano": (0.90, 4.19, 64),
+    "base": (5.2, 87, 256), "large": (13, 289, 256),
 }  # fmt: skip
 """Millions of parameters of tokenizer and dynamics, and patches of a frame, as the module says."""
 
