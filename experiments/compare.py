@@ -73,7 +73,7 @@ def compare(config: CompareConfig) -> Path | None:
 
 
 def _differences(found: Mapping[str, Any]) -> Table:
-    title = f"{found['a']} less {found['b']}: {found['num_pairs']} pairs, 95 % intervals"
+    title = f"{found['a']} minus {found['b']}: {found['num_pairs']} pairs, 95 % intervals"
     table = Table(title=title)
     table.add_column("measure")
     table.add_column("difference", justify="right")

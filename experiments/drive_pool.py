@@ -20,7 +20,13 @@ from dreamdrive.experiments.drives import DriveResult
 from dreamdrive.experiments.driving import RouteDriver
 from dreamdrive.experiments.live_table import UnderWay
 from dreamdrive.experiments.log_writer import result_of_unfinished
-from dreamdrive.experiments.policy_turn import POLICY_LOST, POLICY_TIMEOUT, Turn, is_of_resources
+from dreamdrive.experiments.policy_turn import (
+    NOT_FRESH,
+    POLICY_LOST,
+    POLICY_TIMEOUT,
+    Turn,
+    is_of_resources,
+)
 
 POLL_S = 1.0
 LEAVE_S = 15.0
@@ -225,7 +231,7 @@ class DrivePool:
         fresh = self._put_in_place_of(worker)
         losses = self._lost.setdefault(job, _Losses())
         if by_policy and worker.has_driven:
-            losses.of_others += [f"in a process that had driven before: {why}" for why in reasons]
+            losses.of_others += [f"{NOT_FRESH}: {why}" for why in reasons]
         else:
             (losses.of_policy if by_policy else losses.of_server).extend(reasons)
         if len(losses.of_policy) > self.settings.retries:

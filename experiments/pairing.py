@@ -156,7 +156,7 @@ def sentence(
     value, low, high = difference.value, difference.low, difference.high
     assert value is not None
     routes = f"{num_routes} route{'s' * (num_routes != 1)}"
-    told = f"{scorer.name}: {a} less {b} is {value:+.2f}"
+    told = f"{scorer.name}: {a} minus {b} is {value:+.2f}"
     if low is None or high is None:
         return f"{told} on {routes}, too few to say whether it is real: {MIN_ROUTES} are needed."
     told += f" [{low:+.2f}, {high:+.2f}] on {routes}"

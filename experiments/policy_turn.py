@@ -21,6 +21,9 @@ POLICY_LOST = "policy_lost"
 POLICY_FAULTS = (POLICY_ERROR, POLICY_TIMEOUT, POLICY_LOST)
 
 
+NOT_FRESH = "in a process that had driven before"
+"""How what went wrong there is told: it may come of others, and counts for nobody."""
+
 OF_RESOURCES = ("MemoryError", "out of memory", "Too many open files", "Cannot allocate memory")
 
 

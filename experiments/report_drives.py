@@ -96,13 +96,11 @@ class DrivesPart:
             shown = [drive for drive in drives if not _is_clean(drive)][:NUM_WORST]
             count = f"{len(drives)} drive{'s' * (len(drives) != 1)}"
             if not shown:
-                parts.append(f"<p><b>{text(policy)}</b>: {count}, all of them clean.</p>")
+                parts.append(f"<p><b>{text(policy)}</b>: {count}, nothing wrong.</p>")
                 continue
-            clean = sum(_is_clean(drive) for drive in drives)
-            head = (
-                f"the {len(shown)} worst" if len(shown) < len(drives) - clean else "those not clean"
-            )
-            told = f"<b>{text(policy)}</b>: {head} of {count}, {clean} clean"
+            faulty = sum(not _is_clean(drive) for drive in drives)
+            told = f"<b>{text(policy)}</b>: {count}, something wrong in {faulty}"
+            told += f"; the {len(shown)} worst" * (len(shown) < faulty)
             is_open = " open" if policy == best else ""
             left = self._share
             cards = []
@@ -251,14 +249,13 @@ def once(events: Sequence[LogEvent]) -> list[tuple[LogEvent, int]]:
 def _told(log: DriveLog) -> list[str]:
     """Returns in sentences how a drive ended, and what became of its scenarios."""
     result = log.result
-    told = [f"{ending(result).capitalize()}."]
+    fault = f": {last_line(result.policy_fault)}" if result.policy_fault else "."
+    told = [f"{ending(result).capitalize()}{fault}"]
     if result.cause in STOOD:
         told += [words] if (words := standing(log)) else []
     for scenario in result.scenarios:
         why = f" ({name_of(scenario.cause)})" if scenario.cause else ""
         told.append(f"{scenario.type}: {scenario.result}{why}.")
-    if result.policy_fault:
-        told.append(f"The policy failed: {last_line(result.policy_fault)}")
     return told
 
 

@@ -54,7 +54,7 @@ def evaluation_section(
     results, scores = results_in(here, drove), read_scores(here)
     parts = [
         f"<h2>Closed loop{text(name)}</h2>",
-        _where(summary),
+        where(summary),
         in_short(summary),
         headline(summary),
         f'<p class="note">Scored by {text(summary["scorer"])}. {text(RULES)}</p>',
@@ -124,14 +124,11 @@ def _difference(summary: Mapping[str, Any], better: str, worse: str) -> str | No
             found = Interval(**pair["measures"]["driving_score"])
             if found.value is None:
                 return None
+            lead = f"{better} scores {abs(found.value):.1f} more than {worse}"
             if found.low is None or found.high is None:
-                value = f"{sign * found.value:+.1f}"
-                return f"{better} less {worse}: {value}, on too few routes to tell it from chance."
+                return f"{lead}, on too few routes to tell it from chance."
             ends = sorted((sign * found.low, sign * found.high))
-            told = (
-                f"{better} less {worse}, drive by drive: {sign * found.value:+.1f} "
-                f"[{ends[0]:+.1f}, {ends[1]:+.1f}]"
-            )
+            told = f"{lead}, drive by drive [{ends[0]:+.1f}, {ends[1]:+.1f}]"
             chance = pair.get("chances", {}).get("driving_score", 0.0)
             if is_real(found, chance):
                 return f"{told}; the difference is real."
@@ -139,19 +136,42 @@ def _difference(summary: Mapping[str, Any], better: str, worse: str) -> str | No
     return None
 
 
-def _where(summary: Mapping[str, Any]) -> str:
+def where(summary: Mapping[str, Any]) -> str:
+    """Returns what was driven: how many routes, how long, where, and among whom."""
     conditions, facts = summary["conditions"], summary["facts"]
-    low, high = conditions["route_length_m"]
+    lengths = [round(row["length_m"]) for row in summary["routes"] if row["length_m"] > 0.0]
+    ends = sorted({min(lengths), max(lengths)}) if lengths else []
+    long = f" of {' to '.join(map(str, ends))} m" if ends else ""
+    seeds = _many(len(summary["seeds"]), "traffic seed")
+    vehicles, walkers = (conditions[f"num_{kind}"] for kind in ("vehicles", "walkers"))
     drives = max(policy["num_drives"] for policy in summary["policies"].values())
     return (
         "<p>Each policy drove a simulated car along the same routes, in the same traffic: "
-        f"{summary['num_routes']} frozen routes of {low:g} to {high:g} m in "
-        f"{text(', '.join(summary['towns']))}, {len(summary['seeds'])} traffic "
-        f"seed{'s' * (len(summary['seeds']) != 1)} each, {conditions['num_vehicles']} vehicles and "
-        f"{conditions['num_walkers']} walkers around each; up to {drives} drives a policy.</p>"
+        f"{_many(summary['num_routes'], 'frozen route')}{long} in "
+        f"{text(', '.join(summary['towns']))}, {seeds} each, with {_many(vehicles, 'vehicle')} and "
+        f"{_many(walkers, 'walker')} about, {_played(conditions)}; up to "
+        f"{_many(drives, 'drive')} a policy.</p>"
         f'<p class="meta">{text(facts["machine"])} · {text(facts["date"])} · '
         f"commit {text(facts['git'] or 'unknown')}</p>"
     )
+
+
+def _many(count: int, name: str) -> str:
+    return f"{count} {name}{'s' * (count != 1)}"
+
+
+def _played(conditions: Mapping[str, Any]) -> str:
+    """Returns which scenarios the routes hold, whose actors come on top of the traffic."""
+    asked, of_file = conditions["scenarios"], bool(conditions["route_file"])
+    if asked == ["none"] or not (asked or of_file):
+        return "without scenarios"
+    where = (
+        "the scenarios of the routes' file"
+        if of_file
+        else f"up to {_many(conditions['scenarios_per_route'], 'scenario')} a route"
+    )
+    types = "" if asked in ([], ["all"]) else f" of the types {text(', '.join(asked))}"
+    return f"and with {where}{types}"
 
 
 def headline(summary: Mapping[str, Any]) -> str:
@@ -228,7 +248,7 @@ def pairs(summary: Mapping[str, Any]) -> str:
         "its interval misses zero, and of all ways in which the two could have changed places on "
         "each route less than 5 % give one as large."
     )
-    head = ["Policy", "less", *(_heading(name) for name in PAIRED), "Pairs"]
+    head = ["Policy", "minus", *(_heading(name) for name in PAIRED), "Pairs"]
     rows: list[tuple[str, list[Cell | str]]] = []
     for pair in summary["pairs"]:
         cells: list[Cell | str] = [Cell(text(pair["a"])), Cell(text(pair["b"]))]

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dreamdrive.experiments.drives import DriveResult, load_drive
+from dreamdrive.experiments.policy_turn import NOT_FRESH
 from dreamdrive.experiments.report_html import Cell, table, text
 from dreamdrive.experiments.report_words import ENDS, last_line, name_of
 
@@ -62,7 +63,10 @@ def faults(results: Sequence[DriveResult]) -> str:
     """Returns what the simulator and the policies themselves did wrong, drive by drive."""
     rows: list[tuple[str, Sequence[Cell | str]]] = []
     for result in results:
-        what = [("simulator", words) for words in result.sim_errors]
+        what = [
+            ("nobody" if words.startswith(NOT_FRESH) else "simulator", words)
+            for words in result.sim_errors
+        ]
         if result.policy_fault:
             what.append(("policy", result.policy_fault))
         for who, words in what:
@@ -70,7 +74,7 @@ def faults(results: Sequence[DriveResult]) -> str:
                 "in no mean"
                 if not result.is_valid
                 else "driven again"
-                if who == "simulator"
+                if who != "policy"
                 else (f"counts as far as it came: {ENDS.get(result.cause, result.cause)}")
             )
             cell = Cell(
@@ -83,7 +87,8 @@ def faults(results: Sequence[DriveResult]) -> str:
     lost = sum(not result.is_valid for result in results)
     head = (
         f"<p>{len(results)} drives: {lost} lost to the simulator, "
-        f"{sum(bool(r.sim_errors) and r.is_valid for r in results)} driven again after it failed, "
+        f"{sum(bool(r.sim_errors) and r.is_valid for r in results)} driven again after something "
+        "else than the policy failed, "
         f"{sum(bool(r.policy_fault) for r in results)} ended by a fault of the policy's program. "
         "A drive that the simulator ended is in no mean; one that the policy ended counts as far "
         "as it came.</p>"

@@ -6,11 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from dreamdrive.experiments.report_html import Cell, Media, number, table, text
-from dreamdrive.experiments.score_tables import VALUE
+from dreamdrive.experiments.report_words import name_of
+from dreamdrive.experiments.score_tables import VALUE, digits_of
 from dreamdrive.experiments.scores import Interval
-
-SCALE = 1.0
-"""Terms that are never above it are shares, and are shown with three decimals."""
 
 
 def read_scores(folder: Path) -> Mapping[str, Any] | None:
@@ -67,13 +65,14 @@ def _notes(scorers: Mapping[str, Any]) -> str:
         notes += [f"{name}: {policy['reason']}" for policy in policies if policy["reason"]][:1]
     for parts, names in unwatched.items():
         if parts:
-            words = ", ".join(part.replace("_", " ") for part in parts)
-            notes.append(f"Nobody looked for {words}, which costs nothing in {', '.join(names)}.")
+            words = ", ".join(map(name_of, parts))
+            notes.append(f"Not measured, so that it costs nothing in {', '.join(names)}: {words}.")
     return "".join(f'<p class="note">{text(note)}</p>' for note in notes)
 
 
 def _terms(scorer: str, told: Mapping[str, Any]) -> str:
     policies = told["policies"]
+    digits = digits_of(policies.values())
     names = list(dict.fromkeys(name for facts in policies.values() for name in facts["terms"]))
     rows: list[tuple[str, Sequence[Cell | str]]] = []
     for policy, facts in policies.items():
@@ -82,8 +81,7 @@ def _terms(scorer: str, told: Mapping[str, Any]) -> str:
             interval = Interval(
                 **facts["terms"].get(name, {"value": None, "low": None, "high": None})
             )
-            top = interval.high if interval.high is not None else interval.value
-            cells.append(number(interval, 3 if top is not None and top <= SCALE else 1))
+            cells.append(number(interval, digits[name]))
         rows.append(("", [policy, *cells, str(facts["num_drives"])]))
     labels = [told["label"] if name == VALUE else name.replace("_", " ") for name in names]
     return f"<h4>{text(scorer)}</h4>{table(['Policy', *labels, 'Drives'], rows)}"

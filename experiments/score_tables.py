@@ -1,6 +1,6 @@
 """What scorers say of policies: means with intervals, as JSON and as tables for the terminal."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -130,15 +130,24 @@ def _table(scorer: str, facts: Mapping[str, Any]) -> Table:
     table.add_column("mean", justify="right", no_wrap=True)
     table.add_column("drives", justify="right")
     table.add_column("without\nscore", justify="right")
+    digits = digits_of(policies.values())
     for policy, told in policies.items():
         counts = (str(told["num_drives"]), str(told["num_without_score"]))
         for name, values in told["terms"].items():
             label = facts["label"] if name == VALUE else name.replace("_", " ")
-            mean = Interval(**values)
-            digits = 3 if (mean.high or mean.value or 0.0) <= 1.0 else 1
             first = name == VALUE
             table.add_row(
-                policy if first else "", label, show(mean, digits), *(counts if first else ()),
-                end_section=name == list(told["terms"])[-1],
+                policy if first else "", label, show(Interval(**values), digits[name]),
+                *(counts if first else ()), end_section=name == list(told["terms"])[-1],
             )  # fmt: skip
     return table
+
+
+def digits_of(policies: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """Returns the decimals of each term: three where no policy's is above one, else one."""
+    largest: dict[str, float] = {}
+    for told in policies:
+        for name, values in told["terms"].items():
+            sizes = [abs(value) for value in values.values() if value is not None]
+            largest[name] = max([largest.get(name, 0.0), *sizes])
+    return {name: 3 if size <= 1.0 else 1 for name, size in largest.items()}

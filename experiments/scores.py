@@ -133,7 +133,7 @@ MEASURES: tuple[Measure[DriveResult], ...] = (
     Measure(
         name="ms_per_decision", label="Time per decision", unit="ms",
         numerator=lambda d: d.ms_per_decision * d.decisions,
-        denominator=lambda d: float(d.decisions),
+        denominator=lambda d: float(d.decisions) if d.ms_per_decision > 0.0 else 0.0,
     ),
 )  # fmt: skip
 MEASURE: dict[str, Measure[DriveResult]] = {measure.name: measure for measure in MEASURES}

@@ -16,6 +16,7 @@ from dreamdrive.checkpoint import git_commit
 from dreamdrive.config import to_dict
 from dreamdrive.experiments.drives import DriveResult
 from dreamdrive.experiments.policies import NamedPolicy
+from dreamdrive.experiments.report_words import last_line
 from dreamdrive.experiments.scores import (
     MEASURE,
     MEASURES,
@@ -109,6 +110,7 @@ def _policy(found: Cells, runs: Sequence[list[DriveResult]], samples: int) -> di
         "num_drives": len(drives),
         "num_sim_errors": sum(not drive.is_valid for run in runs for drive in run),
         "num_policy_faults": sum(bool(drive.policy_fault) for drive in drives),
+        "policy_fault": next((last_line(d.policy_fault) for d in drives if d.policy_fault), ""),
         "num_repeated": sum(bool(drive.sim_errors) for drive in drives),
         "km": round(sum(driven_km(drive) for drive in drives), 4),
         "scenarios": _scenarios(drives),
@@ -178,7 +180,7 @@ def table_of(summary: dict[str, Any]) -> Table:
     told = " x ".join(f"{count} {name}{'s' * (count != 1)}" for name, count in counts.items())
     title = f"{summary['scorer']}: {told}, 95 % intervals"
     table = Table(title=title, show_lines=True)
-    table.add_column("policy")
+    table.add_column("policy", overflow="fold")
     for name in names:
         measure = MEASURE[name]
         table.add_column(f"{measure.label}\n{measure.unit}", justify="right", min_width=14)
@@ -194,18 +196,23 @@ def table_of(summary: dict[str, Any]) -> Table:
 
 
 def warnings_of(summary: dict[str, Any]) -> list[str]:
-    """Returns what a reader must know of the means: drives that are missing in them."""
-    lost = {
-        policy: facts["num_sim_errors"]
-        for policy, facts in summary["policies"].items()
-        if facts["num_sim_errors"] and "run_of" not in facts
-    }
-    if not lost:
-        return []
-    counts = ", ".join(f"{policy} {count}" for policy, count in lost.items())
-    return [
-        f"Lost to the simulator and in no mean: {counts} drives. The same command makes them again."
+    """Returns what a reader must know of the means: drives that are missing in them, or cut."""
+    heads = {n: facts for n, facts in summary["policies"].items() if "run_of" not in facts}
+    told = [
+        f"{name}: its program ended {facts['num_policy_faults']} of {facts['num_drives']} drives, "
+        f"which count as far as they came. The first: {facts['policy_fault']}"
+        for name, facts in heads.items()
+        if facts["num_policy_faults"]
     ]
+    lost = [
+        f"{n} {facts['num_sim_errors']}" for n, facts in heads.items() if facts["num_sim_errors"]
+    ]
+    if lost:
+        told.append(
+            f"Lost to the simulator and in no mean: {', '.join(lost)} drives. "
+            "The same command makes them again."
+        )
+    return told
 
 
 def show(interval: Interval, digits: int) -> str:

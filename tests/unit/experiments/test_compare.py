@@ -45,7 +45,7 @@ def test_a_real_difference_is_told_in_one_sentence(two):
     assert found["differences"]["leaderboard-2.1"]["value"] == pytest.approx(63.0 / 12.0)
     assert found["differences"]["completion_pct"]["value"] == pytest.approx(63.0 / 12.0)
     assert re.fullmatch(
-        r"leaderboard-2\.1: p less q is \+5\.25 \[\+\d\.\d\d, \+\d\.\d\d\] on 12 routes: "
+        r"leaderboard-2\.1: p minus q is \+5\.25 \[\+\d\.\d\d, \+\d\.\d\d\] on 12 routes: "
         r"the difference is real, p is better\.",
         found["sentence"],
     )

@@ -214,6 +214,23 @@ def test_server_deaths_are_counted_and_not_scored(tmp_path):
     assert warnings_of(summarise(made, drives)) == []
 
 
+def test_what_ended_a_policys_program_is_said_and_no_time_is_told_of_one_that_hung(tmp_path):
+    made = config(tmp_path, policies=("straight",))
+    drives = [result_of(job) for job in plan(made)]
+    hung = {"cause": "policy_timeout", "policy_fault": "Traceback\nno action within 9 s"}
+    drives[1] = replace(drives[1], **hung, ms_per_decision=0.0)
+    summary = summarise(made, {"straight": drives})
+    assert warnings_of(summary) == [
+        f"straight: its program ended 1 of {len(drives)} drives, which count as far as they came. "
+        "The first: no action within 9 s"
+    ]
+    told = summary["policies"]["straight"]["measures"]["ms_per_decision"]["value"]
+    assert told == pytest.approx(drives[0].ms_per_decision)
+    drives = [replace(drive, ms_per_decision=0.0) for drive in drives]
+    told = summarise(made, {"straight": drives})["policies"]["straight"]["measures"]
+    assert told["ms_per_decision"]["value"] is None
+
+
 @pytest.mark.parametrize(
     ("fields", "words"),
     [

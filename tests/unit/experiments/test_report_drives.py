@@ -10,6 +10,7 @@ import pytest
 
 from dreamdrive.experiments.drives import ScenarioResult
 from dreamdrive.experiments.event_log import LogEvent
+from dreamdrive.experiments.policy_turn import NOT_FRESH
 from dreamdrive.experiments.report import ReportConfig
 from dreamdrive.experiments.report_drives import DrivesPart, drives_of, once
 from dreamdrive.experiments.report_html import Media
@@ -196,7 +197,8 @@ def test_the_ten_worst_drives_of_each_policy_come_first():
     )
     words = shown.worst()
     assert re.findall(r"points: (r\d+),", words) == [f"r{i}" for i in range(11, 1, -1)]
-    assert "<b>b</b>: 12 drives, all of them clean" in words
+    assert "<b>b</b>: 12 drives, nothing wrong" in words
+    assert "<b>a</b>: 12 drives, something wrong in 12; the 10 worst" in words
     assert "ran a red light" in words
 
 
@@ -230,7 +232,7 @@ def test_faults_say_whose_they_are_and_what_they_cost():
     words = faults(
         [
             drive(route="x", cause="sim_error", completion=0.0, sim_errors=("Server died: <9>",)),
-            drive(route="y", sim_errors=("froze",)),
+            drive(route="y", sim_errors=("froze", f"{NOT_FRESH}: no action within 9 s")),
             drive(route="z", cause="policy_error", completion=5.0,
                   policy_fault="Traceback\nValueError: nan"),
         ]
@@ -238,8 +240,8 @@ def test_faults_say_whose_they_are_and_what_they_cost():
     assert "3 drives: 1 lost to the simulator, 1 driven again" in words
     assert "1 ended by a fault of the policy's program" in words
     rows = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in words.split("<tr>")[2:]]
-    assert [row[0] for row in rows] == ["simulator", "simulator", "policy"]
-    assert [row[3] for row in rows][:2] == ["in no mean", "driven again"]
+    assert [row[0] for row in rows] == ["simulator", "simulator", "nobody", "policy"]
+    assert [row[3] for row in rows][:3] == ["in no mean", "driven again", "driven again"]
     assert "Server died: &lt;9&gt;" in words
     assert "<summary>ValueError: nan</summary>" in words
     assert "<table" not in faults([drive()])

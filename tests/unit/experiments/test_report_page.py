@@ -7,6 +7,7 @@ import re
 from dreamdrive.experiments.drives import Trial, drive_path
 from dreamdrive.experiments.event_log import make_log
 from dreamdrive.experiments.report import ReportConfig, report
+from dreamdrive.experiments.report_evaluation import where
 from dreamdrive.experiments.report_scores import scorers_table
 from dreamdrive.experiments.scorers.registry import MODULES
 from support.drives import drive
@@ -91,9 +92,26 @@ def test_an_evaluation_that_the_server_ended_is_reported_too(tmp_path):
 def test_one_policy_that_drives_well_needs_neither_pairs_nor_a_legend(tmp_path):
     logs = [made(policy="a", route=route, town="Dream02") for route in ROUTES]
     words = report(ReportConfig(run=folder(tmp_path, logs, names=("a",)))).read_text()
-    assert "2 drives, all of them clean" in words
+    assert "2 drives, nothing wrong" in words
     assert "Paired differences" not in words
     assert 'class="legend"' not in words
+
+
+def test_what_was_driven_is_told_as_it_was(evaluation):
+    summary = json.loads((evaluation / "summary.json").read_text())
+    conditions = summary["conditions"]
+    assert "2 frozen routes of 1000 m in Dream02, 1 traffic seed each" in where(summary)
+    summary["routes"][0]["length_m"] = 161.2
+    assert "of 161 to 1000 m" in where(summary)
+    for scenarios, route_file, told in (
+        ([], "", "without scenarios"),
+        (["none"], "digest", "without scenarios"),
+        (["all"], "", "up to 2 scenarios a route;"),
+        (["ParkingCutIn"], "", "up to 2 scenarios a route of the types ParkingCutIn;"),
+        ([], "digest", "the scenarios of the routes' file;"),
+    ):
+        conditions |= {"scenarios": scenarios, "route_file": route_file}
+        assert told in where(summary)
 
 
 def test_every_number_of_a_scorer_has_its_version_beside_it(evaluation):
@@ -101,12 +119,15 @@ def test_every_number_of_a_scorer_has_its_version_beside_it(evaluation):
     head = re.findall(r"<th>(.*?)</th>", words.split("</thead>")[0])
     assert [re.search(r"\((.*)\)", name)[1] for name in head] == list(MODULES)
     assert "bench2drive-0.0.3 divides sums by 220 routes" in words
-    assert "Nobody looked" not in words
+    assert "Not measured" not in words
 
 
 def test_what_nobody_looked_for_is_said_once(evaluation):
     scores = json.loads((evaluation / "scores.json").read_text())
     for name in ("leaderboard-2.0", "leaderboard-2.1"):
         scores["scorers"][name]["policies"]["a"]["not_measured"] = ["min_speed"]
-    told = "Nobody looked for min speed, which costs nothing in leaderboard-2.0, leaderboard-2.1."
+    told = (
+        "Not measured, so that it costs nothing in leaderboard-2.0, leaderboard-2.1: "
+        "too slow for the traffic."
+    )
     assert told in scorers_table(scores)
