@@ -27,13 +27,11 @@ from dreamdrive.experiments.policy_turn import (
     Turn,
     is_of_resources,
 )
+from dreamdrive.experiments.workers import end_with
 
 POLL_S = 1.0
 LEAVE_S = 15.0
 """How long a worker may take to put its server away."""
-
-END_WITH_PARENT = 1
-"""`PR_SET_PDEATHSIG` of prctl(2)."""
 
 
 @dataclass
@@ -277,7 +275,7 @@ def _end(worker: _Worker) -> None:
 
 def _work(connection: Any, settings: DriverSettings, since: Any, parent: int) -> None:
     """Drives what comes through the pipe until it closes; the body of a process."""
-    _end_with(parent)
+    end_with(parent)
     known: list[int | None] = [None]
 
     def alive() -> None:
@@ -294,10 +292,3 @@ def _work(connection: Any, settings: DriverSettings, since: Any, parent: int) ->
             else:
                 connection.send(("server", driver.server_pid))
                 connection.send(("result", result))
-
-
-def _end_with(parent: int) -> None:
-    """Has the system end this process with its parent: nobody else may write where that one did."""
-    ctypes.CDLL(None).prctl(END_WITH_PARENT, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)

@@ -1,6 +1,7 @@
 """Work for other processes, good and bad."""
 
 import os
+import threading
 
 
 def doubled(config, items):
@@ -16,3 +17,9 @@ def vanishing(config, items):
 def failing(config, items):
     yield items[0]
     raise ZeroDivisionError("no reason")
+
+
+def naming_itself(config, items):
+    """Tells the number of its process, and is never done."""
+    yield os.getpid()
+    threading.Event().wait()
