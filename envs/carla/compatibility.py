@@ -29,8 +29,8 @@ INTRODUCTION = """# What works on the embedded server
 
 Every class of the `carla` 0.9.16 module with its methods and properties; an enumeration, or a class
 without members, counts as one. Written by `python -m dreamdrive.envs.carla.compatibility` from
-`compatibility.toml`; a test holds both to the installed module. Tests are in
-`tests/contract/embedded_server/`.
+`compatibility.toml`; a test holds both to the installed module, and each member to tests that name
+it. Tests are in `tests/contract/embedded_server/`.
 """
 
 PROGRAMS = """## Programs of others
@@ -146,14 +146,15 @@ def document(rows: list[Row], members: list[Member], programs: str = "") -> str:
     if programs:
         lines += ["", programs.rstrip("\n")]
     for cls in dict.fromkeys(cls for cls, _ in members):
-        lines += ["", f"## {cls}", "", "| members | verdict | limit or error | tests |"]
+        lines += ["", f"## {cls}", "", "| member | verdict | limit or error | tests |"]
         lines.append("|---|---|---|---|")
         for row in rows:
             if row.cls == cls:
-                names = ", ".join(f"`{name}`" for name in row.members) or "the class"
                 tests = ", ".join(f"`{name}`" for name in row.tests)
                 note = row.note.replace("|", "\\|")
-                lines.append(f"| {names} | {row.verdict.value} | {note} | {tests} |")
+                rest = f"| {row.verdict.value} | {note} | {tests} |"
+                lines += [f"| `{name}` {rest}" for name in row.members]
+                lines += [] if row.members else [f"| the class {rest}"]
     return "\n".join(lines) + "\n"
 
 

@@ -46,6 +46,27 @@ def test_every_command_is_answered_with_its_actor(client, world, car):
     assert walker.get_location().distance(walker.get_transform().location) == 0.0
 
 
+def test_commands_tell_what_they_were_made_of(world, car):
+    up, place = V(0.0, 0.0, 1.0), carla.Transform(carla.Location(1.0, 2.0, 3.0))
+    physics = C.ApplyVehiclePhysicsControl(7, carla.VehiclePhysicsControl(mass=900.0))
+    rigid = carla.AttachmentType.Rigid
+    spawn_it = C.SpawnActor(world.get_blueprint_library().find(CAR), place, car, rigid, "roof")
+    autopilot = C.SetAutopilot(7, True, 8123)
+    assert C.ApplyTargetAngularVelocity(7, up).angular_velocity == up
+    assert physics.physics_control.mass == 900.0
+    assert C.DestroyActor(car).actor_id == car.id
+    assert (autopilot.actor_id, autopilot.tm_port, autopilot.enabled) == (7, 8123, True)
+    assert [C.SetEnableGravity(7, on).enabled for on in (True, False)] == [True, False]
+    assert [C.SetSimulatePhysics(7, on).enabled for on in (True, False)] == [True, False]
+    assert C.SetVehicleLightState(7, 128).light_state == 128
+    shown = C.ShowDebugTelemetry(7, True)
+    assert (shown.actor_id, shown.enabled) == (7, True)
+    assert spawn_it.transform == place
+    with pytest.raises(TypeError, match="No Python class"):  # The client cannot show its own value.
+        _ = spawn_it.parent_id
+    assert (spawn_it.attachment_type, spawn_it.socket_name) == (rigid, "roof")
+
+
 def test_destroying_twice_is_an_error_of_the_second(client, world, car):
     answers = client.apply_batch_sync([C.DestroyActor(car.id), C.DestroyActor(car.id)], True)
     assert [answer.has_error() for answer in answers] == [False, True]

@@ -52,6 +52,14 @@ def test_a_client_that_is_killed_leaves_the_server_answering(server, world):
     assert "vehicle.audi.tt" in [a.type_id for a in world.get_actors()]
 
 
+def test_a_client_waits_no_longer_than_its_timeout():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        client = carla.Client("127.0.0.1", silent.getsockname()[1], 1)
+        client.set_timeout(0.2)
+        with pytest.raises(RuntimeError, match="time-out of 200ms"):
+            client.get_world()
+
+
 GARBAGE = [
     b"\xff" * 64,
     b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",

@@ -16,6 +16,8 @@ def test_snapshots_hold_every_actor(world):
     assert shot.frame == shot.timestamp.frame == frame
     assert shot.timestamp.delta_seconds == pytest.approx(DT_S)
     assert shot.timestamp.platform_timestamp > 0.0
+    assert shot.frame_count == shot.timestamp.frame_count == frame
+    assert shot.elapsed_seconds == shot.timestamp.elapsed_seconds > 0.0
     assert shot.has_actor(car.id)
     seen = shot.find(car.id)
     assert seen.id == car.id

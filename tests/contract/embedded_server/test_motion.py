@@ -64,5 +64,11 @@ def test_the_lane_detector_tells_of_a_line_that_is_crossed(world, car):
         car.set_transform(place)
         world.tick()
     event = crossed.get(timeout=10.0)
+    # The client gives the events that it makes by itself no world to look the actor up in.
+    with pytest.raises(RuntimeError, match="already destroyed"):
+        _ = event.actor
+    assert {mark.type for mark in event.crossed_lane_markings} <= set(
+        carla.LaneMarkingType.values.values()
+    )
     assert event.crossed_lane_markings
     sensor.stop()

@@ -141,6 +141,14 @@ def test_telemetry_says_what_the_vehicle_does(world, car):
     assert wheel.tire_load == pytest.approx(car.get_physics_control().mass * 9.81 / 4.0, rel=1e-3)
     assert wheel.normalized_tire_load == 1.0
     assert wheel.long_force > 0.0
+    assert (wheel.lat_slip, wheel.long_slip) == (0.0, 0.0)
+    assert wheel.tire_friction == pytest.approx(car.get_physics_control().wheels[0].tire_friction)
+    assert wheel.torque == pytest.approx(wheel.long_force * 0.35, rel=1e-3)
+    for normal, force in (
+        (wheel.normalized_long_force, wheel.long_force),
+        (wheel.normalized_lat_force, wheel.lat_force),
+    ):
+        assert normal == pytest.approx(force / wheel.tire_load, rel=1e-3)
 
 
 def test_wheels_steer_with_the_control(world, car):
@@ -185,6 +193,9 @@ def test_what_only_shows_is_accepted(server, world, car):
         ("set_actor_autopilot", [False]),
     ):  # fmt: skip
         assert call(server, method, car.id, *arguments)[3] == [[False]]
+    car.show_debug_telemetry(True)
+    car.restore_physx_physics()
+    world.tick()
 
 
 def test_a_high_centre_of_mass_slows_turns_and_a_low_one_does_not(world, car):

@@ -45,6 +45,7 @@ def test_a_lidar_sends_a_turn_a_tick(world, pair):
     assert ((points[:, 3] > 0.75) & (points[:, 3] <= 1.0)).all()
     ground = points[(np.abs(points[:, 1]) < 1.5) & (points[:, 0] > 4.0) & (points[:, 0] < 12.0)]
     np.testing.assert_allclose(ground[:, 2], -2.4, atol=0.02)
+    assert [(p.point.z, p.intensity) for p in scan] == [(z, i) for _, _, z, i in points.tolist()]
     back = points[(np.abs(points[:, 1]) < 1.0) & (points[:, 0] > 14.0) & (points[:, 2] > -1.2)]
     assert back[:, 0].min() == pytest.approx(gap(bus), abs=0.1)
     sensor.stop()
@@ -57,6 +58,9 @@ def test_a_semantic_lidar_names_the_bus(world, pair):
     there = [point for point in scan if point.object_idx == bus.id]
     assert len(there) > 20
     assert {int(point.object_tag) for point in there} == {16}
+    assert len(bytes(scan.raw_data)) == 24 * len(scan)
+    assert len(scan) == sum(scan.get_point_count(channel) for channel in range(scan.channels))
+    assert scan.horizontal_angle == pytest.approx(0.0, abs=1e-5)
     ground = [point for point in scan if int(point.object_tag) == 1]
     assert {point.object_idx for point in ground} == {0}
     for point in ground[::50]:
@@ -83,6 +87,8 @@ def test_a_radar_measures_the_bus_that_comes_nearer(world, pair):
     assert len(near) > 50
     for detection in near:
         assert detection.depth * np.cos(detection.azimuth) == pytest.approx(distance, abs=0.2)
+        assert abs(detection.altitude) <= np.radians(1.6)
+    assert len(bytes(measured.raw_data)) == 16 * measured.get_detection_count()
     sensor.stop()
 
 

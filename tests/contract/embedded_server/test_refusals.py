@@ -2,8 +2,15 @@
 
 import pytest
 
-from dreamdrive.envs.embedded.refused_calls import VALUED, VOID
-from support.server import call, spawn
+from dreamdrive.envs.embedded.refused_calls import (
+    NO_CARSIM,
+    NO_CHRONO,
+    NO_DOORS,
+    NO_ROS,
+    VALUED,
+    VOID,
+)
+from support.server import call, server_process, spawn
 
 carla = pytest.importorskip("carla")
 
@@ -39,19 +46,69 @@ def test_nothing_has_a_texture(client):
         world.apply_float_color_texture_to_object("a", diffuse, texture)
     with pytest.raises(RuntimeError, match="no textures"):
         world.apply_float_color_texture_to_objects(["a"], diffuse, texture)
+    colours = carla.TextureColor(size, size), *(texture,) * 3
+    with pytest.raises(RuntimeError, match="no textures"):
+        world.apply_textures_to_object("a", *colours)
+    with pytest.raises(RuntimeError, match="no textures"):
+        world.apply_textures_to_objects(["a"], *colours)
 
 
+@pytest.mark.usefixtures("compiled_sensors")
 def test_sensors_ignore_nobody_and_have_no_buffers(client, car):
     world = client.get_world()
-    blueprint = world.get_blueprint_library().find("sensor.other.imu")
+    blueprint = world.get_blueprint_library().find("sensor.camera.rgb")
     sensor = world.spawn_actor(blueprint, carla.Transform(), attach_to=car)
     with pytest.raises(RuntimeError, match="ignore no vehicles"):
         sensor.set_ignored_vehicles([car.id])
-    with pytest.raises(RuntimeError, match="no G-buffers"):
-        sensor.enable_gbuffers(True)
+    for ask in (
+        lambda: sensor.enable_gbuffers(True),
+        lambda: sensor.listen_to_gbuffer(0, print),
+        lambda: sensor.stop_gbuffer(0),
+    ):
+        with pytest.raises(RuntimeError, match="no G-buffers"):
+            ask()
     assert sensor.is_enabled_for_ros() is False
     assert sensor.is_listening_gbuffer(0) is False
     sensor.destroy()
+
+
+def test_what_no_client_waits_for_is_refused_in_the_log():
+    with server_process("--port", "0", "--sync") as process:
+        port = int(process.stdout.readline().rsplit(":", 1)[1])
+        client = carla.Client("127.0.0.1", port, 2)
+        client.set_timeout(20.0)
+        world = client.get_world()
+        car = spawn(world, 40)
+        place = carla.Transform()
+        sensor = world.spawn_actor(
+            world.get_blueprint_library().find("sensor.other.imu"), place, attach_to=car
+        )
+        car.enable_carsim("car.sim")
+        car.use_carsim_road(True)
+        car.enable_chrono_physics()
+        car.open_door(carla.VehicleDoor.All)
+        car.close_door(carla.VehicleDoor.FL)
+        sensor.enable_for_ros()
+        sensor.disable_for_ros()
+        world.tick()
+        process.kill()
+        log = process.stderr.read()
+    for method, reason in (
+        ("enable_carsim", NO_CARSIM), ("use_carsim_road", NO_CARSIM),
+        ("open_vehicle_door", NO_DOORS), ("close_vehicle_door", NO_DOORS),
+        ("enable_chrono_physics", NO_CHRONO), ("enable_sensor_for_ros", NO_ROS),
+        ("disable_sensor_for_ros", NO_ROS),
+    ):  # fmt: skip
+        assert f"{method}, whose answer nobody reads: {reason}" in log
+
+
+def test_the_client_sends_through_no_sensor_but_a_radio(client, car, capfd):
+    world = client.get_world()
+    blueprint = world.get_blueprint_library().find("sensor.other.imu")
+    sensor = world.spawn_actor(blueprint, carla.Transform(), attach_to=car)
+    sensor.send("hello")
+    sensor.destroy()
+    assert "not supported on non-V2x sensors" in "".join(capfd.readouterr())
 
 
 @pytest.mark.parametrize("kind", ["v2x", "v2x_custom"])
@@ -61,8 +118,11 @@ def test_there_are_no_radios(client, kind):
         library.find(f"sensor.other.{kind}")
     assert len(library.filter("sensor.other.v2x*")) == 0
     for event in (carla.CAMEvent, carla.CustomV2XEvent):
+        assert event.get_message_count
         with pytest.raises(RuntimeError, match="cannot be instantiated"):
             event()
+    for message in (carla.CAMMessage(), carla.CustomV2XData()):  # Empty, where none comes.
+        assert message.power == message.get()["Power"] == 0.0
 
 
 def test_the_client_cannot_list_the_vehicles_that_a_sensor_ignores(client, car):

@@ -11,6 +11,12 @@ WEATHER = (
     "sun_altitude_angle", "fog_density", "fog_distance", "fog_falloff", "wetness",
     "scattering_intensity", "mie_scattering_scale", "rayleigh_scattering_scale", "dust_storm",
 )  # fmt: skip
+PRESETS = (
+    "Default", "ClearNoon", "CloudyNoon", "WetNoon", "WetCloudyNoon", "SoftRainNoon",
+    "MidRainyNoon", "HardRainNoon", "ClearSunset", "CloudySunset", "WetSunset", "WetCloudySunset",
+    "SoftRainSunset", "MidRainSunset", "HardRainSunset", "ClearNight", "CloudyNight", "WetNight",
+    "WetCloudyNight", "SoftRainNight", "MidRainyNight", "HardRainNight", "DustStorm",
+)  # fmt: skip
 LABELS = carla.CityObjectLabel
 
 
@@ -23,7 +29,7 @@ def test_each_parameter_of_the_weather_is_kept(world, name):
     assert world.get_weather() == weather
 
 
-@pytest.mark.parametrize("name", ["ClearNoon", "HardRainSunset", "DustStorm"])
+@pytest.mark.parametrize("name", PRESETS)
 def test_presets_of_the_weather_are_kept(world, name):
     world.set_weather(getattr(carla.WeatherParameters, name))
     assert world.get_weather() == getattr(carla.WeatherParameters, name)
@@ -74,6 +80,12 @@ def test_all_objects_have_names(world):
     )
 
 
+def test_annotations_of_what_is_translucent_may_be_asked_for(world):
+    world.set_annotations_traverse_translucency(False)
+    world.set_annotations_traverse_translucency(True)
+    world.tick()
+
+
 def test_gravity_of_inertial_units_is_told(world):
     before = world.get_imui_sensor_gravity()
     world.set_imui_sensor_gravity(3.5)
@@ -90,6 +102,9 @@ def test_debug_shapes_are_accepted(world):
     world.debug.draw_box(carla.BoundingBox(at, carla.Vector3D(1, 1, 1)), carla.Rotation())
     world.debug.draw_string(at, "here")
     world.debug.draw_hud_point(at)
+    world.debug.draw_hud_line(at, to)
+    world.debug.draw_hud_arrow(at, to)
+    world.debug.draw_hud_box(carla.BoundingBox(at, carla.Vector3D(1, 1, 1)), carla.Rotation())
     world.debug.clear_debug_shape()
     world.debug.clear_debug_string()
     world.tick()
@@ -132,6 +147,49 @@ def test_lamps_are_switched_for_all_clients(server, world):
     lamps.turn_off(lights[:3])
     world.tick()
     assert len(lamps.get_turned_off_lights()) == len(lights)
+
+
+def test_each_lamp_keeps_what_it_is_told(server, world):
+    lamps = world.get_lightmanager()
+    first, second, third = chosen = lamps.get_all_lights()[:3]
+    groups, red = carla.LightGroup, carla.Color(200, 10, 10)
+
+    def told(light):
+        """Returns intensity, group, colour and whether it shines, as another client is told."""
+        world.tick()
+        states = call(server, "query_lights_state", "x:1")[3][0][1]
+        return next(state[2:] for state in states if state[0] == light.id)
+
+    lamps.set_active(chosen, [True, False, True])
+    assert lamps.is_active(chosen) == [True, False, True]
+    lamps.set_colors(chosen, [red, carla.Color(1, 2, 3), red])
+    assert [colour.b for colour in lamps.get_color(chosen)] == [10, 3, 10]
+    lamps.set_intensities(chosen, [10.0, 20.0, 30.0])
+    assert lamps.get_intensity(chosen) == [10.0, 20.0, 30.0]
+    lamps.set_light_groups(chosen, [groups.Building, groups.Street, groups.Other])
+    assert lamps.get_light_group(chosen) == [groups.Building, groups.Street, groups.Other]
+    assert told(second) == [20.0, 2, [1, 2, 3], False]
+    shines = carla.LightState(40.0, red, groups.Vehicle, True)
+    lamps.set_light_state([second], shines)
+    assert lamps.get_light_state([second])[0].intensity == 40.0
+    assert told(second) == [40.0, 1, [200, 10, 10], True]
+    lamps.set_light_states([first, second], [shines, carla.LightState(5.0, red, groups.Other)])
+    assert told(first)[:2] == [40.0, 1]
+    assert told(second) == [5.0, 4, [200, 10, 10], False]
+    third.set_color(carla.Color(4, 5, 6))
+    third.set_intensity(7.0)
+    third.set_light_group(groups.Street)
+    assert (third.color.g, third.intensity, third.light_group) == (5, 7.0, groups.Street)
+    third.turn_off()
+    assert told(third) == [7.0, 2, [4, 5, 6], False]
+    third.turn_on()
+    assert third.is_on
+    third.set_light_state(shines)
+    assert third.light_state.intensity == 40.0
+    assert told(third)[0] == 40.0
+    lamps.turn_off(chosen)
+    lamps.set_light_group(chosen, groups.Street)
+    world.tick()
 
 
 def test_the_sun_switches_the_lamps_unless_it_is_told_not_to(world):

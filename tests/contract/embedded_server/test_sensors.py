@@ -1,6 +1,7 @@
 """Sensors of the embedded server: IMU, GNSS and collisions, a message for each tick or event."""
 
 import contextlib
+import math
 import queue
 
 import pytest
@@ -40,16 +41,20 @@ def test_imu_and_gnss_send_once_a_tick_with_its_frame(world):
         got = messages.get(timeout=10.0)
         while got.frame < frame:
             got = messages.get(timeout=10.0)
-        assert got.frame == frame
+        assert got.frame == got.frame_number == frame
         if messages is imu_messages:
             assert got.accelerometer.z == pytest.approx(9.81, abs=0.01)
             assert got.accelerometer.x > 0.5
+            north = math.radians((car.get_transform().rotation.yaw + 90.0) % 360.0)
+            assert got.compass == pytest.approx(north, abs=1e-3)
         else:
             where = world.get_map().transform_to_geolocation(car.get_location())
             assert got.latitude == pytest.approx(where.latitude, abs=1e-7)
             assert got.longitude == pytest.approx(where.longitude, abs=1e-7)
-    imu.stop()
-    gnss.stop()
+    for sensor in (imu, gnss):
+        assert sensor.is_listening()
+        sensor.stop()
+        assert not sensor.is_listening()
 
 
 def test_a_collision_names_the_other_and_its_frame(world):

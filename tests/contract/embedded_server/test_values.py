@@ -52,6 +52,25 @@ def test_fields_come_back_as_they_were_set(name, field, value):
     assert getattr(made, field) == pytest.approx(value)
 
 
+def test_parts_of_values_come_back_as_they_were_set():
+    ahead, corner = carla.Vector3D(0.0, 1.0, 0.0), carla.Vector3D(1.0, 2.0, 3.0)
+    walking, wheel, lamp = carla.WalkerControl(), carla.WheelPhysicsControl(), carla.LightState()
+    walking.direction, wheel.position = ahead, corner
+    lamp.color, lamp.group = carla.Color(1, 2, 3), carla.LightGroup.Street
+    assert (walking.direction, wheel.position) == (ahead, corner)
+    assert (lamp.color, lamp.group) == (carla.Color(1, 2, 3), carla.LightGroup.Street)
+    physics, gear = carla.VehiclePhysicsControl(), carla.GearPhysicsControl()
+    bend = [(0.0, 1.0), (9.0, 0.5)]
+    physics.damping_rate_zero_throttle_clutch_engaged = 1.5
+    physics.damping_rate_zero_throttle_clutch_disengaged = 0.25
+    physics.forward_gears = [gear, gear]
+    physics.steering_curve = [carla.Vector2D(*point) for point in bend]
+    assert physics.damping_rate_zero_throttle_clutch_engaged == 1.5
+    assert physics.damping_rate_zero_throttle_clutch_disengaged == 0.25
+    assert len(physics.forward_gears) == 2
+    assert [(point.x, point.y) for point in physics.steering_curve] == bend
+
+
 def test_vectors_compute():
     a, b = carla.Vector3D(3.0, 4.0, 0.0), carla.Vector3D(0.0, 0.0, 2.0)
     assert (a.length(), a.squared_length()) == (5.0, 25.0)
@@ -78,6 +97,7 @@ def test_transforms_compute():
     assert place.transform_vector(carla.Vector3D(1.0, 0.0, 0.0)).y == pytest.approx(1.0)
     assert place.get_matrix()[2][3] == 3.0
     assert place.get_inverse_matrix()[3][3] == 1.0
+    assert (place.location.x, place.rotation.yaw) == (1.0, 90.0)
     assert place.rotation.get_forward_vector().y == pytest.approx(1.0)
 
 
@@ -106,6 +126,7 @@ def test_lists_grow():
         ("vector_of_ints", 3), ("vector_of_gears", carla.GearPhysicsControl()),
         ("vector_of_wheels", carla.WheelPhysicsControl()),
         ("vector_of_vector2D", carla.Vector2D()), ("vector_of_transform", carla.Transform()),
+        ("vector_of_wheels_telemetry", carla.WheelTelemetryData()),
     ):  # fmt: skip
         made = getattr(carla, name)()
         made.append(item)
