@@ -142,59 +142,35 @@ def _softmax(score, count):
 
 
 @fast
-def attend_space(
-    qkv, query_scale, key_scale, cos, sin, epsilon, G, query, key, value, weights, out
-):
-    """Writes what the tokens of each frame read from it, (B · N, M · P); see `kernels.attention`.
+def softmax_of_frames(score):
+    """Turns scores (B, G, J · N, N) into weights, in place; the last token is read by itself alone.
 
-    The last token is read by itself alone.
-
-    Args:
-        qkv: Queries, keys and values, (B · N, (M + 2 G) P), before norm and rotation.
-        query_scale: (P,), and likewise `key_scale`.
-        cos: Of the angles of the tokens, (N, P/2), and likewise `sin`.
-        epsilon: Of the norm of queries and keys.
-        G: Key heads.
-        query: Scratch (P,).
-        key: Scratch (G, P, N): keys lie across, so that scores are sums of whole rows.
-        value: Scratch (G, N, P).
-        weights: How much each token reads of each, (B · N, M, N); or scratch (1, M, N), which
-            keeps the last token's alone.
-        out: Result.
+    See `processor_space`.
     """
-    N, P = cos.shape[0], query_scale.shape[0]
-    M = out.shape[1] // P
-    group = M // G
-    factor = ONE / np.sqrt(np.float32(P))
-    for b in range(qkv.shape[0] // N):
-        for n in range(N):
-            for g in range(G):
-                source = qkv[b * N + n, (M + g) * P : (M + g + 1) * P]
-                _rotated(source, key_scale, cos[n], sin[n], epsilon, ONE, query)
-                source = qkv[b * N + n, (M + G + g) * P : (M + G + g + 1) * P]
-                for p in range(P):
-                    key[g, p, n] = query[p]
-                    value[g, n, p] = source[p]
-        for n in range(N):
-            seen = N if n == N - 1 else N - 1
-            for m in range(M):
-                g = m // group
-                source = qkv[b * N + n, m * P : (m + 1) * P]
-                _rotated(source, query_scale, cos[n], sin[n], epsilon, factor, query)
-                score = weights[(b * N + n) % weights.shape[0], m]
-                for j in range(N):
-                    score[j] = ZERO
-                for p in range(P):
-                    for j in range(N):
-                        score[j] += query[p] * key[g, p, j]
-                _softmax(score, seen)
-                result = out[b * N + n, m * P : (m + 1) * P]
-                for p in range(P):
-                    result[p] = ZERO
-                for j in range(seen):
-                    weight = score[j]
-                    for p in range(P):
-                        result[p] += weight * value[g, j, p]
+    B, G, R, N = score.shape
+    rows = score.reshape(B * G * R, N)
+    for r in range(B * G * R):
+        row = rows[r]
+        if r % N != N - 1:
+            row[N - 1] = row[0]
+        largest = row[0]
+        for j in range(N):
+            largest = max(largest, row[j])
+        for j in range(N):
+            row[j] -= largest
+    flat = score.reshape(score.size)
+    for i in range(flat.shape[0]):
+        flat[i] = exponential(flat[i])
+    for r in range(B * G * R):
+        row = rows[r]
+        if r % N != N - 1:
+            row[N - 1] = ZERO
+        total = ZERO
+        for j in range(N):
+            total += row[j]
+        inverse = ONE / total
+        for j in range(N):
+            row[j] *= inverse
 
 
 @fast
@@ -221,7 +197,7 @@ def attend_ring(
     """Writes this frame to the rings, and what it reads there; see `kernels.ring_attention`.
 
     Args:
-        qkv: As in `attend_space`.
+        qkv: Queries, keys and values, (B · N, (M + 2 G) P), before norm and rotation.
         query_scale: (P,), and likewise `key_scale`.
         cos: Of this frame's angles, (B, P/2), and likewise `sin`.
         epsilon: Of the norm of queries and keys.

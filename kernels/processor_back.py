@@ -175,81 +175,13 @@ def _rotated_back(source, scale, cos, sin, epsilon, factor, change, out):
 
 
 @fast
-def attend_space_back(
-    qkv, query_scale, key_scale, cos, sin, epsilon, G, weights, change, query, spare, score, key,
-    key_change, value_change, out,
-):  # fmt: skip
-    """Writes the change of queries, keys and values; arguments as of `processor.attend_space`.
-
-    Args:
-        qkv: As there, and likewise all up to `G`.
-        weights: What it wrote, (R, M, N).
-        change: Of what was read, (R, M · P).
-        query: Scratch (P,), and likewise `spare`.
-        score: Scratch (N,).
-        key: Scratch (G, N, P), and likewise `key_change` and `value_change`.
-        out: Result, of the shape of `qkv`.
-    """
-    N, P = cos.shape[0], query_scale.shape[0]
-    M = change.shape[1] // P
-    group = M // G
-    factor = ONE / np.sqrt(np.float32(P))
-    for b in range(qkv.shape[0] // N):
-        for n in range(N):
-            for g in range(G):
-                source = qkv[b * N + n, (M + g) * P : (M + g + 1) * P]
-                rotated(source, key_scale, cos[n], sin[n], epsilon, ONE, key[g, n])
-                for p in range(P):
-                    key_change[g, n, p] = ZERO
-                    value_change[g, n, p] = ZERO
-        for n in range(N):
-            seen = N if n == N - 1 else N - 1
-            for m in range(M):
-                g = m // group
-                source = qkv[b * N + n, m * P : (m + 1) * P]
-                rotated(source, query_scale, cos[n], sin[n], epsilon, factor, query)
-                weight = weights[b * N + n, m]
-                told = change[b * N + n, m * P : (m + 1) * P]
-                mean = ZERO
-                for j in range(seen):
-                    value = qkv[b * N + j, (M + G + g) * P : (M + G + g + 1) * P]
-                    total = ZERO
-                    for p in range(P):
-                        total += told[p] * value[p]
-                        value_change[g, j, p] += weight[j] * told[p]
-                    score[j] = total
-                    mean += weight[j] * total
-                for p in range(P):
-                    spare[p] = ZERO
-                for j in range(seen):
-                    slope = weight[j] * (score[j] - mean)
-                    for p in range(P):
-                        spare[p] += slope * key[g, j, p]
-                        key_change[g, j, p] += slope * query[p]
-                place = out[b * N + n, m * P : (m + 1) * P]
-                _rotated_back(
-                    source, query_scale, cos[n], sin[n], epsilon, factor, spare, place
-                )  # fmt: skip
-        for n in range(N):
-            for g in range(G):
-                source = qkv[b * N + n, (M + g) * P : (M + g + 1) * P]
-                place = out[b * N + n, (M + g) * P : (M + g + 1) * P]
-                _rotated_back(
-                    source, key_scale, cos[n], sin[n], epsilon, ONE, key_change[g, n], place
-                )
-                place = out[b * N + n, (M + G + g) * P : (M + G + g + 1) * P]
-                for p in range(P):
-                    place[p] = value_change[g, n, p]
-
-
-@fast
 def score_line(
     qkv, query_scale, key_scale, cos, sin, epsilon, seen, keys, values, at, query, weights
 ):
     """Writes this frame to the lines, and how near its queries are to the keys there.
 
     Args:
-        qkv: As in `processor.attend_space`, and likewise the scales and `epsilon`.
+        qkv: As in `processor.attend_ring`, and likewise the scales and `epsilon`.
         cos: Of this frame's angles, (B, P/2), and likewise `sin`.
         seen: Frames that each dream reads, this one included, int64 (B,).
         keys: Of one layer, (B, N, G, S, P), and likewise `values`.

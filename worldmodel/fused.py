@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from dreamdrive.errors import ConfigError
 from dreamdrive.kernels import processor, processor_layout
 from dreamdrive.kernels.adaln import EPSILON as NORM_EPSILON
+from dreamdrive.kernels.processor_space import Heads, Turning, attend
 from dreamdrive.kernels.qk_rope import EPSILON as UNIT_EPSILON
 from dreamdrive.worldmodel.blocks import TIME_BASE, Block, Branch, Ring
 from dreamdrive.worldmodel.dynamics import _fourier
@@ -102,9 +103,9 @@ class FusedStep:
         self._small = [np.zeros(D, np.float32), np.zeros(D, np.float32)]
         self._own, self._none = torch.arange(B), torch.zeros(B, dtype=torch.long)
         self._head = np.zeros(P, np.float32)
-        self._key = np.zeros((G, P, N), np.float32)
-        self._value = np.zeros((G, N, P), np.float32)
-        self._weights = np.zeros((1, config.num_heads, N), np.float32)
+        heads = config.num_heads // G
+        self._frame_heads = Heads.empty(B, N, G, heads, P)
+        self._weights = np.zeros((B, G, heads * N, N), np.float32)
         self._score = np.zeros(config.window, np.float32)
         self._is_past = np.zeros(config.window, np.bool_)
 
@@ -202,7 +203,7 @@ class FusedStep:
         self, z: Tensor, latent: Tensor, extra: Tensor, modulation: Tensor, ring: Ring | Branch
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Returns the latent, the change of the vector and the agent token; writes to the ring."""
-        network, (D, G) = self._network, self._sizes
+        network, (D, _) = self._network, self._sizes
         p = network.config.patch
         x_, (wide, wide_), (hidden, hidden_) = self._x[1], self._wide, self._hidden
         patches, patches_ = self._patches
@@ -231,10 +232,8 @@ class FusedStep:
                 )  # fmt: skip
                 layer += 1
             else:
-                processor.attend_space(
-                    qkv, query_scale, key_scale, *self._space, UNIT, G, self._head, self._key,
-                    self._value, self._weights, wide_,
-                )  # fmt: skip
+                turning = Turning(query_scale, key_scale, *self._space, UNIT)
+                attend(qkv, turning, self._frame_heads, self._weights, wide_)
             processor.add_gated(x_, product(wide, out).numpy(), modulation_, bias, 2)
             processor.modulate(x_, modulation_, bias, 3, NORM, *rows, wide_)
             processor.gated_unit(product(wide, gate_up).numpy(), hidden_)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from dreamdrive.errors import ConfigError
 from dreamdrive.kernels import processor, processor_back, processor_layout
+from dreamdrive.kernels.processor_space import Heads, Turning, attend, attend_back
 from dreamdrive.worldmodel.blocks import Ring
 from dreamdrive.worldmodel.fused import NORM, UNIT, FusedStep, array
 from dreamdrive.worldmodel.model import WorldModel
@@ -87,9 +88,9 @@ class FusedRollout(FusedStep):
         self._back_normal = torch.zeros(B, N, D)
         self._row = [scratch(D), scratch(D)]
         self._total = scratch(2, D)
-        self._heads_of = [scratch(P), scratch(P), scratch(max(N, W))]
-        self._frame = [scratch(G, N, P) for _ in range(3)]
-        self._weight_shapes = {True: (rows, M, W), False: (rows, M, N)}
+        self._heads_of = [scratch(P), scratch(P), scratch(W)]
+        self._changed = Heads.empty(B, N, G, M // G, P)
+        self._weight_shapes = {True: (rows, M, W), False: self._weights.shape}
 
     # --- start and end ---------------------------------------------------------------------------
 
@@ -172,7 +173,7 @@ class FusedRollout(FusedStep):
         self, latent: Tensor, extra: Tensor, modulation: Tensor, z: Tensor, step: int
     ) -> tuple[tuple[Tensor, Tensor, Tensor], list[Kept], Any]:
         """Returns latent, the vector's token and the agent's; what gradients need; the last x."""
-        network, (D, G) = self._network, self._sizes
+        network, (D, _) = self._network, self._sizes
         B, N, p = self.batch_size, network.num_tokens, network.config.patch
         (wide, wide_), (hidden, hidden_) = self._wide, self._hidden
         patches, patches_ = self._patches
@@ -199,10 +200,8 @@ class FusedRollout(FusedStep):
                 processor_back.read_line(weights.numpy(), values, at, wide_)
                 layer += 1
             else:
-                processor.attend_space(
-                    qkv, *scales, *self._space, UNIT, G, self._head, self._key, self._value,
-                    weights.numpy(), wide_,
-                )  # fmt: skip
+                turning = Turning(scales[0], scales[1], *self._space, UNIT)
+                attend(qkv, turning, self._frame_heads, weights.numpy(), wide_)
             attended = product(wide, out).numpy()
             between_ = np.empty_like(x_)
             processor_back.gated(x_, attended, modulation_, bias, 2, self._row[0], between_)
@@ -225,7 +224,7 @@ class FusedRollout(FusedStep):
         last: Any, step: int,
     ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
         """Returns the changes of latent, extra tokens and modulation from those of `forth`."""
-        network, (D, G) = self._network, self._sizes
+        network, (D, _) = self._network, self._sizes
         count, at = network.num_patches, step + network.config.window - 1
         new_change, told_change, token_change = changes
         normal, x = self._back_normal, self._back_x.zero_()
@@ -269,9 +268,10 @@ class FusedRollout(FusedStep):
                     *self._heads_of, key_changes, value_changes, qkv,
                 )  # fmt: skip
             else:
-                processor_back.attend_space_back(
-                    found.qkv, *scales, *self._space, UNIT, G, found.weights, read,
-                    *self._heads_of, *self._frame, qkv,
+                turning = Turning(scales[0], scales[1], *self._space, UNIT)
+                attend_back(
+                    found.qkv, turning, self._frame_heads, self._changed, found.weights, read,
+                    self._weights, qkv,
                 )  # fmt: skip
             wide = product(self._back_qkv, to_qkv, back=True).numpy()
             processor_back.modulate_back(found.before, *rows, 0, NORM, wide, *sums)

@@ -12,7 +12,7 @@ import torch
 
 from dreamdrive.envs.dream.vector import DreamVectorEnv
 from dreamdrive.errors import ConfigError, KernelError
-from dreamdrive.kernels import processor, processor_layout
+from dreamdrive.kernels import processor, processor_layout, processor_space
 from dreamdrive.worldmodel import engine as subject
 from dreamdrive.worldmodel.engine import (
     build_decode,
@@ -88,16 +88,18 @@ def test_it_leaves_the_state_before_whole_unless_it_may_write_there():
 
 
 @pytest.mark.parametrize(
-    ("name", "wrong"),
+    ("loops", "name", "wrong"),
     [
-        ("attend_ring", lambda *x: None),
-        ("gated_unit", lambda gate_up, out: out.fill(0.0)),
-        ("add_gated", lambda x, branch, modulation, bias, which: None),
+        (processor, "attend_ring", lambda *x: None),
+        (processor, "gated_unit", lambda gate_up, out: out.fill(0.0)),
+        (processor, "add_gated", lambda x, branch, modulation, bias, which: None),
+        (processor_space, "softmax_of_frames", lambda score: score.fill(1.0 / score.shape[3])),
+        (processor_space, "to_rows", lambda read, out: out.fill(0.0)),
     ],
 )
-def test_a_wrong_loop_is_noticed(monkeypatch, name, wrong):
+def test_a_wrong_loop_is_noticed(monkeypatch, loops, name, wrong):
     model = lively()
-    monkeypatch.setattr(processor, name, wrong)
+    monkeypatch.setattr(loops, name, wrong)
     assert largest_gap(model, FusedStep(model, 3)) > 1e-3
 
 

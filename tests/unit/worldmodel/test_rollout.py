@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from dreamdrive.errors import ConfigError
-from dreamdrive.kernels import processor_back
+from dreamdrive.kernels import processor_back, processor_space
 from dreamdrive.worldmodel.fused_rollout import FusedRollout
 from dreamdrive.worldmodel.memory import MemoryConfig
 from dreamdrive.worldmodel.model import WorldModel
@@ -79,20 +79,23 @@ def test_in_16_bits_it_teaches_nearly_the_same():
 
 
 @pytest.mark.parametrize(
-    "name",
+    ("loops", "name"),
     [
-        "gated_back", "gated_unit_back", "modulate_back", "affine_norm_back", "attend_space_back",
-        "attend_line_back", "read_line",
+        (processor_back, "gated_back"), (processor_back, "gated_unit_back"),
+        (processor_back, "modulate_back"), (processor_back, "affine_norm_back"),
+        (processor_back, "attend_line_back"), (processor_back, "read_line"),
+        (processor_space, "turn_back"), (processor_space, "softmax_back"),
+        (processor_space, "to_heads"),
     ],
 )  # fmt: skip
-def test_a_wrong_loop_is_noticed(monkeypatch, name):
+def test_a_wrong_loop_is_noticed(monkeypatch, loops, name):
     def wrong(*arguments) -> None:
         right(*arguments)
         arguments[-1][...] *= np.float32(1.1)
 
     model = lively()
-    right = getattr(processor_back, name)
-    monkeypatch.setattr(processor_back, name, wrong)
+    right = getattr(loops, name)
+    monkeypatch.setattr(loops, name, wrong)
     assert gap(learn(model, "fused")[1], learn(model, "eager")[1]) > 1e-3
 
 
