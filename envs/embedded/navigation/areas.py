@@ -7,10 +7,13 @@ Of two roads above each other the chart knows the one that comes last in the map
 import math
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
+from numba import float32, float64, int64, uint8, void
 from numpy.typing import NDArray
 
+from dreamdrive.envs.embedded.compiled import compiled
 from dreamdrive.envs.embedded.opendrive import parse_opendrive
 from dreamdrive.envs.embedded.render import streets
 from dreamdrive.envs.embedded.render.appearance import read_appearance
@@ -77,8 +80,7 @@ def chart_of(town: Town) -> Chart:
         np.zeros(shape, np.float32),
     )  # fmt: skip
     for area, triangles in ground.items():
-        for triangle in triangles:
-            _fill(chart, triangle, area)
+        _fill(triangles, *chart.low, cell_m, int(area), chart.kind, chart.height)
     _close_cracks(chart)
     for crossing in streets.crossings_of(drive, looks, town.lights):
         _add_crossing(chart, crossing)
@@ -116,17 +118,36 @@ def _inside(
     return found
 
 
-def _fill(chart: Chart, triangle: NDArray[np.float64], area: Area) -> None:
-    """Gives the squares whose centres lie in a triangle, shape (3, 3), its kind and height."""
-    a, b, c = triangle
-    normal = np.cross(b - a, c - a)
-    if abs(normal[2]) < 1e-9:
-        return
-    at, x, y = _window(chart, triangle[:, :2])
-    inside = _inside(triangle[:, :2], x, y)
-    height = a[2] - (normal[0] * (x - a[0]) + normal[1] * (y - a[1])) / normal[2]
-    chart.kind[at][inside] = area
-    chart.height[at][inside] = height[inside]
+@compiled(
+    void(float64[:, :, ::1], float64, float64, float64, int64, uint8[:, ::1], float32[:, ::1])
+)  # fmt: skip
+def _fill(
+    triangles: Any, low_x: float, low_y: float, cell_m: float, area: int, kind: Any, height: Any
+) -> None:
+    """Gives the squares whose centres lie in triangles, shape (n, 3, 3), their kind and height."""
+    rows, columns = kind.shape
+    for k in range(len(triangles)):
+        a, b, c = triangles[k]
+        ahead, aside = b - a, c - a
+        slope_x = ahead[1] * aside[2] - ahead[2] * aside[1]
+        slope_y = ahead[2] * aside[0] - ahead[0] * aside[2]
+        up = ahead[0] * aside[1] - ahead[1] * aside[0]
+        if abs(up) < 1e-9:
+            continue
+        first = max(math.floor((min(a[0], b[0], c[0]) - low_x) / cell_m), 0)
+        last = min(math.floor((max(a[0], b[0], c[0]) - low_x) / cell_m) + 1, rows)
+        left = max(math.floor((min(a[1], b[1], c[1]) - low_y) / cell_m), 0)
+        right = min(math.floor((max(a[1], b[1], c[1]) - low_y) / cell_m) + 1, columns)
+        for i in range(first, last):
+            x = low_x + (i + 0.5) * cell_m
+            for j in range(left, right):
+                y = low_y + (j + 0.5) * cell_m
+                p = (b[0] - a[0]) * (y - a[1]) - (b[1] - a[1]) * (x - a[0])
+                q = (c[0] - b[0]) * (y - b[1]) - (c[1] - b[1]) * (x - b[0])
+                r = (a[0] - c[0]) * (y - c[1]) - (a[1] - c[1]) * (x - c[0])
+                if min(p, q, r) >= -1e-7 or max(p, q, r) <= 1e-7:
+                    kind[i, j] = area
+                    height[i, j] = a[2] - (slope_x * (x - a[0]) + slope_y * (y - a[1])) / up
 
 
 def _close_cracks(chart: Chart) -> None:
