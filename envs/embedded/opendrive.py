@@ -9,6 +9,7 @@ Reference:
 import bisect
 import itertools
 import math
+import re
 from dataclasses import dataclass, field
 from xml.etree.ElementTree import Element
 
@@ -19,6 +20,7 @@ from dreamdrive.envs.embedded.curves import Arc, Pose
 from dreamdrive.envs.embedded.map_checks import check_map, line_of, parse_xml
 from dreamdrive.errors import MapError
 
+LIMIT_KIND = "274"
 SPEED_UNITS = {"km/h": 1.0 / 3.6, "mph": 0.44704, "m/s": 1.0, None: 1.0}
 DEFAULT_SPEED_MPS = 13.9
 GAP_M = 20.0
@@ -71,7 +73,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Signal:
-    """A signal, or a reference to one, on a road."""
+    """A signal, or a reference to one, on a road; `value` is what a speed limit allows, in km/h."""
 
     id: str
     kind: str
@@ -80,6 +82,7 @@ class Signal:
     orientation: str
     lanes: tuple[int, int] | None
     is_reference: bool
+    value: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -315,10 +318,23 @@ def _signals(road: Element) -> list[Signal]:
                 Signal(
                     element.get("id", ""), element.get("type", ""), _number(element, "s"),
                     _number(element, "t"), element.get("orientation", "none"), lanes,
-                    tag == "signalReference",
+                    tag == "signalReference", _number(element, "value", 0.0),
                 )
             )  # fmt: skip
-    return found
+    return found + [_speed_sign(e) for e in road.findall("objects/object") if _speed_of(e)]
+
+
+def _speed_of(element: Element) -> float:
+    """Returns what an object allows that is a speed limit by its name, as CARLA's client has it."""
+    found = re.match(r"[Ss]peed_(?:STATIC_)?(\d{1,3})$", element.get("name", ""))
+    return float(found.group(1)) if found else 0.0
+
+
+def _speed_sign(element: Element) -> Signal:
+    return Signal(
+        element.get("id", ""), LIMIT_KIND, _number(element, "s", 0.0), _number(element, "t", 0.0),
+        element.get("orientation", "none"), None, False, _speed_of(element),
+    )  # fmt: skip
 
 
 def _boxes(

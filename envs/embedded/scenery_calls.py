@@ -89,7 +89,7 @@ class SceneryCalls:
                 tag = model.tag if model else PEDESTRIAN
                 up = known.extent[2] if model else 0.0
                 boxes.append((tag, wire.bounding_box((x, y, z + up), known.extent, actor, yaw_deg)))
-            elif known.kind in ("traffic.traffic_light", "traffic.stop"):
+            elif known.kind.startswith("traffic."):
                 tag = TRAFFIC_LIGHT if known.kind == "traffic.traffic_light" else TRAFFIC_SIGN
                 box = wire.bounding_box((x, y, 5.0), (0.2, 0.2, 0.5), actor, yaw_deg)
                 boxes.append((tag, box))

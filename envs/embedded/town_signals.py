@@ -7,9 +7,10 @@ import math
 from dataclasses import dataclass
 
 from dreamdrive.envs.embedded.curves import Pose, wrap
-from dreamdrive.envs.embedded.opendrive import OpenDrive, Road, Signal
+from dreamdrive.envs.embedded.opendrive import LIMIT_KIND, OpenDrive, Road, Signal
 
 LIGHT_KIND, STOP_KIND = "1000001", "206"
+STOP_ACTOR, LIMIT_ACTOR = "traffic.stop", "traffic.speed_limit"
 APPROACH_M = 10.0
 """A light holds for vehicles within this distance before its stop line."""
 
@@ -28,7 +29,7 @@ class StopLine:
 
 @dataclass(frozen=True)
 class TownSignal:
-    """A traffic light or a stop sign.
+    """A traffic light, a stop sign or a speed limit.
 
     Attributes:
         id: OpenDRIVE's number of the signal.
@@ -36,6 +37,7 @@ class TownSignal:
         lines: Its stop lines, one for each lane.
         trigger: Centre (x, y) and half extents (x, y) of the approach in the signal's own axes.
         z: Height of the road where it stands.
+        value: What a speed limit allows, in km/h.
     """
 
     id: str
@@ -45,6 +47,12 @@ class TownSignal:
     lines: tuple[StopLine, ...]
     trigger: tuple[float, float, float, float]
     z: float = 0.0
+    value: float = 0.0
+
+    @property
+    def sign(self) -> str:
+        """The type of its actor, if it is a sign."""
+        return f"{LIMIT_ACTOR}.{self.value:g}" if self.value else STOP_ACTOR
 
 
 def carla_pose(pose: Pose) -> tuple[float, float, float]:
@@ -82,7 +90,8 @@ def signals_of(drive: OpenDrive, kind: str) -> tuple[TownSignal, ...]:
             x, y, _ = carla_pose(road.at(signal.s, signal.t))
             yaw = ordered[0].yaw_deg
             z = road.height(signal.s)
-            found.append(TownSignal(name, x, y, yaw, ordered, _trigger(x, y, yaw, ordered), z))
+            box, value = _trigger(x, y, yaw, ordered), signal.value if kind == LIMIT_KIND else 0.0
+            found.append(TownSignal(name, x, y, yaw, ordered, box, z, value))
     return tuple(found)
 
 

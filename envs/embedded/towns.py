@@ -16,7 +16,13 @@ from dreamdrive.envs.embedded.curves import wrap
 from dreamdrive.envs.embedded.generator import TownPlan, plan_network
 from dreamdrive.envs.embedded.ground import Ground, ground_of
 from dreamdrive.envs.embedded.network import PARKED_CAR
-from dreamdrive.envs.embedded.opendrive import OpenDrive, Road, boxes_of, parse_opendrive
+from dreamdrive.envs.embedded.opendrive import (
+    LIMIT_KIND,
+    OpenDrive,
+    Road,
+    boxes_of,
+    parse_opendrive,
+)
 from dreamdrive.envs.embedded.opendrive_writer import write_opendrive
 from dreamdrive.envs.embedded.phases import phases_of
 from dreamdrive.envs.embedded.styles import STYLED
@@ -90,6 +96,7 @@ class Town:
         static_spans: Between which heights each solid object is, shape (n, 2).
         static_tags: The semantic tag of each, shape (n,).
         signs_hold: Whether its stop signs tell vehicles to stop.
+        limit_signs: Its speed limits as signs; how fast one may be is a matter of the road.
     """
 
     name: str
@@ -104,6 +111,12 @@ class Town:
     static_spans: NDArray[np.float64]
     static_tags: NDArray[np.int64]
     signs_hold: bool = True
+    limit_signs: tuple[TownSignal, ...] = ()
+
+    @property
+    def signs(self) -> tuple[TownSignal, ...]:
+        """All its signs."""
+        return (*self.stop_signs, *self.limit_signs)
 
 
 _ADDED: dict[str, Path] = {}
@@ -185,7 +198,7 @@ def build_town(name: str, xodr: str, where: object = "OpenDRIVE text") -> Town:
         phases_of(drive, [(light.id, light.yaw_deg) for light in lights]), stops,
         np.array(boxes, np.float64).reshape(-1, 5), _grid(drive, lights, where), ground_of(drive),
         np.array([(z, z + SOLID_M) for z in floors], np.float64).reshape(-1, 2),
-        np.array(tags, np.int64),
+        np.array(tags, np.int64), limit_signs=signals_of(drive, LIMIT_KIND),
     )  # fmt: skip
 
 

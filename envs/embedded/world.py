@@ -118,10 +118,10 @@ class World:
         self._light_actor = np.array(self.light_ids, np.int64)
         self.light_index = {actor: i for i, actor in enumerate(self.light_ids)}
         self.sign_ids: dict[int, TownSignal] = {}
-        for sign in town.stop_signs:
+        for sign in town.signs:
             extent = (sign.trigger[2], sign.trigger[3], 2.0)
             place = (sign.x, sign.y, sign.z, sign.yaw_deg)
-            self.sign_ids[self._add("traffic.stop", extent=extent, place=place).id] = sign
+            self.sign_ids[self._add(sign.sign, extent=extent, place=place).id] = sign
         self._stop_signs = StopSigns(town) if town.signs_hold and town.stop_signs else None
         self._slippery: Slippery | None = None
         self.hazards = Hazards(town, self.light_ids, self.sign_ids) if has_hazards else None

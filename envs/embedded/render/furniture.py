@@ -1,4 +1,4 @@
-"""What stands beside streets: houses and other solids, posts, traffic lights and signs."""
+"""What stands beside streets: houses and other solids, posts and traffic lights."""
 
 import math
 from collections.abc import Sequence
@@ -10,7 +10,6 @@ from dreamdrive.envs.embedded.opendrive import OpenDrive
 from dreamdrive.envs.embedded.render import roadside
 from dreamdrive.envs.embedded.render.appearance import Appearance, Solid
 from dreamdrive.envs.embedded.render.mesh import Colour, Finish, MeshBuilder, Tag
-from dreamdrive.envs.embedded.town_signals import TownSignal
 from dreamdrive.envs.embedded.towns import Town
 
 FACADES: tuple[Colour, ...] = (
@@ -21,7 +20,6 @@ ROOF: Colour = (0.36, 0.27, 0.25)
 GLASS: Colour = (0.20, 0.26, 0.32)
 STEEL: Colour = (0.42, 0.43, 0.44)
 HOUSING: Colour = (0.09, 0.09, 0.09)
-SIGN_RED: Colour = (0.72, 0.08, 0.08)
 SOLID_LOOKS: dict[str, tuple[Tag, Colour]] = {
     "building": (Tag.BUILDING, ROOF),
     "pole": (Tag.POLE, STEEL),
@@ -34,7 +32,6 @@ RELIEF_M = 0.015
 POST_M, HEAD_M = 3.4, 0.54
 """Height of a traffic light's post, and half the height of its head."""
 LAMP_M, LAMP_STEP_M = 0.15, 0.34
-SIGN_M = 2.3
 LAMP_COLOURS: dict[int, Colour] = {0: (1.0, 0.10, 0.06), 1: (1.0, 0.75, 0.08), 2: (0.1, 1.0, 0.35)}
 """What the lamps of the states red, yellow and green show."""
 
@@ -92,13 +89,13 @@ def _add_house(
                 is_door = floor == 0 and k == count // 2 and side % 2 == 1
                 size = (0.5, 1.05) if is_door else (0.6, 0.65)
                 middle = 1.05 if is_door else floor * FLOOR_M + 1.65
-                _add_panel(
+                add_panel(
                     builder, (x, y, z + middle), turn, out + RELIEF_M, across, size,
                     Tag.BUILDING, (0.33, 0.22, 0.15) if is_door else GLASS, instance=number,
                 )  # fmt: skip
 
 
-def _add_panel(
+def add_panel(
     builder: MeshBuilder, centre: tuple[float, float, float], yaw: float, out: float, across: float,
     half: tuple[float, float], tag: Tag, colour: Colour, **look: int,
 ) -> None:  # fmt: skip
@@ -163,29 +160,13 @@ def _add_post(
         )  # fmt: skip
     for state in range(3):
         lamp = (x, y, z + POST_M + HEAD_M + (1 - state) * LAMP_STEP_M)
-        _add_disc(
+        add_disc(
             builder, lamp, back, 0.14 + RELIEF_M, LAMP_M, Tag.TRAFFIC_LIGHT, HOUSING,
             instance=actor, part=lamp_part(number, state), finish=Finish.GLOWING,
         )  # fmt: skip
 
 
-def add_stop_sign(builder: MeshBuilder, signal: TownSignal, actor: int) -> None:
-    """Adds a post with a red octagon that faces the traffic that it holds."""
-    back = math.radians(signal.yaw_deg) + math.pi
-    post = (0.04, 0.04, SIGN_M / 2.0)
-    centre = (signal.x, signal.y, signal.z + SIGN_M / 2.0)
-    builder.box(centre, post, back, Tag.POLE, STEEL, instance=actor)
-    middle = (signal.x, signal.y, signal.z + SIGN_M)
-    for out, radius, colour in ((0.05, 0.38, (0.9, 0.9, 0.9)), (0.06, 0.34, SIGN_RED)):
-        _add_disc(builder, middle, back, out, radius, Tag.TRAFFIC_SIGN, colour, instance=actor)
-    _add_panel(
-        builder, middle, back, 0.07, 0.0, (0.22, 0.07), Tag.TRAFFIC_SIGN, (0.9, 0.9, 0.9),
-        instance=actor,
-    )  # fmt: skip
-    _add_disc(builder, middle, back + math.pi, 0.05, 0.38, Tag.TRAFFIC_SIGN, STEEL, instance=actor)
-
-
-def _add_disc(
+def add_disc(
     builder: MeshBuilder, centre: Sequence[float], yaw: float, out: float, radius: float, tag: Tag,
     colour: Colour, **look: int,
 ) -> None:  # fmt: skip

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dreamdrive.envs.embedded.opendrive import parse_opendrive
-from dreamdrive.envs.embedded.render import furniture, streets, terrain
+from dreamdrive.envs.embedded.render import furniture, signs, streets, terrain
 from dreamdrive.envs.embedded.render.appearance import read_appearance
 from dreamdrive.envs.embedded.render.mesh import Mesh, MeshBuilder
 from dreamdrive.envs.embedded.touching import FIRST_SOLID
@@ -17,7 +17,7 @@ from dreamdrive.envs.embedded.towns import Town
 CELL_M = 16.0
 """Side of the squares by which triangles are grouped."""
 FIRST_SIGNAL = -1_000_000
-"""Lights and then stop signs have instances from here downwards; a world has actors for them. Solid
+"""Lights and then signs have instances from here downwards; a world has actors for them. Solid
 objects have theirs from `FIRST_SOLID` downwards."""
 GROUP = np.dtype([("start", "i8"), ("end", "i8"), ("low", "f8", 3), ("high", "f8", 3)], align=True)
 """Triangles from start to end (not included), and the corners of the box around them."""
@@ -48,7 +48,7 @@ class Still:
         """Returns the instances in a world, shape (n,).
 
         Args:
-            actors: Numbers of its lights and then its stop signs.
+            actors: Numbers of its lights and then its signs.
         """
         found = self.mesh.instance.copy()
         is_signal = found <= FIRST_SIGNAL
@@ -74,8 +74,8 @@ def still_of(town: Town) -> Still:
     furniture.add_solids(builder, drive, looks)
     for number in range(len(town.lights)):
         furniture.add_traffic_light(builder, drive, town, number, FIRST_SIGNAL - number)
-    for number, sign in enumerate(town.stop_signs, start=len(town.lights)):
-        furniture.add_stop_sign(builder, sign, FIRST_SIGNAL - number)
+    for number, sign in enumerate(town.signs, start=len(town.lights)):
+        signs.add_sign(builder, sign, FIRST_SIGNAL - number)
     return _still(builder.mesh())
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from dreamdrive.envs.embedded.towns import load_town
+from support.marked_road import ROAD
 from support.server import call, spawn, ticks
 
 carla = pytest.importorskip("carla")
@@ -69,6 +70,30 @@ def test_boxes_are_found_by_their_label(world):
     assert box.actor_id == car.id
     everything = len(town.static_boxes) + len(town.lights) + len(town.stop_signs) + 1
     assert len(world.get_level_bbs()) == everything
+
+
+def test_speed_limits_of_a_map_stand_as_signs(client, world):
+    signs = world.get_actors().filter("traffic.speed_limit.*")
+    assert len(signs) == 0
+    road = client.generate_opendrive_world(ROAD, carla.OpendriveGenerationParameters(), False)
+    road.tick()
+    found = {sign.type_id: sign for sign in road.get_actors().filter("traffic.speed_limit.*")}
+    assert set(found) == {"traffic.speed_limit.50", "traffic.speed_limit.30"}
+    fifty, thirty = found["traffic.speed_limit.50"], found["traffic.speed_limit.30"]
+    for sign, number, x, y, yaw in (
+        (fifty, "9", 30.0, 5.0, 0.0),
+        (thirty, "11", 60.0, -5.0, 180.0),
+    ):
+        (landmark,) = road.get_map().get_all_landmarks_from_id(number)
+        assert road.get_traffic_sign(landmark).id == sign.id
+        place = sign.get_transform()
+        assert place.location.distance_2d(carla.Location(x, y)) < 1e-3
+        assert abs(place.rotation.yaw) == pytest.approx(yaw, abs=1e-3)
+        lane = place.inverse_transform(carla.Location(x, 0.35 * y))
+        trigger = sign.trigger_volume
+        assert abs(lane.y - trigger.location.y) < trigger.extent.y
+    assert len(road.get_level_bbs(LABELS.TrafficSigns)) == 2
+    client.load_world("Dream01", False)
 
 
 def test_all_objects_have_names(world):

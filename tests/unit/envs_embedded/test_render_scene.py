@@ -19,6 +19,7 @@ from dreamdrive.envs.embedded.simulator import Simulator
 from dreamdrive.envs.embedded.towns import available_towns, build_town, load_town
 from dreamdrive.envs.embedded.world import World
 from dreamdrive.errors import MapError
+from support.marked_road import ROAD
 
 CAR = "vehicle.lincoln.mkz_2020"
 TOWN = load_town("Dream01")
@@ -366,3 +367,24 @@ def test_walkers_swing_their_limbs_as_they_go_and_hang_them_when_they_stand():
     walkers.speed[0] = 0.0
     world.tick(0.05)
     assert length() == pytest.approx(standing, abs=1e-5)
+
+
+def test_a_speed_limit_is_read_by_the_traffic_that_it_is_for():
+    world = World(build_town("road", ROAD))
+    (fifty,) = (a for a in world.actors.values() if a.kind == "traffic.speed_limit.50")
+    x, y, _, yaw = fifty.place
+    scene, lens = Scene(world), Lens(41, 41, 20.0)
+    ahead = Image(scene.triangles, Pose(x - 3.0, y, 2.3, 0.0, yaw, 0.0), lens)
+    behind = Image(scene.triangles, Pose(x + 3.0, y, 2.3, 0.0, yaw + 180.0, 0.0), lens)
+    is_sign = seen(ahead, "tag") == Tag.TRAFFIC_SIGN
+    assert set(seen(ahead, "instance")[is_sign].tolist()) == {fifty.id}
+    dark = (ahead.triangles.colour[ahead.triangle] < 0.1).all(-1) & is_sign
+    rows, columns = np.nonzero(dark)
+    assert 8 < np.ptp(rows) < 20
+    assert abs(columns.mean() - 20.0) < 1.0
+    five, zero = dark[:, :20], dark[:, 21:]
+    middle = int(np.median(rows))
+    assert five[middle].sum() > 3  # The middle stroke of a 5, which a 0 lacks.
+    assert zero[middle].sum() <= 3
+    is_steel = behind.triangles.colour[behind.triangle][seen(behind, "tag") == Tag.TRAFFIC_SIGN]
+    assert np.ptp(is_steel, 0).max() == 0.0
