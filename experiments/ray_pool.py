@@ -194,12 +194,14 @@ class RayPool:
             return time.monotonic()
         if time.monotonic() - quiet_since < PATIENCE_S:
             return quiet_since
-        has = {name: ray.cluster_resources().get(name, 0.0) for name in ("CPU", "GPU")}
-        self.say(
-            f"Waiting for Ray: a worker takes {self.config.cpus:g} CPUs and "
-            f"{self.config.gpus:g} GPUs; the cluster has {has['CPU']:g} and {has['GPU']:g}, some "
-            f"of them in use."
+        has, free = ray.cluster_resources(), ray.available_resources()
+        told = ", ".join(
+            f"{each:g} {name} of {has.get(name, 0.0):g} in the cluster, "
+            f"{free.get(name, 0.0):g} free"
+            for name, each in (("CPU", self.config.cpus), ("GPU", self.config.gpus))
+            if each
         )
+        self.say(f"No worker of Ray's drives yet. Each takes {told}. What was taken is starting.")
         return time.monotonic()
 
 

@@ -1,5 +1,6 @@
 """How drives are shared out over Ray's workers, with a stand-in whose workers do as a test says."""
 
+import math
 import sys
 import types
 from dataclasses import replace
@@ -108,6 +109,19 @@ def test_results_come_once_each_with_log_and_film(pool, tmp_path):
     assert len(cluster.started) == len(cluster.killed) == 2
     assert not cluster.is_up
     assert (cluster.how["address"], cluster.options["num_cpus"]) == ("auto", 1.0)
+
+
+def test_a_cluster_that_has_no_room_is_told_with_what_it_has():
+    said = []
+    made = RayPool(SETTINGS, 2, RayConfig(address="auto", gpus=0.5), (), said.append)
+    cluster = types.SimpleNamespace(
+        cluster_resources=lambda: {"CPU": 8.0}, available_resources=lambda: {"CPU": 3.0}
+    )
+    made._explain(cluster, -math.inf)
+    assert said == [
+        "No worker of Ray's drives yet. Each takes 1 CPU of 8 in the cluster, 3 free, 0.5 GPU of 0 "
+        "in the cluster, 0 free. What was taken is starting."
+    ]
 
 
 def test_a_lost_worker_costs_an_attempt_and_in_the_end_the_drive(pool, tmp_path):
