@@ -174,6 +174,39 @@ def softmax_of_frames(score):
 
 
 @fast
+def softmax_of_lines(score, first, oldest, largest, total):
+    """Turns scores (M, W, R) into weights, in place; see `processor_time`.
+
+    Args:
+        score: Oldest frames first.
+        first: The first of the W that each token reads, int64 (R,).
+        oldest: The least of them.
+        largest: Scratch (R,), and likewise `total`.
+    """
+    M, W, R = score.shape
+    for m in range(M):
+        for r in range(R):
+            largest[r] = score[m, W - 1, r]
+            total[r] = ZERO
+        for s in range(oldest, W):
+            row = score[m, s]
+            for r in range(R):
+                largest[r] = max(largest[r], row[r] if s >= first[r] else largest[r])
+        for s in range(oldest, W):
+            row = score[m, s]
+            for r in range(R):
+                weight = exponential(row[r] - largest[r])
+                row[r] = weight if s >= first[r] else ZERO
+                total[r] += row[r]
+        for r in range(R):
+            total[r] = ONE / total[r]
+        for s in range(oldest, W):
+            row = score[m, s]
+            for r in range(R):
+                row[r] *= total[r]
+
+
+@fast
 def attend_ring(
     qkv,
     query_scale,

@@ -2,8 +2,8 @@
 
 A step is `fused.FusedStep`'s, with frozen weights, and its gradient is written out: products with
 packed transposes, `kernels.processor_back` between them. Keys and values lie in lines with a place
-for every frame of the dream, so that no frame is written over before its gradient has come back,
-and none is ever copied. Around the blocks, where tensors are small, PyTorch's own autograd works.
+for every frame of the dream (`fused_lines`). Around the blocks, where tensors are small, PyTorch's
+own autograd works.
 """
 
 from typing import Any, NamedTuple
@@ -17,6 +17,7 @@ from dreamdrive.kernels import processor, processor_back, processor_layout
 from dreamdrive.kernels.processor_space import Heads, Turning, attend, attend_back
 from dreamdrive.worldmodel.blocks import Ring
 from dreamdrive.worldmodel.fused import NORM, UNIT, FusedStep, array
+from dreamdrive.worldmodel.fused_lines import TimeLines
 from dreamdrive.worldmodel.model import WorldModel
 from dreamdrive.worldmodel.packed import Precision, product
 from dreamdrive.worldmodel.state import Imagined, RolloutState
@@ -28,13 +29,6 @@ class Written(NamedTuple):
 
     step: int
     number: int
-
-
-class Lines(NamedTuple):
-    """Keys and values of the frames before a dream and in it, each (L, B, N, G, S, P)."""
-
-    key: Tensor
-    value: Tensor
 
 
 class Kept(NamedTuple):
@@ -72,11 +66,8 @@ class FusedRollout(FusedStep):
         config, network = self._network.config, self._network
         self.horizon, self._number = horizon, 0
         B, N, D = batch_size, network.num_tokens, config.width
-        G, M, W, P = config.num_key_heads, config.num_heads, config.window, D // config.num_heads
-        shape = (config.num_time_layers, B, N, G, W - 1 + horizon, P)
-        self._lines = Lines(torch.zeros(shape), torch.zeros(shape))
-        self._changes = Lines(torch.zeros(shape), torch.zeros(shape))
-        self._start_B = torch.zeros(B, dtype=torch.long)
+        G, M, P = config.num_key_heads, config.num_heads, D // config.num_heads
+        self._lines = TimeLines(network, B, horizon, self._frequency, UNIT)
         rows = B * N
 
         def scratch(*shape: int) -> Any:
@@ -88,9 +79,7 @@ class FusedRollout(FusedStep):
         self._back_normal = torch.zeros(B, N, D)
         self._row = [scratch(D), scratch(D)]
         self._total = scratch(2, D)
-        self._heads_of = [scratch(P), scratch(P), scratch(W)]
         self._changed = Heads.empty(B, N, G, M // G, P)
-        self._weight_shapes = {True: (rows, M, W), False: self._weights.shape}
 
     # --- start and end ---------------------------------------------------------------------------
 
@@ -108,25 +97,14 @@ class FusedRollout(FusedStep):
             raise ConfigError(f"A dream begins at {self.batch_size} states that are no branches")
         if memory.key_BLNGWP.requires_grad or memory.value_BLNGWP.requires_grad:
             raise ConfigError("No gradient goes back before a dream's start", do="Detach it first.")
-        W = memory.key_BLNGWP.shape[4]
         self._number += 1
-        self._start_B = memory.count_B.clone()
-        frame_BW = memory.count_B[:, None] - (W - 1) + torch.arange(W - 1)
-        for line, ring in zip(self._lines, memory[:2], strict=True):
-            line[..., : W - 1, :] = _slots(ring, frame_BW % W).transpose(0, 1)
-        for change in self._changes:
-            change.zero_()
+        self._lines.begin(memory)
         return start._replace(memory=(Written(0, self._number), external))
 
     def end(self, state: RolloutState) -> RolloutState:
         """Returns the last states with rings of their own; no gradient goes through those."""
         (written, _), external = state.memory
-        W = self._network.config.window
-        count_B = self._start_B + written
-        age_BW = (count_B[:, None] - 1 - torch.arange(W)) % W
-        at_BW = (written + W - 2 - age_BW).clamp(min=0)
-        kept = [_slots(line.transpose(0, 1), at_BW) for line in self._lines]
-        memory: Any = Ring(kept[0], kept[1], count_B)
+        memory: Any = self._lines.end(written)
         return state._replace(memory=memory if external is None else Remembered(memory, external))
 
     # --- a step ----------------------------------------------------------------------------------
@@ -165,10 +143,6 @@ class FusedRollout(FusedStep):
         after = state.followed_by(latent)._replace(vector_BK=predicted, memory=memory)
         return after, Imagined(latent, predicted, *self._heads(token))
 
-    def _angle(self, step: int) -> tuple[Any, Any]:
-        angle = (self._start_B + step)[:, None] * self._frequency
-        return array(angle.cos().float()), array(angle.sin().float())
-
     def forth(
         self, latent: Tensor, extra: Tensor, modulation: Tensor, z: Tensor, step: int
     ) -> tuple[tuple[Tensor, Tensor, Tensor], list[Kept], Any]:
@@ -183,25 +157,17 @@ class FusedRollout(FusedStep):
         processor_layout.assemble(
             product(patches, self._embed_patch).numpy(), array(extra), self._place, x_
         )
-        at, layer, kept = step + network.config.window - 1, 0, []
-        cos, sin = self._angle(step)
-        seen_B = (self._start_B + step + 1).clamp(max=network.config.window).numpy()
+        layer, kept = 0, []
         for over_time, to_qkv, out, gate_up, down, bias, *scales in self._blocks:
             processor.modulate(x_, modulation_, bias, 0, NORM, *self._small, wide_)
             qkv = product(wide, to_qkv).numpy()
-            weights = torch.empty(self._weight_shapes[over_time])
             if over_time:
-                keys, values = (line[layer].numpy() for line in self._lines)
-                processor_back.score_line(
-                    qkv, *scales, cos, sin, UNIT, seen_B, keys, values, at, self._head,
-                    weights.numpy(),
-                )  # fmt: skip
-                weights = weights.softmax(-1)
-                processor_back.read_line(weights.numpy(), values, at, wide_)
+                qkv, weights = self._lines.attend(layer, step, qkv, scales, wide_)
                 layer += 1
             else:
+                weights = np.empty_like(self._weights)
                 turning = Turning(scales[0], scales[1], *self._space, UNIT)
-                attend(qkv, turning, self._frame_heads, weights.numpy(), wide_)
+                attend(qkv, turning, self._frame_heads, weights, wide_)
             attended = product(wide, out).numpy()
             between_ = np.empty_like(x_)
             processor_back.gated(x_, attended, modulation_, bias, 2, self._row[0], between_)
@@ -209,7 +175,7 @@ class FusedRollout(FusedStep):
             inside = product(wide, gate_up).numpy()
             processor.gated_unit(inside, hidden_)
             branch = product(hidden, down).numpy()
-            kept.append(Kept(x_, qkv, weights.numpy(), attended, between_, inside, branch))
+            kept.append(Kept(x_, qkv, weights, attended, between_, inside, branch))
             x_ = np.empty_like(x_)
             processor_back.gated(between_, branch, modulation_, bias, 5, self._row[0], x_)
         normal, normal_ = self._normal
@@ -225,7 +191,7 @@ class FusedRollout(FusedStep):
     ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
         """Returns the changes of latent, extra tokens and modulation from those of `forth`."""
         network, (D, _) = self._network, self._sizes
-        count, at = network.num_patches, step + network.config.window - 1
+        count = network.num_patches
         new_change, told_change, token_change = changes
         normal, x = self._back_normal, self._back_x.zero_()
         patched = product(_to_rows(new_change, network.config.patch), self._to_patch, back=True)
@@ -237,7 +203,6 @@ class FusedRollout(FusedStep):
             last, self._norm[0], np.float32(network.norm.eps), normal.numpy(), self._row[0], x_
         )
         modulation_, total = array(modulation), torch.zeros_like(modulation)
-        cos, sin = self._angle(step)
         layer = network.config.num_time_layers
         _, inside = self._back_hidden
         for block, found in zip(reversed(self._blocks), reversed(kept), strict=True):
@@ -261,12 +226,8 @@ class FusedRollout(FusedStep):
             qkv = self._back_qkv.numpy()
             if over_time:
                 layer -= 1
-                keys, values = (line[layer].numpy() for line in self._lines)
-                key_changes, value_changes = (line[layer].numpy() for line in self._changes)
-                processor_back.attend_line_back(
-                    found.qkv, *scales, cos, sin, UNIT, found.weights, keys, values, at, read,
-                    *self._heads_of, key_changes, value_changes, qkv,
-                )  # fmt: skip
+                reads = found.qkv, found.weights
+                self._lines.attend_back(layer, step, reads, scales, read, qkv)
             else:
                 turning = Turning(scales[0], scales[1], *self._space, UNIT)
                 attend_back(
@@ -309,13 +270,6 @@ class Frame(torch.autograd.Function):
         (modulation,) = ctx.saved_tensors
         found = rollout.back(changes, modulation, kept, last, step)
         return *found, None, None, None, None
-
-
-def _slots(ring_BLNGWP: Tensor, slot_BS: Tensor) -> Tensor:
-    """Returns some slots of each row's ring, (B, L, N, G, S, P)."""
-    B, L, N, G, _, P = ring_BLNGWP.shape
-    index = slot_BS[:, None, None, None, :, None].expand(B, L, N, G, -1, P)
-    return ring_BLNGWP.gather(4, index)
 
 
 def _to_rows(x_BCHW: Tensor, p: int) -> Tensor:

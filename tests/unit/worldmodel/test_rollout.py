@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from dreamdrive.errors import ConfigError
-from dreamdrive.kernels import processor_back, processor_space
+from dreamdrive.kernels import processor_back, processor_space, processor_time
 from dreamdrive.worldmodel.fused_rollout import FusedRollout
 from dreamdrive.worldmodel.memory import MemoryConfig
 from dreamdrive.worldmodel.model import WorldModel
@@ -83,15 +83,16 @@ def test_in_16_bits_it_teaches_nearly_the_same():
     [
         (processor_back, "gated_back"), (processor_back, "gated_unit_back"),
         (processor_back, "modulate_back"), (processor_back, "affine_norm_back"),
-        (processor_back, "attend_line_back"), (processor_back, "read_line"),
         (processor_space, "turn_back"), (processor_space, "softmax_back"),
-        (processor_space, "to_heads"),
+        (processor_space, "to_heads"), (processor_time, "read"), (processor_time, "read_back"),
+        (processor_time, "score_back"), (processor_time, "softmax_back"),
+        (processor_time, "turn_back"),
     ],
 )  # fmt: skip
 def test_a_wrong_loop_is_noticed(monkeypatch, loops, name):
     def wrong(*arguments) -> None:
         right(*arguments)
-        arguments[-1][...] *= np.float32(1.1)
+        arguments[-1][...] *= np.float32(1.5)
 
     model = lively()
     right = getattr(loops, name)
