@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from dreamdrive.agents.imagination import Dream, imagine
-from dreamdrive.agents.networks import Actor, Critic, NetworkConfig
+from dreamdrive.agents.networks import Actor, Critic, NetworkConfig, TanhGaussian, joined
 from dreamdrive.agents.quick import quicken
 from dreamdrive.agents.returns import ReturnScale
 from dreamdrive.errors import ConfigError, DreamdriveError
@@ -161,9 +161,16 @@ class ActorCritic:
         through = self.config.gradient == "dynamics"
         start = start.detach()
         rollout = self._rollout_of(len(start.vector_BK))
+        policies: list[TanhGaussian] = []
+
+        def choose(seen_BCHW: Tensor, vector_BK: Tensor) -> Tensor:
+            # What the policy sees is cut off: its gradient flows through its actions alone.
+            policies.append(self.actor(seen_BCHW.detach(), vector_BK.detach()))
+            return policies[-1].sample(self._noise(policies[-1].mean))
+
         with torch.set_grad_enabled(through):
             dream = imagine(
-                self.model, start, self._choose, horizon=self.config.horizon,
+                self.model, start, choose, horizon=self.config.horizon,
                 generator=self.generator, num_steps=self.config.num_steps, rollout=rollout,
             )  # fmt: skip
             ahead_BT = self._ahead(dream)
@@ -174,7 +181,7 @@ class ActorCritic:
         flat = (seen.detach().flatten(0, 1), vector.detach().flatten(0, 1))
         first = self.slow_critic.value(seen[:, 0].detach(), vector[:, 0].detach())
         values_BT = torch.cat([first[:, None], ahead_BT[:, :-1].detach()], 1)
-        policy = self.actor(*flat)
+        policy = joined(policies) if through else self.actor(*flat)
         entropy = policy.entropy(self._noise(policy.mean)).view_as(weight_BT)
         if through:
             gain_BT = target_BT / scale
@@ -228,11 +235,6 @@ class ActorCritic:
             getattr(self, name).load_state_dict(state[name])
         self.generator.set_state(state["generator"])
         self.scale.range = state["range"]
-
-    def _choose(self, seen_BCHW: Tensor, vector_BK: Tensor) -> Tensor:
-        # What the policy sees is cut off: its gradient flows through its actions alone.
-        policy = self.actor(seen_BCHW.detach(), vector_BK.detach())
-        return policy.sample(self._noise(policy.mean))
 
     def _noise(self, like: Tensor) -> Tensor:
         return torch.randn(like.shape, generator=self.generator, device=like.device)

@@ -28,7 +28,6 @@ class Dream(NamedTuple):
         reward_BT: Expected reward of each decision.
         termination_BTJ: Probability of each cause at each decision.
         uncertainty_BT: The model's disagreement about each decision.
-        end: The rollout's last state.
     """
 
     seen_BTCHW: Tensor
@@ -38,7 +37,6 @@ class Dream(NamedTuple):
     reward_BT: Tensor
     termination_BTJ: Tensor
     uncertainty_BT: Tensor
-    end: RolloutState
 
     @property
     def continuation(self) -> Tensor:
@@ -101,8 +99,10 @@ def imagine(
 
     if rollout is None:
         rollout = Rollout(model, len(start.vector_BK), horizon)
-    done = rollout(start, act, drawn(generator), horizon=horizon, num_steps=num_steps)
+    done = rollout(
+        start, act, drawn(generator), horizon=horizon, num_steps=num_steps, with_end=False
+    )
     return Dream(
         done.seen_BTCHW, done.vector_BTK, done.action_BTA, torch.stack(raws, 1), done.reward_BT,
-        done.termination_BTJ, done.uncertainty_BT, done.end,
+        done.termination_BTJ, done.uncertainty_BT,
     )  # fmt: skip

@@ -153,6 +153,12 @@ class TanhGaussian(NamedTuple):
         return 0.5 * (ratio + shift - 1.0 - ratio.log()).sum(-1)
 
 
+def joined(policies: list[TanhGaussian]) -> TanhGaussian:
+    """Returns the policies of T decisions (B, A) as one of all of them, (B · T, A)."""
+    mean, std = (torch.stack(part, 1).flatten(0, 1) for part in zip(*policies, strict=True))
+    return TanhGaussian(mean, std)
+
+
 def log_tanh_slope(u: Tensor) -> Tensor:
     """Returns ln(1 - tanh(u)²) without the loss of digits at large |u|."""
     return 2.0 * (math.log(2.0) - u - F.softplus(-2.0 * u))

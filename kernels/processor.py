@@ -111,6 +111,19 @@ def gated_unit(gate_up, out):
 
 
 @fast
+def gated_unit_back(gate_up, change, out):
+    """Writes the change of gate and up, (R, 2 H), from that of silu(gate) · up, (R, H)."""
+    R, H = change.shape
+    for r in range(R):
+        up, up_out = gate_up[r, H:], out[r, H:]
+        for h in range(H):
+            gate = gate_up[r, h]
+            share = ONE / (ONE + exponential(-gate))
+            out[r, h] = change[r, h] * up[h] * share * (ONE + gate * (ONE - share))
+            up_out[h] = change[r, h] * gate * share
+
+
+@fast
 def _rotated(source, scale, cos, sin, epsilon, factor, out):
     """Writes a head with unit root mean square, scaled and turned; see `kernels.qk_rope`."""
     P = source.shape[0]

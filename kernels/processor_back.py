@@ -45,18 +45,6 @@ def gated_back(
 
 
 @fast
-def gated_unit_back(gate_up, sigmoid, change, out):
-    """Writes the change of gate and up, (R, 2 H), from that of silu(gate) · up, (R, H)."""
-    R, H = change.shape
-    for r in range(R):
-        up, up_out = gate_up[r, H:], out[r, H:]
-        for h in range(H):
-            gate, slope = gate_up[r, h], sigmoid[r, h]
-            out[r, h] = change[r, h] * up[h] * slope * (ONE + gate * (ONE - slope))
-            up_out[h] = change[r, h] * gate * slope
-
-
-@fast
 def _norm_back(row, scaled, epsilon, out):
     """Adds the change of a row from that of its norm; returns the row's mean and inverse spread."""
     D = row.shape[0]

@@ -213,10 +213,7 @@ class FusedRollout(FusedStep):
                 x_, found.branch, *rows, 5, *self._row, change_, total.numpy()
             )
             hidden = product(self._back_D, down, back=True).numpy()
-            half = torch.from_numpy(found.gate_up[:, : hidden.shape[1]])
-            processor_back.gated_unit_back(
-                found.gate_up, half.sigmoid().numpy(), hidden, inside.numpy()
-            )
+            processor.gated_unit_back(found.gate_up, hidden, inside.numpy())
             wide = product(inside, gate_up, back=True).numpy()
             processor_back.modulate_back(found.between, *rows, 3, NORM, wide, *sums)
             processor_back.gated_back(

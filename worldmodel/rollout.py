@@ -74,7 +74,7 @@ class Rollout:
 
     def __call__(
         self, start: RolloutState, choose: Choose, draw: Draw, *, horizon: int | None = None,
-        num_steps: int = 1,
+        num_steps: int = 1, with_end: bool = True,
     ) -> Rolled:  # fmt: skip
         """Returns a rollout of a policy from each start state.
 
@@ -87,6 +87,7 @@ class Rollout:
             draw: Source of the model's noise.
             horizon: Number of decisions, T by default and at most.
             num_steps: Euler steps of the model's sampler.
+            with_end: Whether the last state will be gone on from; without, it may lack its memory.
 
         Raises:
             ConfigError: If the fused way is asked for gradients through several sampling steps.
@@ -105,7 +106,7 @@ class Rollout:
             )
         fused = self._both_ways
         rolled = roll(fused, fused.begin(start), choose, draw, count, num_steps, in_place=False)
-        return rolled._replace(end=fused.end(rolled.end))
+        return rolled._replace(end=fused.end(rolled.end)) if with_end else rolled
 
 
 def roll(

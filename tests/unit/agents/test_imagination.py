@@ -22,7 +22,6 @@ def test_frames_and_decisions_keep_their_places() -> None:
     assert dream.action_BTA.shape == (3, 4, 2)
     torch.testing.assert_close(dream.action_BTA, dream.raw_BTA.tanh())
     assert dream.termination_BTJ.shape == (3, 4, len(world.config.causes))
-    assert torch.equal(dream.end.vector_BK, dream.vector_BTK[:, -1])
 
 
 def test_alive_is_known_before_the_decision_that_ends_it() -> None:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from dreamdrive.errors import ConfigError
-from dreamdrive.kernels import processor_back, processor_space, processor_time
+from dreamdrive.kernels import processor, processor_back, processor_space, processor_time
 from dreamdrive.worldmodel.fused_rollout import FusedRollout
 from dreamdrive.worldmodel.memory import MemoryConfig
 from dreamdrive.worldmodel.model import WorldModel
@@ -81,7 +81,7 @@ def test_in_16_bits_it_teaches_nearly_the_same():
 @pytest.mark.parametrize(
     ("loops", "name"),
     [
-        (processor_back, "gated_back"), (processor_back, "gated_unit_back"),
+        (processor_back, "gated_back"), (processor, "gated_unit_back"),
         (processor_back, "modulate_back"), (processor_back, "affine_norm_back"),
         (processor_space, "turn_back"), (processor_space, "softmax_back"),
         (processor_space, "to_heads"), (processor_time, "read"), (processor_time, "read_back"),
