@@ -63,6 +63,7 @@ class BenchEnginesConfig:
         seconds: For each way and peer.
         earlier: A checkout of an earlier version, to measure dreams and updates of both in one run.
         work: What of both: steps of environments, updates of an agent, and of a world model.
+        ways: Which ways of that work, beside the earlier version's eager one; all by default.
         long_steps: Steps of one dream, whose last ones are measured against its first; 0 for none.
     """
 
@@ -77,6 +78,7 @@ class BenchEnginesConfig:
     seconds: float = 2.0
     earlier: Path | None = None
     work: tuple[str, ...] = ("dreams", "agent", "model")
+    ways: tuple[str, ...] = ()
     long_steps: int = 10_000
 
     def __post_init__(self) -> None:
@@ -87,6 +89,10 @@ class BenchEnginesConfig:
             *((name, tuple(PRESETS)) for name in self.presets),
             *((name.partition("=")[0], tuple(PEERS)) for name in self.peers),
             *((name, tuple(WAYS)) for name in self.work),
+            *(
+                (name, tuple(sorted({way for x in WAYS.values() for way in x})))
+                for name in self.ways
+            ),
         ):
             if name not in known:
                 raise ConfigError(f"There is no {name!r}", do=f"Known: {', '.join(known)}.")
@@ -120,7 +126,7 @@ def bench_engines(config: BenchEnginesConfig) -> Path:
     if config.long_steps:
         facts["long"] = long_dream(config.model, config.long_steps)
     if config.earlier is not None:
-        facts["beside"] = beside_earlier(config.earlier, config.seconds, config.work)
+        facts["beside"] = beside_earlier(config.earlier, config.seconds, config.work, config.ways)
     for peer in config.peers:
         console.print(f"measuring {peer.partition('=')[0]} …")
         facts["peers"] += _apart(peer, config)

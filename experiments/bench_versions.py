@@ -29,7 +29,10 @@ EARLIER: dict[str, tuple[str, ...]] = {
 
 
 def beside_earlier(
-    earlier: Path, seconds: float, works: tuple[str, ...] = tuple(WAYS)
+    earlier: Path,
+    seconds: float,
+    works: tuple[str, ...] = tuple(WAYS),
+    chosen: tuple[str, ...] = (),
 ) -> list[dict[str, Any]]:
     """Returns rows: what, in which version and way, frames a second, and times the earliest's.
 
@@ -37,12 +40,16 @@ def beside_earlier(
         earlier: A checkout of an earlier version.
         seconds: For each way and round.
         works: What is measured, of `WAYS`.
+        chosen: Which ways, beside the earlier version's eager one; all where none is named.
     """
     found: dict[tuple[str, str, str], dict[str, Any]] = {}
     for _ in range(ROUNDS):
         for work in works:
             for version, root, ways in (("earlier", earlier, EARLIER), ("now", ROOT, WAYS)):
                 for way in ways[work]:
+                    is_base = version == "earlier" and way == "eager"
+                    if chosen and way not in chosen and not is_base:
+                        continue
                     for row in _apart(root, way, seconds, work):
                         key = row["what"], version, way
                         known = found.get(key)

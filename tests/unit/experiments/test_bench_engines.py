@@ -94,6 +94,8 @@ def test_versions_stand_beside_each_other_and_a_way_that_fails_says_why(monkeypa
     (missing,) = (row for row in rows if row["way"] == "openvino")
     assert (missing["frames_per_s"], missing["why"]) == (None, "not installed")
     assert bench_versions.table(rows).row_count == len(rows)
+    few = bench_versions.beside_earlier(tmp_path, 0.1, ("agent",), ("fused",))
+    assert [(row["version"], row["way"]) for row in few] == [("earlier", "eager"), ("now", "fused")]
 
 
 @pytest.mark.slow
