@@ -81,10 +81,10 @@ SPAWNED = (r"(spawned \d+ vehicles and \d+ walkers)", r"spawned (?:2\d|30) vehic
 NOTHING = ("",) * 20
 TYPED = (
     "f1", "f1", "h", "h", "tab", "tab", "c", "c", "shift+c", "g", "g", *("n",) * 14, "1", "v",
-    "t", "t", "l", "l", "z", "x", "i", "ctrl+w", "ctrl+w", "q", "m", ".", ",", "m", "f", "f", "r",
-    "r", "p", "p", "ctrl+r", "ctrl+r", "ctrl+p", "backspace", "escape",
+    "t", "t", "o", "o", "l", "l", "z", "x", "i", "ctrl+w", "ctrl+w", "q", "m", ".", ",", "m", "f",
+    "f", "r", "r", "p", "p", "ctrl+r", "ctrl+r", "ctrl+p", "backspace", "escape",
 )  # fmt: skip
-"""The keys of CARLA's window, but for layers of the map and doors; the last closes it."""
+"""The keys of CARLA's window, but for layers of the map; the last closes it."""
 
 PROGRAMS = (
     _example("generate_traffic", "-n", "30", "-w", "20", "--safe", "--hybrid",

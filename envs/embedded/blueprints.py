@@ -11,6 +11,8 @@ from typing import Any
 from dreamdrive.envs.embedded.render.attributes import RENDERED, SWITCHES, WHOLE_NUMBERS, WORDS
 
 BOOL, INT, FLOAT, STRING, COLOUR = 1, 2, 3, 4, 5
+DOORS = 4
+"""Doors of a vehicle: front left, front right, rear left, rear right."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,11 @@ class VehicleModel:
     tag: int = 14
     special_type: str = ""
     generation: int = 1
+
+    @property
+    def has_doors(self) -> bool:
+        """Whether its doors open: those of the newer cars and vans do."""
+        return self.generation == 2 and self.base_type in ("car", "van")
 
 
 VEHICLES: dict[str, VehicleModel] = {
@@ -207,7 +214,9 @@ def definitions() -> list[list[Any]]:
                     _attribute("special_type", STRING, model.special_type, modifiable=False),
                     _attribute("generation", INT, str(model.generation), modifiable=False),
                     _attribute("has_lights", BOOL, "true", modifiable=False),
-                    _attribute("has_dynamic_doors", BOOL, "false", modifiable=False),
+                    _attribute(
+                        "has_dynamic_doors", BOOL, str(model.has_doors).lower(), modifiable=False
+                    ),
                     _attribute("object_type", STRING, "", modifiable=False),
                     _attribute("sticky_control", BOOL, "true"),
                     _attribute("role_name", STRING, "autopilot"),

@@ -6,7 +6,6 @@ from typing import Any
 from dreamdrive.envs.embedded.arguments import CallError
 
 NO_TEXTURES = "the embedded server has no textures"
-NO_DOORS = "the vehicles of the embedded server have no doors"
 NO_GBUFFERS = "the embedded server has no G-buffers"
 NO_ROS = "the embedded server does not publish to ROS"
 NO_RADIO = "the embedded server has no V2X radio"
@@ -24,7 +23,6 @@ VOID: dict[str, str] = {
         ),
         NO_TEXTURES,
     ),
-    **dict.fromkeys(("open_vehicle_door", "close_vehicle_door"), NO_DOORS),
     "enable_gbuffers": NO_GBUFFERS,
     **dict.fromkeys(("enable_sensor_for_ros", "disable_sensor_for_ros"), NO_ROS),
     "send": NO_RADIO,

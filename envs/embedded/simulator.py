@@ -173,6 +173,11 @@ class Simulator:
             return self.next_town.town
         return self.world.town
 
+    @property
+    def doors(self) -> dict[int, int]:
+        """Flags of the doors that stand open, by vehicle."""
+        return self.world.doors
+
     def let_lamps_follow_sun(self) -> None:
         """Lets the lamps be switched by the sun of the weather."""
         if self.lamps.see_sun(self.weather[SUN_ALTITUDE]):

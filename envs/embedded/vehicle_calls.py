@@ -9,11 +9,13 @@ from typing import Any
 from dreamdrive.envs.embedded import wire
 from dreamdrive.envs.embedded.ackermann import DEFAULT_SETTINGS, Target
 from dreamdrive.envs.embedded.arguments import CallError, flag, integer, items, number, numbers
-from dreamdrive.envs.embedded.blueprints import VEHICLES
+from dreamdrive.envs.embedded.blueprints import DOORS, VEHICLES
 from dreamdrive.envs.embedded.physics_control import check_physics, default_physics, telemetry
 from dreamdrive.envs.embedded.simulator import Simulator
 from dreamdrive.envs.embedded.tuning import tune
 
+ALL_DOORS = 6
+"""What stands for all doors on the wire."""
 WHEELS = 15
 """Where the wheels stand in a VehiclePhysicsControl."""
 
@@ -126,6 +128,27 @@ class VehicleCalls:
         self.sim.vehicle(actor)
         key = (actor, axis, integer(wheel, "wheel", 0, 3))
         self.sim.wheel_angles[key] = number(angle_deg, "angle", -360.0, 360.0)
+
+    # --- doors -----------------------------------------------------------------------------------
+
+    def open_vehicle_door(self, actor: int, door: int) -> None:
+        doors = self.sim.doors
+        doors[actor] = self._flags(actor, door) | doors.get(actor, 0)
+
+    def close_vehicle_door(self, actor: int, door: int) -> None:
+        doors = self.sim.doors
+        doors[actor] = doors.get(actor, 0) & ~self._flags(actor, door)
+
+    def _flags(self, actor: int, door: int) -> int:
+        """Returns the flags of a door, or of all."""
+        self.sim.vehicle(actor)
+        kind = self.sim.world.actors[actor].kind
+        if not VEHICLES[kind].has_doors:
+            raise CallError(f"the doors of {kind} do not open: has_dynamic_doors is false")
+        chosen = integer(door, "door", 0, ALL_DOORS)
+        if DOORS <= chosen < ALL_DOORS:
+            raise CallError(f"neither bonnet nor boot of {kind} opens")
+        return (1 << DOORS) - 1 if chosen == ALL_DOORS else 1 << chosen
 
     # --- lights ----------------------------------------------------------------------------------
 

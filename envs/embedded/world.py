@@ -88,6 +88,7 @@ class World:
         away: Numbers of the town's solid objects that are not there; replaced, never changed.
         events: Collisions of the last tick.
         hazards: Kerbs and posts, None without.
+        doors: Flags of the doors that stand open, by vehicle.
         kept_grip: What wet roads leave of a tyre's grip, as `wet_roads.kept_grip` has it.
     """
 
@@ -100,6 +101,7 @@ class World:
         self.lights = TrafficLights(town)
         self.events: list[CollisionEvent] = []
         self.kept_grip = DRY
+        self.doors: dict[int, int] = {}
         self.next_id = first_id
         self._yaw_rates = np.zeros(0)  # Those of vehicles before the last tick.
         self._statics = np.zeros(0, ACTOR_RECORD)
@@ -196,6 +198,7 @@ class World:
         for child in [a.id for a in self.actors.values() if a.parent == actor]:
             self.destroy(child)
         del self.actors[actor]
+        self.doors.pop(actor, None)
         body = self.body(actor)
         if body is not None:
             body.remove(actor)

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 WHOLE_EVERY = 256
 """One frame in so many can be read without those before it."""
-KEPT = ("light_states", "poses")
-"""What a simulator keeps by actor beside the world, and a recording too."""
+KEPT = ("light_states", "poses", "doors")
+"""What a simulator keeps by actor beside what moves, and a recording too."""
 
 
 def is_recorded(actor: Actor) -> bool:

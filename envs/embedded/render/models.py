@@ -14,10 +14,14 @@ from dreamdrive.envs.embedded.render.vehicle_parts import (
     HEADLAMP,
     PAINT,
     REARLAMP,
+    ROOF_M,
     SKIN,
+    TALL,
     TRIM,
     Part,
     add_wheel,
+    body_of,
+    wheel_radius,
 )
 
 PROP_COLOURS: dict[str, Colour] = {
@@ -33,7 +37,6 @@ PROP_COLOURS: dict[str, Colour] = {
     "static.prop.warningaccident": (0.80, 0.12, 0.10),
     "static.prop.warningconstruction": (0.93, 0.75, 0.12),
 }
-TALL = ("van", "truck", "bus")
 CLOTHES: tuple[Colour, ...] = (
     (0.65, 0.15, 0.15), (0.15, 0.30, 0.60), (0.20, 0.45, 0.25), (0.80, 0.70, 0.25),
     (0.55, 0.30, 0.55), (0.85, 0.85, 0.85), (0.15, 0.15, 0.18), (0.80, 0.45, 0.20),
@@ -61,19 +64,16 @@ def model_of(kind: str) -> Mesh:
 
 def _vehicle(model: VehicleModel) -> Mesh:
     x, y, height = model.half_length, model.half_width, 2.0 * model.half_height
-    builder, tag = MeshBuilder(), Tag(model.tag)
-    radius = min(0.36, 0.24 * height) if model.base_type == "car" else min(0.5, 0.2 * height)
-    clear = 0.55 * radius
+    builder, tag, radius = MeshBuilder(), Tag(model.tag), wheel_radius(model)
+    clear, belt, _, front, back = body_of(model)
     is_tall = model.base_type in TALL
-    belt = 0.52 * height if not is_tall else 0.45 * height
     middle = (clear + belt) / 2.0
     builder.box(
         (0.0, 0.0, middle), (x, y, (belt - clear) / 2.0), 0.0, tag, PAINT, part=Part.PAINT,
         is_open_below=False,
     )  # fmt: skip
-    front, back = (0.92, -0.99) if is_tall else (0.42, -0.80)
     has_windows = tag != Tag.TRUCK
-    _add_cabin(builder, tag, (front * x, back * x), y, (belt, height), is_tall, has_windows)
+    _add_cabin(builder, tag, (front, back), y, (belt, height), is_tall, has_windows)
     half_track = y - 0.11
     for along in (0.5, -0.5):
         for side in (-1.0, 1.0):
@@ -100,7 +100,7 @@ def _add_cabin(
     lean_front, lean_back, lean_side = (0.12, 0.02, 0.03) if is_tall else (0.62, 0.42, 0.14)
     lean_front, lean_back = (lean * (high - low) * 1.4 for lean in (lean_front, lean_back))
     sill, top = y - 0.03, y - 0.03 - lean_side
-    roof = high - 0.06
+    roof = high - ROOF_M
     for z0, z1, is_glass in ((low, roof, True), (roof, high, False)):
         rims = []
         for z in (z0, z1):

@@ -15,6 +15,7 @@ from dreamdrive.envs.embedded.blueprints import PROPS, WALKERS
 from dreamdrive.envs.embedded.compiled import compiled
 from dreamdrive.envs.embedded.gait import STANDING, STEPS, STRIDE_M
 from dreamdrive.envs.embedded.render import furniture
+from dreamdrive.envs.embedded.render.doors import doors_of
 from dreamdrive.envs.embedded.render.mesh import Finish, MeshBuilder, joined
 from dreamdrive.envs.embedded.render.models import (
     model_of,
@@ -26,6 +27,9 @@ from dreamdrive.envs.embedded.world import World
 
 BRAKE_GLOW = (1.0, 0.08, 0.05)
 DEFAULT_PAINT = (120, 120, 130)
+
+Shown = tuple[int, str, int]
+"""An actor: its number, its blueprint and the flags of its open doors."""
 
 PLACE = np.dtype(
     [("x", "f8"), ("y", "f8"), ("z", "f8"), ("pitch", "f8"), ("yaw", "f8"), ("roll", "f8")],
@@ -79,7 +83,7 @@ class Scene:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._actors: tuple[tuple[int, str], ...] | None = None
+        self._actors: tuple[Shown, ...] | None = None
         self._steps = np.zeros(0, np.int64)
         self._stand()
         self.update()
@@ -106,7 +110,7 @@ class Scene:
             self._stand()
         props = [actor for actor in world.actors.values() if actor.kind in PROPS]
         actors = tuple(
-            (actor, world.actors[actor].kind)
+            (actor, world.actors[actor].kind, world.doors.get(actor, 0))
             for actor in (*world.vehicles.row, *world.walkers.row, *(prop.id for prop in props))
         )
         if actors != self._actors:
@@ -150,17 +154,20 @@ class Scene:
             self._local[start:end], self._local_normals[start:end] = mesh.points, mesh.normals()
         self._steps = steps
 
-    def _lay_out(self, actors: tuple[tuple[int, str], ...]) -> None:
+    def _lay_out(self, actors: tuple[Shown, ...]) -> None:
         """Makes room for the triangles of actors, in their order."""
         self._actors = actors
-        models = [model_of(kind) for _, kind in actors]
+        models = [
+            joined([model_of(kind), doors_of(kind, doors)]) if doors else model_of(kind)
+            for _, kind, doors in actors
+        ]
         counts = [len(model) for model in models]
         moving = joined([MeshBuilder().mesh(), *models])
         owner = np.repeat(np.arange(len(models)), counts)
-        for row, (actor, _) in enumerate(actors):
+        for row, (actor, *_) in enumerate(actors):
             is_paint = (owner == row) & (moving.part == Part.PAINT)
             moving.colour[is_paint] = _paint(self._world.actors[actor].attributes)
-        moving.instance[:] = np.array([actor for actor, _ in actors], np.int32)[owner]
+        moving.instance[:] = np.array([actor for actor, *_ in actors], np.int32)[owner]
         everything = joined([self._still, moving])
         groups = np.zeros(len(models), GROUP)
         ends = len(self._still) + np.cumsum(counts, dtype=np.int64)
@@ -169,7 +176,7 @@ class Scene:
         at = ends - len(self._still)
         self._limbs = [
             (kind, int(at[row]) - counts[row], int(at[row]))
-            for row, (_, kind) in enumerate(actors) if kind in WALKERS
+            for row, (_, kind, _) in enumerate(actors) if kind in WALKERS
         ]  # fmt: skip
         self._steps = np.full(len(self._limbs), STANDING)
         self._rear = len(self._still) + np.nonzero(moving.part == Part.REARLAMP)[0]
@@ -180,7 +187,7 @@ class Scene:
             everything.colour, everything.tag, everything.instance, everything.finish,
             len(self._still), np.concatenate([self._still_groups, groups]),
             len(self._still_groups), owner.astype(np.int64),
-            np.array([actor for actor, _ in actors], np.int64), np.zeros(len(models), PLACE),
+            np.array([actor for actor, *_ in actors], np.int64), np.zeros(len(models), PLACE),
             np.zeros((len(models), 3, 3)),
         )  # fmt: skip
 

@@ -1,9 +1,11 @@
 """Colours, named parts and wheels that the models of vehicles share."""
 
 from enum import IntEnum
+from typing import NamedTuple
 
 import numpy as np
 
+from dreamdrive.envs.embedded.blueprints import VehicleModel
 from dreamdrive.envs.embedded.render.mesh import Colour, MeshBuilder, Tag
 
 PAINT: Colour = (0.5, 0.5, 0.5)
@@ -13,6 +15,9 @@ RUBBER: Colour = (0.05, 0.05, 0.05)
 TRIM: Colour = (0.12, 0.12, 0.13)
 HEADLAMP: Colour = (0.92, 0.92, 0.85)
 REARLAMP: Colour = (0.42, 0.03, 0.03)
+ROOF_M = 0.06
+"""Thickness of a roof."""
+TALL = ("van", "truck", "bus")
 SKIN: Colour = (0.78, 0.58, 0.46)
 
 
@@ -22,6 +27,32 @@ class Part(IntEnum):
     PAINT = 1
     HEADLAMP = 2
     REARLAMP = 3
+
+
+class Body(NamedTuple):
+    """Heights of a car's body, from its sills over its belt to its roof, and ends of its cabin."""
+
+    clear: float
+    belt: float
+    roof: float
+    front: float
+    back: float
+
+
+def body_of(model: VehicleModel) -> Body:
+    """Returns the body of a vehicle with four wheels or more."""
+    height, is_tall = 2.0 * model.half_height, model.base_type in TALL
+    front, back = (0.92, -0.99) if is_tall else (0.42, -0.80)
+    return Body(
+        0.55 * wheel_radius(model), (0.45 if is_tall else 0.52) * height, height - ROOF_M,
+        front * model.half_length, back * model.half_length,
+    )  # fmt: skip
+
+
+def wheel_radius(model: VehicleModel) -> float:
+    """Returns how large a vehicle's wheels are drawn, in metres."""
+    height = 2.0 * model.half_height
+    return min(0.36, 0.24 * height) if model.base_type == "car" else min(0.5, 0.2 * height)
 
 
 def add_wheel(

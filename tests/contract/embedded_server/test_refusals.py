@@ -5,7 +5,6 @@ import pytest
 from dreamdrive.envs.embedded.refused_calls import (
     NO_CARSIM,
     NO_CHRONO,
-    NO_DOORS,
     NO_ROS,
     VALUED,
     VOID,
@@ -86,8 +85,6 @@ def test_what_no_client_waits_for_is_refused_in_the_log():
         car.enable_carsim("car.sim")
         car.use_carsim_road(True)
         car.enable_chrono_physics()
-        car.open_door(carla.VehicleDoor.All)
-        car.close_door(carla.VehicleDoor.FL)
         sensor.enable_for_ros()
         sensor.disable_for_ros()
         world.tick()
@@ -95,7 +92,6 @@ def test_what_no_client_waits_for_is_refused_in_the_log():
         log = process.stderr.read()
     for method, reason in (
         ("enable_carsim", NO_CARSIM), ("use_carsim_road", NO_CARSIM),
-        ("open_vehicle_door", NO_DOORS), ("close_vehicle_door", NO_DOORS),
         ("enable_chrono_physics", NO_CHRONO), ("enable_sensor_for_ros", NO_ROS),
         ("disable_sensor_for_ros", NO_ROS),
     ):  # fmt: skip
