@@ -134,6 +134,7 @@ PROGRAMS = (
              flaw="now and then it waits for its own pool of processes after Ctrl-C, for ever"),
     _example("get_component_test", refused="has no component 'front-blinker-r-1'"),
     _util("test_connection"),
+    _util("apply_texture", "-l", prints=(r"(Building_0)",)),
     _util("check_map"),
     _util("config", "--inspect", prints=(r"vehicles:",)),
     _util("config", "--list"),
@@ -153,7 +154,6 @@ PROGRAMS = (
 )  # fmt: skip
 
 LEFT_OUT = {
-    "apply_texture.py": "there are no textures: `World.apply_textures_to_object` is refused",
     "config.py --default": "ends with an error of its own before it asks the server",
     "invertedai_traffic.py": "needs an account of a service",
     "manual_control_carsim.py, manual_control_chrono.py": "need CarSim and Chrono",

@@ -14,6 +14,7 @@ from dreamdrive.envs.embedded.ray_calls import RayCalls
 from dreamdrive.envs.embedded.recorder_calls import RecorderCalls
 from dreamdrive.envs.embedded.scenery_calls import SceneryCalls
 from dreamdrive.envs.embedded.simulator import Simulator
+from dreamdrive.envs.embedded.texture_calls import TextureCalls
 from dreamdrive.envs.embedded.traffic_light_calls import TrafficLightCalls
 from dreamdrive.envs.embedded.vehicle_calls import VehicleCalls
 from dreamdrive.envs.embedded.walker_calls import WalkerCalls
@@ -22,7 +23,7 @@ from dreamdrive.envs.embedded.world_calls import WorldCalls
 BATCH = "apply_batch"
 GROUPS = (
     WorldCalls, SceneryCalls, RayCalls, ActorCalls, VehicleCalls, WalkerCalls, TrafficLightCalls,
-    RecorderCalls, BoneCalls,
+    RecorderCalls, BoneCalls, TextureCalls,
 )  # fmt: skip
 Run = Callable[..., Any]
 

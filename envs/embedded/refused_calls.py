@@ -5,7 +5,6 @@ from typing import Any
 
 from dreamdrive.envs.embedded.arguments import CallError
 
-NO_TEXTURES = "the embedded server has no textures"
 NO_GBUFFERS = "the embedded server has no G-buffers"
 NO_ROS = "the embedded server does not publish to ROS"
 NO_RADIO = "the embedded server has no V2X radio"
@@ -16,13 +15,6 @@ ALL_SEE = "the sensors of the embedded server can ignore no vehicles"
 VALUED: dict[str, str] = {"get_gbuffer_token": NO_GBUFFERS}
 """Why, by name, where the answer would be a value."""
 VOID: dict[str, str] = {
-    **dict.fromkeys(
-        (
-            "apply_color_texture_to_objects", "apply_float_color_texture_to_objects",
-            "apply_textures_to_objects",
-        ),
-        NO_TEXTURES,
-    ),
     "enable_gbuffers": NO_GBUFFERS,
     **dict.fromkeys(("enable_sensor_for_ros", "disable_sensor_for_ros"), NO_ROS),
     "send": NO_RADIO,

@@ -88,6 +88,8 @@ class World:
         away: Numbers of the town's solid objects that are not there; replaced, never changed.
         events: Collisions of the last tick.
         hazards: Kerbs and posts, None without.
+        paints: Colours that clients gave to solid objects of the town, by number, red, green and
+            blue within [0, 1]; replaced, never changed.
         doors: Flags of the doors that stand open, by vehicle.
         kept_grip: What wet roads leave of a tyre's grip, as `wet_roads.kept_grip` has it.
     """
@@ -102,6 +104,7 @@ class World:
         self.events: list[CollisionEvent] = []
         self.kept_grip = DRY
         self.doors: dict[int, int] = {}
+        self.paints: dict[int, tuple[float, float, float]] = {}
         self.next_id = first_id
         self._yaw_rates = np.zeros(0)  # Those of vehicles before the last tick.
         self._statics = np.zeros(0, ACTOR_RECORD)

@@ -90,12 +90,15 @@ class Scene:
 
     def _stand(self) -> None:
         """Takes over what stands still in the world."""
-        world, self.away = self._world, self._world.away
+        world = self._world
+        self.away, self._paints = world.away, world.paints
         still = still_of(world.town)
         if self.away:
             still = still.without(self.away)
         actors = np.array([*world.light_ids, *world.sign_ids], np.int32)
-        self._still = dataclasses.replace(still.mesh, instance=still.instances(actors))
+        self._still = dataclasses.replace(
+            still.mesh, instance=still.instances(actors), colour=still.painted(self._paints)
+        )
         self._still_normals, self._still_groups = still.normals, still.groups
         self._lamps, self._actors = still.parts, None
 
@@ -106,7 +109,7 @@ class Scene:
             has_lamps_on: Whether vehicles drive with their lamps on.
         """
         world = self._world
-        if world.away is not self.away:
+        if world.away is not self.away or world.paints is not self._paints:
             self._stand()
         props = [actor for actor in world.actors.values() if actor.kind in PROPS]
         actors = tuple(

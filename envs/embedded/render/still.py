@@ -1,5 +1,6 @@
 """What stands still in a town, built once however many worlds it is opened for."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from dreamdrive.envs.embedded.opendrive import parse_opendrive
 from dreamdrive.envs.embedded.render import furniture, signs, streets, terrain
 from dreamdrive.envs.embedded.render.appearance import read_appearance
-from dreamdrive.envs.embedded.render.mesh import Mesh, MeshBuilder
+from dreamdrive.envs.embedded.render.mesh import Colour, Mesh, MeshBuilder
 from dreamdrive.envs.embedded.touching import FIRST_SOLID
 from dreamdrive.envs.embedded.towns import Town
 
@@ -43,6 +44,25 @@ class Still:
         """Returns what is left when solid objects of the town, by their numbers, are taken away."""
         gone = np.array([FIRST_SOLID - number for number in objects], np.int32)
         return _still(self.mesh.taken(np.nonzero(~np.isin(self.mesh.instance, gone))[0]))
+
+    def painted(self, paints: Mapping[int, Colour]) -> NDArray[np.float32]:
+        """Returns the colours of all triangles, shape (n, 3), when some objects are painted.
+
+        What is painted is what most of an object's surface shows: walls, and not their windows.
+
+        Args:
+            paints: Colours of solid objects of the town, by their numbers.
+        """
+        found = self.mesh.colour.copy()
+        a, b, c = self.mesh.points.swapaxes(0, 1)
+        area = np.linalg.norm(np.cross(b - a, c - a), axis=1) if paints else np.zeros(0)
+        for number, colour in paints.items():
+            rows = np.nonzero(self.mesh.instance == FIRST_SOLID - number)[0]
+            _, kind = np.unique(found[rows], axis=0, return_inverse=True)
+            if len(rows):
+                most = np.bincount(kind.ravel(), area[rows]).argmax()
+                found[rows[kind.ravel() == most]] = colour
+        return found
 
     def instances(self, actors: NDArray[np.int32]) -> NDArray[np.int32]:
         """Returns the instances in a world, shape (n,).

@@ -33,25 +33,6 @@ def test_what_cannot_be_done_is_refused(server, method):
     assert call(server, method, 1)[3] == [[True, [VOID[method]]]]
 
 
-def test_nothing_has_a_texture(client):
-    world = client.get_world()
-    diffuse, size = carla.MaterialParameter.Diffuse, 2
-    with pytest.raises(RuntimeError, match="no textures"):
-        world.apply_color_texture_to_object("a", diffuse, carla.TextureColor(size, size))
-    with pytest.raises(RuntimeError, match="no textures"):
-        world.apply_color_texture_to_objects(["a"], diffuse, carla.TextureColor(size, size))
-    texture = carla.TextureFloatColor(size, size)
-    with pytest.raises(RuntimeError, match="no textures"):
-        world.apply_float_color_texture_to_object("a", diffuse, texture)
-    with pytest.raises(RuntimeError, match="no textures"):
-        world.apply_float_color_texture_to_objects(["a"], diffuse, texture)
-    colours = carla.TextureColor(size, size), *(texture,) * 3
-    with pytest.raises(RuntimeError, match="no textures"):
-        world.apply_textures_to_object("a", *colours)
-    with pytest.raises(RuntimeError, match="no textures"):
-        world.apply_textures_to_objects(["a"], *colours)
-
-
 @pytest.mark.usefixtures("compiled_sensors")
 def test_sensors_ignore_nobody_and_have_no_buffers(client, car):
     world = client.get_world()
