@@ -6,6 +6,7 @@ import platform
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 
@@ -22,6 +23,7 @@ from dreamdrive.experiments.truth_parts import Part, measure_part
 from dreamdrive.experiments.truth_policy import policy_truth
 from dreamdrive.experiments.untrained import randomised_dynamics, untrained_dynamics
 from dreamdrive.files import write_atomically
+from dreamdrive.worldmodel.engine import computed_by
 from dreamdrive.worldmodel.episodes import EpisodeStore, FrameTable
 from dreamdrive.worldmodel.model import DEFAULT, WorldModel
 from dreamdrive.worldmodel.packed import Precision, packed
@@ -35,6 +37,9 @@ class TruthConfig:
     """World models as NAME=CHECKPOINT; the first is the one that the controls are made of."""
     precisions: tuple[Precision, ...] = ()
     """Also measure the first with its products packed in these precisions, as on a processor."""
+    engines: tuple[str, ...] = ()
+    """Also measure the first with its dreams and pictures computed by these, ENGINE or
+    ENGINE/PRECISION: `fused/bfloat16`, `openvino`."""
     data: tuple[Path, ...] = (Path("data/test"),)
     """Folders of episodes that no model was trained on."""
     policy: str | None = None
@@ -65,11 +70,12 @@ def truth(config: TruthConfig) -> Path:
     """Measures, prints a table, and returns the folder that holds `truth.json`.
 
     Raises:
-        ConfigError: If two models have one name, the drives are not the policy's, or the driver
-            does not see what a model shows.
+        ConfigError: If two models have one name, the drives are not the policy's, the driver
+            does not see what a model shows, or there is no such engine or precision.
         CheckpointError: If a model or the policy is missing or broken.
         EpisodeError: If there are no episodes, or one is damaged.
-        KernelError: If a precision is asked for and this PyTorch cannot pack weights.
+        KernelError: If a precision is asked for and this PyTorch cannot pack weights, or an engine
+            cannot run here.
         ServerError: If no server could be started for the futures of a moment.
         StorageError: If the result could not be written.
     """
@@ -83,6 +89,7 @@ def truth(config: TruthConfig) -> Path:
     )  # fmt: skip
     rows: dict[str, dict[str, float]] = {}
     first = None
+    engines: dict[str, WorldModel] = {}
 
     def timed(name: str, model: WorldModel, measure_config: MeasureConfig) -> dict[str, float]:
         return _timed(name, model, store, config, measure_config, actor, driver[0], moments)
@@ -98,7 +105,12 @@ def truth(config: TruthConfig) -> Path:
                 "What `policy` and `also` measure is measured for driving alone", where=path,
                 do="Compare the returns of `dreamdrive evaluate --env` instead.",
             )  # fmt: skip
-        first = first or model
+        if first is None:
+            first = model
+            for way in config.engines:
+                engine, _, precision = way.partition("/")
+                how: Any = engine, precision or "float32"
+                engines[f"{name}, {way}"] = computed_by(model, *how)
         rows[name] = timed(name, model, config.measure)
         if number == 0 and config.controls and model.config.kind == "transformer":
             for steps in config.sampling_steps:
@@ -109,6 +121,8 @@ def truth(config: TruthConfig) -> Path:
             break
         name = f"{next(iter(rows))}, {precision}"
         rows[name] = timed(name, packed(first, precision), config.measure)
+    for name, computed in engines.items():
+        rows[name] = timed(name, computed, config.measure)
     if config.controls and first is not None:
         for name, control in (
             ("untrained", untrained_dynamics(first)), ("randomised", randomised_dynamics(first)),

@@ -7,6 +7,7 @@ why. `auto` is eager until the ways were measured on this machine (`dreamdrive b
 from then on the fastest.
 """
 
+import copy
 import hashlib
 import json
 import logging
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
+from torch import Tensor
 
 from dreamdrive.config import to_dict
 from dreamdrive.errors import ConfigError, KernelError
@@ -30,6 +32,7 @@ from dreamdrive.worldmodel.fused import FusedStep
 from dreamdrive.worldmodel.fused_decode import FusedDecode
 from dreamdrive.worldmodel.model import WorldModel
 from dreamdrive.worldmodel.packed import Precision, has_packed_products
+from dreamdrive.worldmodel.state import RolloutState
 from dreamdrive.worldmodel.transformer import TransformerDynamics
 
 Engine = Literal["auto", "eager", "fused", "onnxruntime", "openvino", "compiled"]
@@ -103,6 +106,48 @@ def build_decode(model: WorldModel, step: Imagine) -> Imagine:
     if isinstance(step, ExportedStep):
         return ExportedDecode(step)
     return model.decode_step
+
+
+def computed_by(model: WorldModel, engine: Engine, precision: Precision = "float32") -> WorldModel:
+    """Returns a copy of a model whose dreams and pictures an engine computes, of any batch size.
+
+    It observes real frames as the model does.
+
+    Args:
+        model: On the CPU.
+        engine: Which way.
+        precision: Of the matrix products.
+
+    Raises:
+        ConfigError: If there is no such way or precision, or they do not go together.
+        KernelError: If the way cannot run here.
+    """
+    made: dict[int, tuple[Imagine, Imagine]] = {}
+
+    def of(batch_size: int) -> tuple[Imagine, Imagine]:
+        if batch_size not in made:
+            step = build_step(model, batch_size, engine, precision)
+            made[batch_size] = step, build_decode(model, step)
+        return made[batch_size]
+
+    def imagine_step(
+        state: RolloutState, action_BA: Tensor, *, generator: torch.Generator | None = None,
+        noise: tuple[Tensor, Tensor] | None = None, num_steps: int = 1, in_place: bool = False,
+    ) -> Any:  # fmt: skip
+        if noise is None:
+            like = state.latent_BCHW.shape, state.vector_BK.shape
+            first, second = (torch.randn(x, generator=generator) for x in like)
+            noise = first, second
+        step, _ = of(len(action_BA))
+        return step(state, action_BA, noise=noise, num_steps=num_steps, in_place=in_place)
+
+    def decode_step(state: RolloutState) -> Any:
+        return of(len(state.vector_BK))[1](state)
+
+    of(1)
+    copied = copy.deepcopy(model)
+    vars(copied).update(imagine_step=imagine_step, decode_step=decode_step)
+    return copied
 
 
 def why_not(model: WorldModel, engine: Engine) -> str:

@@ -17,6 +17,7 @@ from dreamdrive.worldmodel import engine as subject
 from dreamdrive.worldmodel.engine import (
     build_decode,
     build_step,
+    computed_by,
     fastest_engine,
     measure_engines,
     remember,
@@ -108,6 +109,27 @@ def test_the_exponential_is_one():
     found = np.array([processor.exponential(value) for value in x], np.float64)
     assert np.abs(found / np.exp(x.astype(np.float64)) - 1.0).max() < 1e-5
     assert processor.exponential(np.float32(-1e9)) < 1e-37
+
+
+def test_a_model_that_an_engine_computes_dreams_and_shows_what_the_model_does():
+    model = lively()
+    made = computed_by(model, "fused")
+    for batch in (2, 3):
+        told = []
+        for dreamer in (model, made):
+            state, generator = model.init_state(batch), torch.Generator().manual_seed(0)
+            with torch.no_grad():
+                for _ in range(2):
+                    state, seen = dreamer.imagine_step(
+                        state, torch.ones(batch, 2), generator=generator
+                    )
+                    image, state = dreamer.decode_step(state)
+            told.append((image, seen.latent_BCHW, seen.reward_B, state.vector_BK))
+        for mine, theirs in zip(*told, strict=True):
+            assert torch.allclose(mine, theirs, atol=2e-5)
+            assert not torch.equal(mine, theirs)
+    with pytest.raises(ConfigError, match="no engine"):
+        computed_by(model, "turbo")
 
 
 def test_a_batch_of_another_size_is_refused():
