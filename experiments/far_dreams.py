@@ -50,7 +50,7 @@ class FarDreams(nn.Module):
         self.register_buffer("latent", model.latent_mean.new_zeros(P, *model.latent_shape))
         self.register_buffer("vector", model.latent_mean.new_zeros(P, model.config.vector_size))
         for name in ("row", "age", "left"):
-            self.register_buffer(name, torch.zeros(P, dtype=torch.long))
+            self.register_buffer(name, torch.zeros(P, dtype=torch.long, device=model.device))
         self.latent: Tensor
         self.vector: Tensor
         self.row: Tensor
@@ -86,7 +86,7 @@ class FarDreams(nn.Module):
             self._begin_anew(model, data, frames, generator)
             self._find_actions(data, frames, generator)
             self._dream(model, data, config.between, generator)
-        rows = self.row[:, None] + torch.arange(1, config.judged + 1)
+        rows = self.row[:, None] + torch.arange(1, config.judged + 1, device=self.row.device)
         dreamed, agent = self._dream(model, data, config.judged, generator)
         self.latent, self.vector = self.latent.detach(), self.vector.detach()
         self._memory = tree_map(torch.Tensor.detach, self._memory)
@@ -102,13 +102,15 @@ class FarDreams(nn.Module):
         self, model: WorldModel, data: "LatentTable", frames: int, generator: torch.Generator
     ) -> tuple[Clip, Tensor]:
         """Takes the dreams on, and returns the new frames and the last agent tokens, (P, D)."""
-        actions = data.table.action_NA[self.row[:, None] + torch.arange(1, frames + 1)]
+        device = self.row.device
+        ahead = torch.arange(1, frames + 1, device=device)
+        actions = data.table.action_NA[self.row[:, None] + ahead]
         latents, vectors, memory = [self.latent], [self.vector], self._memory
         agent = self.latent.new_zeros(len(self.latent), model.dynamics.agent_size)
         for t in range(frames):
             noise = (
-                torch.randn(self.latent.shape, generator=generator),
-                torch.randn(self.vector.shape, generator=generator),
+                torch.randn(self.latent.shape, generator=generator, device=device),
+                torch.randn(self.vector.shape, generator=generator, device=device),
             )
             step = model.dynamics.step(latents[-1], vectors[-1], actions[:, t], memory, noise)
             latents.append(step.latent)
@@ -140,9 +142,9 @@ class FarDreams(nn.Module):
             memory = model.dynamics.step(
                 batch.latent[:, t - 1], batch.vector[:, t - 1], batch.action[:, t], memory, noise
             ).memory
-        longest = torch.full((P,), self.config.longest)
+        longest = torch.full((P,), self.config.longest, device=due.device)
         longest[: round(self.config.young_share * P)] = self.config.young
-        life = 1 + (torch.rand(P, generator=generator) * longest).long()
+        life = 1 + (torch.rand(P, generator=generator, device=due.device) * longest).long()
 
         def choose(new: Tensor, old: Tensor) -> Tensor:
             return torch.where(due.view(-1, *[1] * (old.dim() - 1)), new, old)

@@ -151,7 +151,7 @@ def _measured(
         save_every=250, transformer=sized(config.transformer, size),
     )  # fmt: skip
     begin = time.process_time()
-    model = WorldModel.from_pretrained(train_worldmodel(training, frames))
+    model = WorldModel.from_pretrained(train_worldmodel(training, frames), frames.table.device)
     seconds = time.process_time() - begin
     row = {
         "size": size, "steps": steps, "seed": seed, "cpu_seconds": seconds,
@@ -166,7 +166,7 @@ def _measured(
 @torch.no_grad()
 def held_out_losses(model: WorldModel, data: LatentTable) -> list[float]:
     """Returns the flow loss of `BATCHES` batches, the same windows and noise for every model."""
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator(data.table.device).manual_seed(0)
     losses = []
     for _ in range(BATCHES):
         batch = data.batch(data.table.windows(BATCH, WINDOW, generator))
@@ -176,7 +176,7 @@ def held_out_losses(model: WorldModel, data: LatentTable) -> list[float]:
 
 
 def _cost_of_a_frame(model: WorldModel, data: LatentTable) -> float:
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator(data.table.device).manual_seed(0)
     batch = data.batch(data.table.windows(2, WINDOW, generator))
     model.dynamics.requires_grad_(True)
 

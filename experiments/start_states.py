@@ -1,6 +1,7 @@
 """Where dreams begin: windows of recorded frames, encoded once, with traffic in view more often."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -59,8 +60,9 @@ class StartStates:
         peril = before_terminations(table, round(perilous * count), context, generator)
         count -= len(peril)
         rows = table.windows(4 * count, context + 1, generator)[:, :context]
-        pixels = vehicle_pixels(table.image_NHWC[rows[:, -1]].numpy())
-        is_busy = torch.from_numpy(pixels >= BUSY_PIXELS)
+        stored = table.image_NHWC
+        pixels = vehicle_pixels(stored[rows[:, -1].to(stored.device)].cpu().numpy())
+        is_busy = torch.from_numpy(pixels >= BUSY_PIXELS).to(rows.device)
         num_busy = min(int(is_busy.sum()), max(round(busy * count), round(0.01 * count)))
         rows = torch.cat([peril, rows[is_busy][:num_busy], rows[: count - num_busy]])
         latents = []
@@ -88,7 +90,9 @@ class StartStates:
             generator: Source of randomness.
             imagine: A faster step of the model, made for so many; its own by default.
         """
-        pick = torch.randint(len(self), (batch_size,), generator=generator)
+        pick = torch.randint(
+            len(self), (batch_size,), generator=generator, device=self.windows.latent.device
+        )
         latent, vector, action, reward, cause = (part[pick] for part in self.windows[:5])
         batch = Batch(latent, vector, action, reward, cause)
         return start_states(self.model, batch, imagine=imagine)
@@ -110,8 +114,9 @@ def before_terminations(
     fatal = (table.cause_N[last_E] > 0) & (table.length_E >= length + nearest)
     fatal = torch.nonzero(fatal).squeeze(1)
     if not len(fatal):
-        return torch.zeros(0, length, dtype=torch.long)
-    episode = fatal[torch.randint(len(fatal), (count,), generator=generator)]
-    lead = torch.randint(nearest, farthest + 1, (count,), generator=generator)
+        return torch.zeros(0, length, dtype=torch.long, device=table.device)
+    drawn: dict[str, Any] = {"generator": generator, "device": table.device}
+    episode = fatal[torch.randint(len(fatal), (count,), **drawn)]
+    lead = torch.randint(nearest, farthest + 1, (count,), **drawn)
     lead = torch.minimum(lead, table.length_E[episode] - length)
-    return (last_E[episode] - lead)[:, None] + torch.arange(1 - length, 1)
+    return (last_E[episode] - lead)[:, None] + torch.arange(1 - length, 1, device=table.device)

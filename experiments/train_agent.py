@@ -15,6 +15,7 @@ from dreamdrive.agents.cloning import BehaviourCloning, CloningConfig
 from dreamdrive.agents.networks import Actor, Critic
 from dreamdrive.checkpoint import load_header, load_tensors, save_checkpoint
 from dreamdrive.config import to_dict
+from dreamdrive.experiments.devices import device_of
 from dreamdrive.experiments.run import RunLog, begin_run
 from dreamdrive.experiments.start_states import StartStates
 from dreamdrive.experiments.train_worldmodel import LatentTable
@@ -74,6 +75,8 @@ class TrainAgentConfig:
     the model itself. `auto` is fused where that can run. The same but for rounding."""
     precision: Precision = "float32"
     """Of the fused dream's matrix products."""
+    device: str = "auto"
+    """`cpu`, `cuda`, `cuda:1`; `auto` is a GPU where there is one."""
     compile: bool = False
     """Compile an eager dream first: some minutes and a C++ compiler, then faster."""
     pack: bool = True
@@ -97,16 +100,18 @@ def train_agent(config: TrainAgentConfig) -> Path:
         DivergedError: If a loss is not finite; the last saved state is intact.
         StorageError: If a checkpoint could not be written.
     """
-    model = CONTROLS[config.control](WorldModel.from_pretrained(config.model))
-    table = FrameTable.load(EpisodeStore(*config.data), model.config.causes)
+    device = device_of(config.device)
+    model = CONTROLS[config.control](WorldModel.from_pretrained(config.model, device))
+    table = FrameTable.load(EpisodeStore(*config.data), model.config.causes).to(device)
     trained = None if config.init is None else _load(config.init, model)
     begin_run(config.out, config, may_change=MAY_CHANGE)
     actor, critic = trained or (_start(config, model, table), None)
     if not (config.out / "before" / "config.json").is_file():
         save_policy(config.out / "before", actor, model, step=0)
-    prior = load_policy(config.out / "before")[0] if config.agent.prior > 0.0 else None
+    prior = load_policy(config.out / "before", device)[0] if config.agent.prior > 0.0 else None
     engine = engine_of(config, model)
     is_packed = engine == "eager" and config.pack and has_packed_products()
+    is_packed = is_packed and device.type == "cpu"
     dream = packed(model) if is_packed else model
     learner = ActorCritic(
         dream, config.agent, seed=config.seed, actor=actor, critic=critic, prior=prior,
@@ -115,7 +120,7 @@ def train_agent(config: TrainAgentConfig) -> Path:
     imagine = None
     if engine == "fused":
         imagine = build_step(model, config.batch_size, engine, config.precision)
-    generator = torch.Generator().manual_seed(config.seed)
+    generator = torch.Generator(device).manual_seed(config.seed)
     starts = StartStates.encode(
         model, table, count=config.num_starts, context=config.context, busy=config.busy,
         perilous=config.perilous, generator=generator,
@@ -150,7 +155,7 @@ def engine_of(config: TrainAgentConfig, model: WorldModel) -> Literal["eager", "
 
 def _load(policy: Path, model: WorldModel) -> tuple[Actor, Critic]:
     """Returns actor and critic of a trained policy, to go on from."""
-    actor, critic = load_policy(policy)[0], load_critic(policy, model)
+    actor, critic = load_policy(policy, model.device)[0], load_critic(policy, model)
     return actor.train().requires_grad_(True), critic.train().requires_grad_(True)
 
 
@@ -158,7 +163,7 @@ def _start(config: TrainAgentConfig, model: WorldModel, table: FrameTable) -> Ac
     """Returns the actor to begin with: that of the run that goes on, a clone, or a new one."""
     before = config.out / "before"
     if (before / "config.json").is_file():
-        return load_policy(before)[0].train().requires_grad_(True)
+        return load_policy(before, model.device)[0].train().requires_grad_(True)
     if config.clone == "none":
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
@@ -181,10 +186,11 @@ def clone(config: TrainAgentConfig, model: WorldModel, table: FrameTable) -> Act
     data = LatentTable(model, table, episodes=chosen)
     # The decision on a frame stands at the frame that it led to.
     before = data.decision_rows()
-    generator = torch.Generator().manual_seed(config.seed)
+    generator = torch.Generator(model.device).manual_seed(config.seed)
+    shape = (config.clone_batch_size,)
     with RunLog(config.out / "cloning", "clone", config.clone_steps) as log:
         for step in range(1, config.clone_steps + 1):
-            pick = torch.randint(len(before), (config.clone_batch_size,), generator=generator)
+            pick = torch.randint(len(before), shape, generator=generator, device=model.device)
             row = before[pick]
             metrics = learner.update(
                 data.seen(row), data.table.vector_NK[row], data.table.action_NA[row + 1]

@@ -9,6 +9,7 @@ import torch
 from dreamdrive.config import to_dict
 from dreamdrive.envs.dream.contexts import Contexts
 from dreamdrive.errors import ConfigError
+from dreamdrive.experiments.devices import device_of
 from dreamdrive.experiments.run import RunLog, begin_run
 from dreamdrive.experiments.surroundings import surroundings_of
 from dreamdrive.experiments.train_worldmodel import LatentTable, averaged, facts_of
@@ -46,6 +47,8 @@ class TrainStudentConfig:
     horizon: int = 4
     """Frames over which diversity is measured."""
     learning_rate: float = 3e-4
+    device: str = "auto"
+    """`cpu`, `cuda`, `cuda:1`; `auto` is a GPU where there is one."""
     seed: int = 0
     save_every: int = 500
     loss: DistillationConfig = field(default_factory=DistillationConfig)
@@ -69,9 +72,10 @@ def train_student(config: TrainStudentConfig) -> Path:
         DivergedError: If a loss is not finite; the last saved state is intact.
         StorageError: If a checkpoint could not be written.
     """
-    teacher = WorldModel.from_pretrained(config.teacher)
+    device = device_of(config.device)
+    teacher = WorldModel.from_pretrained(config.teacher, device)
     torch.manual_seed(config.seed)
-    student = student_of(teacher)
+    student = student_of(teacher).to(device)
     if teacher.config.transformer.has_step_size and config.loss.teacher_steps not in NUM_STEPS:
         raise ConfigError(
             f"This teacher never learned to dream in {config.loss.teacher_steps} steps",
@@ -83,9 +87,10 @@ def train_student(config: TrainStudentConfig) -> Path:
     begin_run(config.out, config, may_change=("steps", "save_every"))
     student.requires_grad_(True)
     student.tokenizer.requires_grad_(False)
+    recorded, table = table, table.to(device)
     data = LatentTable(teacher, table)
     if names := teacher.config.transformer.surroundings:
-        data.surroundings_EX = surroundings_of(store, names)
+        data.surroundings_EX = surroundings_of(store, names).to(device)
     trained = torch.nn.ModuleDict({"dynamics": student.dynamics, "heads": student.heads})
     state = TrainingState(
         trained, learning_rate=config.learning_rate, steps=config.steps, seed=config.seed
@@ -102,7 +107,7 @@ def train_student(config: TrainStudentConfig) -> Path:
             log(state.step, {"loss": float(loss.detach())} | metrics | {"grad_norm": norm})
             if state.step % config.save_every == 0 or state.step == config.steps:
                 state.save(config.out / "training", to_dict(config))
-    student = averaged(student, state)
+    student = averaged(student, state).to(device)
     measured = measure_diversity(student, teacher, data, config)
     write_atomically(
         config.out / "diversity.json", (json.dumps(measured, indent=2) + "\n").encode()
@@ -111,7 +116,7 @@ def train_student(config: TrainStudentConfig) -> Path:
         config.out / "model", step=state.step, seconds=round(state.seconds),
         teacher=config.teacher, diversity=measured, **facts_of(table, config.data),
     )  # fmt: skip
-    Contexts.choose(table, seed=config.seed).save(config.out / "model")
+    Contexts.choose(recorded, seed=config.seed).save(config.out / "model")
     return config.out / "model"
 
 
@@ -123,7 +128,7 @@ def measure_diversity(
     `kept` is the student's in one step over the teacher's in its own number: near 0 where the
     student has collapsed to one future.
     """
-    generator = torch.Generator().manual_seed(config.seed)
+    generator = torch.Generator(data.table.device).manual_seed(config.seed)
     batch = data.batch(data.table.windows(STARTS, config.window, generator))
     steps = config.loss.teacher_steps
     found = {}

@@ -12,6 +12,7 @@ from dreamdrive.driving.causes import TERMINATION_CAUSES
 from dreamdrive.driving.state import STATE_FIELDS
 from dreamdrive.envs.dream.contexts import Contexts
 from dreamdrive.errors import ConfigError
+from dreamdrive.experiments.devices import device_of
 from dreamdrive.experiments.run import RunLog, begin_run
 from dreamdrive.experiments.training_report import report_pictures, report_weights
 from dreamdrive.experiments.training_state import TrainingState
@@ -35,6 +36,8 @@ class TrainTokenizerConfig:
     window: int = 4
     """Frames of a clip, a multiple of `tokenizer.time_stride`."""
     learning_rate: float = 2e-3
+    device: str = "auto"
+    """`cpu`, `cuda`, `cuda:1`; `auto` is a GPU where there is one."""
     seed: int = 0
     save_every: int = 500
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
@@ -65,7 +68,7 @@ class TrainTokenizerConfig:
 
 def fit_statistics(model: WorldModel, table: FrameTable) -> None:
     """Sets the mean and spread of latents and vectors from the data."""
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator(table.device).manual_seed(0)
     rows = table.windows(128, 8 * model.config.tokenizer.time_stride, generator)
     with torch.no_grad():
         latent = model.tokenizer.posterior(images(table, rows))[0].mean[:, 2:]
@@ -77,7 +80,9 @@ def fit_statistics(model: WorldModel, table: FrameTable) -> None:
 
 def images(table: FrameTable, rows_BT: Tensor) -> Tensor:
     """Returns the frames of windows as RGB in [0, 1], shape (B, T, 3, H, W)."""
-    return table.image_NHWC[rows_BT].movedim(-1, 2).float() / 255.0
+    stored = table.image_NHWC
+    image = stored[rows_BT.to(stored.device)].to(rows_BT.device)
+    return image.movedim(-1, 2).float() / 255.0
 
 
 def driving_model(tokenizer: TokenizerConfig) -> WorldModelConfig:
@@ -144,7 +149,7 @@ def rare_rows(model: WorldModel, table: FrameTable, length: int) -> Tensor:
     """
     tokenizer, found = model.tokenizer, []
     least = 0.5 * float(tokenizer.colour_weight.max())
-    for chunk in torch.arange(len(table)).split(512):
+    for chunk in torch.arange(len(table), device=table.device).split(512):
         weight = tokenizer.pixel_weight(images(table, chunk[None]))
         found.append(chunk[weight[0].flatten(1).amax(1) >= least])
     row = torch.cat(found)
@@ -155,10 +160,11 @@ def _windows_to(
     rows_R: Tensor, table: FrameTable, length: int, count: int, generator: torch.Generator
 ) -> Tensor:
     """Returns windows that end at some of the rows, or as soon after as an episode can."""
-    last = rows_R[torch.randint(len(rows_R), (count,), generator=generator)]
+    device = table.device
+    last = rows_R[torch.randint(len(rows_R), (count,), generator=generator, device=device)]
     episode = torch.searchsorted(table.start_E, last, right=True) - 1
     first = torch.maximum(last - length + 1, table.start_E[episode])
-    return first[:, None] + torch.arange(length)
+    return first[:, None] + torch.arange(length, device=device)
 
 
 def train_tokenizer(config: TrainTokenizerConfig) -> Path:
@@ -174,16 +180,19 @@ def train_tokenizer(config: TrainTokenizerConfig) -> Path:
         DivergedError: If a loss is not finite; the last saved state is intact.
         StorageError: If a checkpoint could not be written.
     """
+    device = device_of(config.device)
     store = EpisodeStore(config.data)
     model_config = model_of(store, config.tokenizer)
     table = FrameTable.load(store, model_config.causes, may_lack_actions=True)
     begin_run(config.out, config, may_change=("steps", "save_every"))
+    recorded, table = table, table.to(device)
     torch.manual_seed(config.seed)
     model = WorldModel(model_config)
     if config.decoder_of is not None:
         model = with_open_decoder(config.decoder_of, config.tokenizer)
+    model = model.to(device)
     tokenizer = model.tokenizer
-    tokenizer.fit_colour_weights(table.image_NHWC[:: max(1, len(table) // 4000)])
+    tokenizer.fit_colour_weights(recorded.image_NHWC[:: max(1, len(table) // 4000)])
     rare = rare_rows(model, table, config.window) if config.rare_share else torch.empty(0)
     state = TrainingState(
         tokenizer, learning_rate=config.learning_rate, steps=config.steps, seed=config.seed
@@ -195,7 +204,7 @@ def train_tokenizer(config: TrainTokenizerConfig) -> Path:
             if len(rare):
                 few = round(config.rare_share * config.batch_size)
                 rows[:few] = _windows_to(rare, table, config.window, few, state.generator)
-            with torch.autocast("cpu", torch.bfloat16):
+            with torch.autocast(device.type, torch.bfloat16):
                 loss, parts = tokenizer.loss(images(table, rows), state.generator)
             norm = state.update(loss)
             metrics = {name: float(value.detach()) for name, value in parts.items()}
@@ -215,5 +224,5 @@ def train_tokenizer(config: TrainTokenizerConfig) -> Path:
         data=[str(config.data)], episodes=len(store),
     )  # fmt: skip
     if config.decoder_of is not None:
-        Contexts.choose(table, seed=config.seed).save(config.out / "model")
+        Contexts.choose(recorded, seed=config.seed).save(config.out / "model")
     return config.out / "model"

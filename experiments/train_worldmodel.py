@@ -16,6 +16,7 @@ from torch import Tensor
 from dreamdrive.config import from_dict, to_dict
 from dreamdrive.envs.dream.contexts import Contexts
 from dreamdrive.errors import ConfigError
+from dreamdrive.experiments.devices import device_of
 from dreamdrive.experiments.far_dreams import FarDreams
 from dreamdrive.experiments.quantities import (
     Quantity,
@@ -88,6 +89,8 @@ class TrainWorldModelConfig:
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of the products of a training step; weights, sums of losses and moments stay in 32 bits
     (Micikevicius et al. 2018, arXiv:1710.03740)."""
+    device: str = "auto"
+    """`cpu`, `cuda`, `cuda:1`; `auto` is a GPU where there is one."""
     compile: bool = False
     """Compile the network first: some minutes and a C++ compiler, then faster."""
     quick: bool = True
@@ -131,7 +134,7 @@ class LatentTable:
 
     Args:
         model: Encodes them.
-        table: The frames.
+        table: The frames, where the model is.
         episodes: Numbers of the episodes to encode; the latents of others stay zero.
         quantity_NQ: The model's quantities, those of a decision at its outcome.
     """
@@ -144,25 +147,29 @@ class LatentTable:
         self.surroundings_EX: Tensor | None = None
         """Of each episode, where the model is told them."""
         self.episodes = list(range(len(table.start_E))) if episodes is None else list(episodes)
-        self.latent_N = torch.zeros(len(table), *model.latent_shape, dtype=torch.float16)
-        self.weight_N = torch.ones(len(table), *model.latent_shape[1:], dtype=torch.float16)
+        half: dict[str, Any] = {"dtype": torch.float16, "device": table.device}
+        self.latent_N = torch.zeros(len(table), *model.latent_shape, **half)
+        self.weight_N = torch.ones(len(table), *model.latent_shape[1:], **half)
         with torch.no_grad():
             for episode in self.episodes:
                 start, length = int(table.start_E[episode]), int(table.length_E[episode])
-                rows = torch.arange(start, start + length)
+                rows = torch.arange(start, start + length, device=table.device)
                 image = images(table, rows[None])
                 self.latent_N[rows] = model.encode(image)[0].half()
                 weight = model.tokenizer.pixel_weight(image)[0]
                 self.weight_N[rows] = F.avg_pool2d(weight, 8)[:, 0].half()
         self.vector_N = model.normalise_vector(table.vector_NK)
         self.reward_N = table.reward_N / model.config.reward_scale
-        self.first_N = table.start_E.repeat_interleave(table.length_E)
+        self.first_N = table.start_E.repeat_interleave(table.length_E, output_size=len(table))
 
     def decision_rows(self) -> torch.Tensor:
         """Returns the rows of the encoded frames on which a decision was taken."""
         ends = self.table.start_E + self.table.length_E - 1
         return torch.cat(
-            [torch.arange(int(self.table.start_E[e]), int(ends[e])) for e in self.episodes]
+            [
+                torch.arange(int(self.table.start_E[e]), int(ends[e]), device=ends.device)
+                for e in self.episodes
+            ]
         )
 
     def seen(self, rows_B: torch.Tensor) -> torch.Tensor:
@@ -207,15 +214,16 @@ def new_dynamics(
     return model
 
 
-def encoded_frames(init: Path, folders: Sequence[Path]) -> LatentTable:
-    """Returns the frames of some folders as a checkpoint's tokenizer encodes them.
+def encoded_frames(init: Path, folders: Sequence[Path], device: str = "auto") -> LatentTable:
+    """Returns the frames of some folders as a checkpoint's tokenizer encodes them, on a device.
 
     Raises:
         CheckpointError: If the checkpoint is missing or damaged.
         EpisodeError: If there are no episodes, or one is damaged or does not fit the model.
     """
-    model = WorldModel.from_pretrained(init).requires_grad_(False)
-    return LatentTable(model, FrameTable.load(EpisodeStore(*folders), model.config.causes))
+    model = WorldModel.from_pretrained(init, device_of(device))
+    table = FrameTable.load(EpisodeStore(*folders), model.config.causes)
+    return LatentTable(model, table.to(model.device))
 
 
 def train_worldmodel(config: TrainWorldModelConfig, frames: LatentTable | None = None) -> Path:
@@ -236,7 +244,8 @@ def train_worldmodel(config: TrainWorldModelConfig, frames: LatentTable | None =
         DivergedError: If a loss is not finite; the last saved state is intact.
         StorageError: If a checkpoint could not be written.
     """
-    init = WorldModel.from_pretrained(config.init)
+    device = device_of(config.device) if frames is None else frames.table.device
+    init = WorldModel.from_pretrained(config.init, device)
     if config.surroundings and (config.fine_tune or config.kind != "transformer"):
         raise ConfigError(
             "Only new dynamics of the kind 'transformer' can be told their surroundings",
@@ -260,16 +269,17 @@ def train_worldmodel(config: TrainWorldModelConfig, frames: LatentTable | None =
         model = new_dynamics(
             init, from_dict(WorldModelConfig, fields), config.seed,
             normalise_latents=config.normalise_latents,
-        )  # fmt: skip
+        ).to(device)  # fmt: skip
     names = quantity_names(store, config.quantities) or model.config.quantities
     quantity_NQ = quantities_of(store, names) if names else None
     if quantity_NQ is not None:
         model = telling(model, names, quantity_NQ)
     model.requires_grad_(True)
     model.tokenizer.requires_grad_(False)
-    data = frames or LatentTable(model, table, quantity_NQ=quantity_NQ)
+    told = None if quantity_NQ is None else quantity_NQ.to(device)
+    data = frames or LatentTable(model, table.to(device), quantity_NQ=told)
     around = model.config.transformer.surroundings if model.config.kind == "transformer" else ()
-    data.surroundings_EX = surroundings_of(store, around) if around else None
+    data.surroundings_EX = surroundings_of(store, around).to(device) if around else None
     trained = torch.nn.ModuleDict({"dynamics": model.dynamics, "heads": model.heads})
     if config.loss.jepa:
         torch.manual_seed(config.seed)
@@ -277,17 +287,18 @@ def train_worldmodel(config: TrainWorldModelConfig, frames: LatentTable | None =
     if config.loss.adversarial:
         torch.manual_seed(config.seed)
         trained.update(judging(model, config))
+    trained.to(device)
     state = TrainingState(
         trained, learning_rate=config.learning_rate, steps=config.steps, seed=config.seed
     )
     state.restore(config.out / "training")
     is_quick = config.quick and config.precision == "float32"  # Autocast chooses its own products.
-    if is_quick and has_packed_products() and model.device.type == "cpu":
+    if is_quick and has_packed_products() and device.type == "cpu":
         quicken_products(trained)
     if config.compile and isinstance(model.dynamics, TransformerDynamics):
         network = model.dynamics.network
         network.forward = torch.compile(network.forward, dynamic=False)  # type: ignore[method-assign]
-    shown, speed = _shown(data, config), Speed(model.device)
+    shown, speed = _shown(data, config), Speed(device)
     with RunLog(config.out, "train worldmodel", config.steps) as log:
         while state.step < config.steps:
             loss, metrics = window_loss(model, data, config, state)
@@ -306,7 +317,7 @@ def train_worldmodel(config: TrainWorldModelConfig, frames: LatentTable | None =
         config.out / "model", step=state.step, seconds=round(state.seconds),
         **facts_of(table, config.data),
     )  # fmt: skip
-    Contexts.choose(data.table, seed=config.seed).save(config.out / "model")
+    Contexts.choose(data.table.to("cpu"), seed=config.seed).save(config.out / "model")
     return config.out / "model"
 
 
@@ -340,7 +351,9 @@ def _shown(data: LatentTable, config: TrainWorldModelConfig) -> tuple[Batch, int
     """Returns the windows that TensorBoard shows, and how many frames of them the model sees."""
     longest = int(data.table.length_E.max())
     length = min(config.context + SHOWN_FRAMES, longest)
-    rows = data.table.windows(SHOWN_WINDOWS, length, torch.Generator().manual_seed(0))
+    rows = data.table.windows(
+        SHOWN_WINDOWS, length, torch.Generator(data.table.device).manual_seed(0)
+    )
     return data.batch(rows, with_images=True), min(config.context, length - 1)
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dreamdrive.checkpoint import load_header, load_tensors, save_checkpoint
-from dreamdrive.errors import DreamdriveError
+from dreamdrive.errors import ConfigError, DreamdriveError
 
 
 class DivergedError(DreamdriveError, RuntimeError):
@@ -36,7 +36,8 @@ class TrainingState:
             {"params": vectors, "weight_decay": 0.0},
         ]
         self.optimizer = torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.98))
-        self.generator = torch.Generator().manual_seed(seed)
+        device = next(module.parameters()).device
+        self.generator = torch.Generator(device).manual_seed(seed)
         self.ema = {name: value.detach().clone() for name, value in module.state_dict().items()}
         self.seconds = 0.0
         """What the steps took so far, those before a kill included."""
@@ -96,18 +97,29 @@ class TrainingState:
         )  # fmt: skip
 
     def restore(self, folder: Path) -> bool:
-        """Goes on from a folder that `save` wrote; returns False where there is none."""
+        """Goes on from a folder that `save` wrote; returns False where there is none.
+
+        Raises:
+            ConfigError: If it was written on another kind of device, whose noise is another.
+        """
         if not (Path(folder) / "config.json").is_file():
             return False
         header = load_header(folder, "TrainingState")
+        drawn = load_tensors(folder, "random")["state"]
+        if drawn.shape != self.generator.get_state().shape:
+            raise ConfigError(
+                "This run was begun on another kind of device", where=folder,
+                do="Go on with the --device that it began with, or give another --out.",
+            )  # fmt: skip
+        device = self.generator.device
         self.step, self.seconds = header["step"], header.get("seconds", 0.0)
         self.module.load_state_dict(load_tensors(folder, "module"))
-        self.ema = load_tensors(folder, "ema")
+        self.ema = {name: x.to(device) for name, x in load_tensors(folder, "ema").items()}
         stored: dict[int, dict[str, Tensor]] = {}
         for key, value in load_tensors(folder, "moments").items():
             index, name = key.split(".", 1)
             stored.setdefault(int(index), {})[name] = value
         state = self.optimizer.state_dict()
         self.optimizer.load_state_dict({"state": stored, "param_groups": state["param_groups"]})
-        self.generator.set_state(load_tensors(folder, "random")["state"])
+        self.generator.set_state(drawn)
         return True

@@ -51,7 +51,10 @@ def _phase_loss(
     else:
         t, t_max = state.step - flow_steps, config.steps - flow_steps
         longest = SHORTEST + round((config.horizon - SHORTEST) * min(1.0, 2.0 * t / t_max))
-        horizon = int(torch.randint(SHORTEST, longest + 1, (), generator=state.generator))
+        drawn = torch.randint(
+            SHORTEST, longest + 1, (), generator=state.generator, device=model.device
+        )
+        horizon = int(drawn)
         facts["teacher_forcing"] = config.teacher_forcing * teacher_forcing_ratio(
             t, config.teacher_forcing_share * t_max
         )

@@ -8,7 +8,7 @@ t+1. `Episode.transitions` shows the same data in TorchRL's layout.
 import json
 import shutil
 import uuid
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -291,6 +291,22 @@ class FrameTable:
         """Returns the number of frames."""
         return len(self.vector_NK)
 
+    @property
+    def device(self) -> torch.device:
+        """Where rows are drawn and read."""
+        return self.vector_NK.device
+
+    def to(self, device: str | torch.device) -> "FrameTable":
+        """Returns the table on a device; pictures that would take half of a GPU's memory stay."""
+        names = [field.name for field in fields(self) if field.name != "drivers"]
+        moved = {name: getattr(self, name) for name in names}
+        device = torch.device(device)
+        if device.type == "cuda":
+            free, _ = torch.cuda.mem_get_info(device)
+            if self.image_NHWC.nbytes > 0.5 * free:
+                del moved["image_NHWC"]
+        return replace(self, **{name: tensor.to(device) for name, tensor in moved.items()})
+
     def only(self, episode_M: Tensor) -> "FrameTable":
         """Returns the table with some of its episodes alone; rows keep their numbers."""
         return replace(
@@ -306,7 +322,7 @@ class FrameTable:
         Args:
             count: How many.
             length: Frames in each.
-            generator: Source of randomness.
+            generator: Source of randomness, on the table's device.
             ending: Share of the windows that end with the last frame of a terminated episode, so
                 that rare terminations are seen often enough.
 
@@ -317,16 +333,18 @@ class FrameTable:
         if int(usable_E.sum()) == 0:
             raise EpisodeError(f"No episode has {length} frames", do="Use a shorter window.")
         bounds_E = usable_E.cumsum(0)
-        draw = torch.randint(int(bounds_E[-1]), (count,), generator=generator)
+        device = self.device
+        draw = torch.randint(int(bounds_E[-1]), (count,), generator=generator, device=device)
         episode = torch.searchsorted(bounds_E, draw, right=True)
         first = self.start_E[episode] + draw - (bounds_E[episode] - usable_E[episode])
         last_E = self.start_E + self.length_E - 1
         fatal = torch.nonzero((self.cause_N[last_E] > 0) & (usable_E > 0)).squeeze(1)
         num_ending = round(ending * count) if len(fatal) else 0
         if num_ending:
-            pick = fatal[torch.randint(len(fatal), (num_ending,), generator=generator)]
+            drawn = torch.randint(len(fatal), (num_ending,), generator=generator, device=device)
+            pick = fatal[drawn]
             first[:num_ending] = last_E[pick] - length + 1
-        return first[:, None] + torch.arange(length)
+        return first[:, None] + torch.arange(length, device=device)
 
     def oversampling(self, length: int, ending: float) -> float:
         """Returns how many times more often `windows` show a termination than it happens.

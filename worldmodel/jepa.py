@@ -124,7 +124,9 @@ def clean_frames(dynamics: TransformerDynamics, batch: Batch) -> Frames:
 def hide(frames: Frames, patch: int, share: float, generator: torch.Generator) -> Frames:
     """Returns windows in which some patches are zero, the mean, in all frames alike."""
     B, _, _, H, W = frames.latent.shape
-    drawn = torch.rand(B, 1, 1, H // patch, W // patch, generator=generator)
+    drawn = torch.rand(
+        B, 1, 1, H // patch, W // patch, generator=generator, device=frames.latent.device
+    )
     shown = (drawn >= share).to(frames.latent)
     shown = shown.repeat_interleave(patch, 3).repeat_interleave(patch, 4)
     return frames._replace(

@@ -303,7 +303,9 @@ def rollout_loss(
             torch.stack(agents, 1), model.heads, torch.stack(true_agents, 1)
         )
     if config.reconstruction and batch.image is not None:
-        last = int(torch.randint(min(SHOWN, T - 1), T, (), generator=generator))
+        last = int(
+            torch.randint(min(SHOWN, T - 1), T, (), generator=generator, device=latent.device)
+        )
         first = max(1, last - SHOWN + 1)
         raw = model.unnormalise_latent(predicted[:, first - 1 : last])
         image, _ = model.tokenizer.decode(raw)
