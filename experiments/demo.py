@@ -241,12 +241,13 @@ def _collect(config: DemoConfig) -> Path:
 def _train_worldmodel(config: DemoConfig) -> Path:
     from dreamdrive.experiments.train_worldmodel import TrainWorldModelConfig, train_worldmodel
 
+    # On the processor, as all of this: it is small, and what the README tells was made on one.
     # Gentle, since these are few episodes beside those that the model was trained on.
     return train_worldmodel(
         TrainWorldModelConfig(
             data=(config.folder / "episodes",), init=config.model, fine_tune=True,
             out=config.folder / "worldmodel", steps=config.sizes.tune_steps, rollout_share=1.0,
-            learning_rate=1e-4, batch_size=16, save_every=20, seed=config.seed,
+            learning_rate=1e-4, batch_size=16, save_every=20, seed=config.seed, device="cpu",
         )
     )  # fmt: skip
 
@@ -270,6 +271,7 @@ def _train_agent(config: DemoConfig) -> Path:
         model=str(config.folder / "worldmodel" / "model"), data=(config.folder / "episodes",),
         out=config.folder / "cloning", clone="expert", clone_steps=sizes.clone_steps, updates=0,
         batch_size=sizes.dreams, num_starts=sizes.dreams, save_every=5, seed=config.seed,
+        device="cpu",
     )  # fmt: skip
     train_agent(cloning)
     return train_agent(
