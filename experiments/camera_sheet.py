@@ -7,7 +7,7 @@ town or a file, `--spawn-point` another street of it.
 import argparse
 import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,10 +73,7 @@ def photographed(session: Session, spawn_point: int = SPAWN_POINT) -> list[tuple
     rgb = _camera(session, "rgb", place, car)
     found: list[tuple[str, Picture]] = []
     for name, values in WEATHERS:
-        weather = carla.WeatherParameters()
-        for key, value in values.items():
-            setattr(weather, key, value)
-        world.set_weather(weather)
+        world.set_weather(_weather(values))
         found.append((f"rgb, {name}", pixels(rgb.take(_last_frame(session)))))
     others = [(label, how, _camera(session, kind, place, car)) for kind, label, how in CAMERAS]
     lidar = _lidar(session, car)
@@ -88,14 +85,29 @@ def photographed(session: Session, spawn_point: int = SPAWN_POINT) -> list[tuple
         picture = pixels(image)
         found.append((label, _coloured(picture) if label.startswith("instances") else picture))
     found.append(("LiDAR from above, by height", _from_above(lidar.take(frame))))
-    flow, events = (_camera(session, kind, place, car) for kind in ("optical_flow", "dvs"))
-    car.set_target_velocity(SPEED_MPS * car.get_transform().get_forward_vector())
-    session.tick()
-    frame = session.tick().frame
+    kinds = ("cosmos_visualization", "optical_flow", "dvs")
+    lines, flow, events = (_camera(session, kind, place, car) for kind in kinds)
+    stands = car.get_transform()
+    for name, values in WEATHERS:
+        car.set_transform(stands)
+        world.set_weather(_weather(values))
+        session.tick()
+        car.set_target_velocity(SPEED_MPS * stands.get_forward_vector())
+        session.tick()
+        frame = session.tick().frame
+        colours = [(pixel.r, pixel.g, pixel.b) for pixel in events.take(frame).to_image()]
+        seen = np.array(colours, np.uint8).reshape(HEIGHT, WIDTH, 3)
+        found.append((f"events at 8 m/s, {name}", seen))
     found.append(("optical flow at 8 m/s", pixels(flow.take(frame).get_color_coded_flow())))
-    colours = [(pixel.r, pixel.g, pixel.b) for pixel in events.take(frame).to_image()]
-    found.append(("events at 8 m/s", np.array(colours, np.uint8).reshape(HEIGHT, WIDTH, 3)))
+    found.append(("cosmos visualization", pixels(lines.take(frame))))
     return found
+
+
+def _weather(values: Mapping[str, float]) -> Any:
+    weather = carla.WeatherParameters()
+    for key, value in values.items():
+        setattr(weather, key, value)
+    return weather
 
 
 def _fill_street(session: Session, start: Any) -> None:

@@ -9,14 +9,21 @@ from numpy.typing import NDArray
 
 CLOUDINESS, PRECIPITATION, SUN_AZIMUTH, SUN_ALTITUDE = 0, 1, 4, 5
 FOG_DENSITY, FOG_DISTANCE, WETNESS = 6, 7, 9
+MIE, RAYLEIGH, DUST = 11, 12, 13
 """Places in the list of weather parameters."""
 
 DAY_ZENITH, DAY_HORIZON = (0.27, 0.50, 0.85), (0.76, 0.84, 0.92)
 CLOUD_ZENITH, CLOUD_HORIZON = (0.55, 0.58, 0.62), (0.74, 0.76, 0.78)
 NIGHT_ZENITH, NIGHT_HORIZON = (0.02, 0.03, 0.07), (0.05, 0.06, 0.11)
 DUSK_HORIZON = (0.93, 0.58, 0.34)
-CLEAR_HAZE_PER_M, FOG_PER_M, RAIN_PER_M = 0.0008, 0.05, 0.006
-"""Share of light that is lost on each metre: in clear air, the thickest fog, the heaviest rain."""
+DUST_AIR = (0.66, 0.52, 0.36)
+CLEAR_HAZE_PER_M, FOG_PER_M, RAIN_PER_M, DUST_PER_M = 0.0008, 0.05, 0.006, 0.03
+"""Share of light that is lost on each metre: in clear air, the thickest fog, the heaviest rain, the
+densest dust."""
+CLEAR_MIE, CLEAR_RAYLEIGH = 0.03, 0.0331
+"""CARLA's scales of scattering by particles and by air, in clear air; more of the first than
+that is haze, and without the second the sky is as pale above as at the horizon."""
+MOST_SCATTERING = 10.0
 
 Array = NDArray[np.float64]
 
@@ -59,15 +66,29 @@ def light_of(weather: Sequence[float]) -> Light:
     zenith = _mix(NIGHT_ZENITH, _mix(DAY_ZENITH, CLOUD_ZENITH, cloud), day)
     horizon = _mix(NIGHT_HORIZON, _mix(DAY_HORIZON, CLOUD_HORIZON, cloud), day)
     horizon = _mix(horizon, DUSK_HORIZON, 0.7 * low * day * (1.0 - cloud))
-    shining = day * (1.0 - 0.8 * cloud) * _smooth(weather[SUN_ALTITUDE], -1.0, 15.0)
+    zenith = _mix(horizon, zenith, _scattering(weather[RAYLEIGH], CLEAR_RAYLEIGH) ** 0.5)
+    zenith = np.clip(zenith, 0.0, 1.0)
+    dust = min(max(weather[DUST] / 100.0, 0.0), 1.0)
+    if dust > 0.0:
+        air = np.array(DUST_AIR) * (0.08 + 0.92 * day)
+        zenith, horizon = _mix(zenith, air, 0.8 * dust), _mix(horizon, air, dust)
+    shining = (
+        day * (1.0 - 0.8 * cloud) * (1.0 - 0.7 * dust) * _smooth(weather[SUN_ALTITUDE], -1.0, 15.0)
+    )
     direct = 0.62 * shining * _mix((1.0, 0.97, 0.90), (1.0, 0.70, 0.42), low)
     ambient = _mix((0.30, 0.31, 0.38), _mix((0.52, 0.55, 0.60), (0.66, 0.67, 0.69), cloud), day)
     fog = min(max(weather[FOG_DENSITY] / 100.0, 0.0), 1.0)
-    lost = CLEAR_HAZE_PER_M + FOG_PER_M * fog**1.5 + RAIN_PER_M * rain
+    clear = CLEAR_HAZE_PER_M * max(_scattering(weather[MIE], CLEAR_MIE), 1.0)
+    lost = clear + FOG_PER_M * fog**1.5 + RAIN_PER_M * rain + DUST_PER_M * dust
     wet = min(max(weather[WETNESS] / 100.0, rain, 0.0), 1.0)
     return Light(
         sun, direct, ambient, zenith, horizon, np.array([lost, max(weather[FOG_DISTANCE], 0), wet])
     )
+
+
+def _scattering(scale: float, clear: float) -> float:
+    """Returns a scale of scattering over that of clear air, which is 1 as the wire rounds it."""
+    return min(max(round(scale / clear, 3), 0.0), MOST_SCATTERING)
 
 
 def _smooth(value: float, low: float, high: float) -> float:

@@ -99,6 +99,60 @@ def test_night_is_darker_than_noon(world, car):
     sensor.stop()
 
 
+WEATHERS = {
+    "noon": {"sun_altitude_angle": 50.0}, "dusk": {"sun_altitude_angle": 4.0},
+    "rain": {"sun_altitude_angle": 35.0, "fog_density": 45.0, "precipitation": 70.0},
+    "night": {"sun_altitude_angle": -20.0},
+}  # fmt: skip
+
+
+def test_weather_is_seen_by_cameras_that_see_colours_and_by_no_others(world, car):
+    others = ("depth", "semantic_segmentation", "instance_segmentation", "normals",
+              "optical_flow", "cosmos_visualization")  # fmt: skip
+    made = {
+        kind: listen(world, f"sensor.camera.{kind}", PLACE, car, **SIZE)
+        for kind in ("rgb", *others)
+    }
+    pictures = {kind: set() for kind in made}
+    for _, messages in made.values():
+        seen(world, messages)
+    for values in WEATHERS.values():
+        world.set_weather(carla.WeatherParameters(**values))
+        world.tick()
+        frame = world.tick()
+        for kind, (_, messages) in made.items():
+            pictures[kind].add(bytes(image_of(messages, frame).raw_data))
+    for sensor, _ in made.values():
+        sensor.stop()
+    assert {kind: len(seen) for kind, seen in pictures.items()} == {
+        "rgb": len(WEATHERS),
+        **dict.fromkeys(others, 1),
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "is_seen"),
+    [
+        ("dust_storm", 100.0, True), ("mie_scattering_scale", 0.5, True),
+        ("rayleigh_scattering_scale", 0.0, True), ("cloudiness", 90.0, True),
+        ("precipitation", 90.0, True), ("fog_density", 60.0, True), ("wetness", 100.0, True),
+        ("sun_azimuth_angle", 200.0, True), ("wind_intensity", 100.0, False),
+        ("scattering_intensity", 5.0, False), ("fog_falloff", 3.0, False),
+    ],
+)  # fmt: skip
+def test_parameters_of_the_weather_are_seen_or_said_to_be_kept(world, car, name, value, is_seen):
+    sensor, messages = listen(world, "sensor.camera.rgb", PLACE, car, **SIZE)
+    world.set_weather(carla.WeatherParameters.ClearNoon)
+    weather = world.get_weather()
+    before = pixels(seen(world, messages))
+    setattr(weather, name, value)
+    world.set_weather(weather)
+    after = pixels(seen(world, messages))
+    sensor.stop()
+    changed = int(np.abs(after - before).max())
+    assert changed > 4 if is_seen else changed == 0
+
+
 def test_debug_shapes_are_seen_by_colour_cameras_alone(world, car):
     colour, colours = listen(world, "sensor.camera.rgb", PLACE, car, **SIZE)
     tags, tagged = listen(world, "sensor.camera.semantic_segmentation", PLACE, car, **SIZE)
@@ -122,13 +176,18 @@ def test_debug_shapes_are_seen_by_colour_cameras_alone(world, car):
         sensor.stop()
 
 
-def until(messages, frame):
-    """Returns the pixels of a frame."""
+def image_of(messages, frame):
+    """Returns the image of a frame."""
     image = messages.get(timeout=30.0)
     while image.frame < frame:
         image = messages.get(timeout=30.0)
     assert image.frame == frame
-    return pixels(image)
+    return image
+
+
+def until(messages, frame):
+    """Returns the pixels of a frame."""
+    return pixels(image_of(messages, frame))
 
 
 def test_a_weather_that_cannot_be_changes_nothing(world, server):
