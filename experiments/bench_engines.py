@@ -195,11 +195,11 @@ def step_rows(
     flops = counter.get_total_flops()
     num_bytes = sum(x.numel() * x.element_size() for x in state.leaves())
     times = measure_engines(model, batch, config.engines, seconds=config.seconds)
-    if preset == SHIPPED:
-        remember(model, batch, times)
+    remember(model, batch, times)
     if config.bfloat16:
         narrow = tuple(name for name in config.engines if name in IN_16_BITS)
         more = measure_engines(model, batch, narrow, "bfloat16", seconds=config.seconds)
+        remember(model, batch, more, "bfloat16")
         times |= {f"{name}, bfloat16": taken for name, taken in more.items()}
     best = max(peak[name] for name in peak if name.endswith("float32"))
     rows = []

@@ -84,7 +84,7 @@ def build_step(
             do=f"Known: {', '.join(ENGINES)}; {', '.join(PRECISIONS)}.",
         )
     if engine == "auto":
-        engine = "fused" if precision == "bfloat16" else fastest_engine(model, batch_size)
+        engine = fastest_engine(model, batch_size, precision)
     if engine not in IN_16_BITS and precision != "float32":
         raise ConfigError(f"The engine {engine!r} has no {precision}", do="Use engine='fused'.")
     why = why_not(model, engine)
@@ -234,7 +234,10 @@ def _going_on(step: Imagine, state: Any, action: Any, noise: Any) -> Callable[[]
     return once
 
 
-def remember(model: WorldModel, batch_size: int, times: dict[str, float | str]) -> Path:
+def remember(
+    model: WorldModel, batch_size: int, times: dict[str, float | str],
+    precision: Precision = "float32",
+) -> Path:  # fmt: skip
     """Keeps what was measured, for `auto`, and returns the file.
 
     Raises:
@@ -245,32 +248,33 @@ def remember(model: WorldModel, batch_size: int, times: dict[str, float | str]) 
     if kept.get("machine") != _machine():
         kept = {"machine": _machine(), "steps": {}}
     seconds = {name: value for name, value in times.items() if isinstance(value, float)}
-    kept["steps"][_key(model, batch_size)] = seconds
+    kept["steps"][_key(model, batch_size, precision)] = seconds
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, (json.dumps(kept, indent=2) + "\n").encode())
     return path
 
 
-def fastest_engine(model: WorldModel, batch_size: int) -> Engine:
-    """Returns the way that was measured to be fastest here; eager where nothing was measured.
+def fastest_engine(model: WorldModel, batch_size: int, precision: Precision = "float32") -> Engine:
+    """Returns the way that was measured to be fastest here.
 
-    A measurement of another machine or of other versions counts as none, which is said.
+    Where nothing was measured that is eager, or fused in bfloat16, which eager has not. A measurement of another machine or of other versions counts as none, which is said.
     """
+    usual: Engine = "eager" if precision == "float32" else "fused"
     if model.device.type != "cpu":
-        return "eager"
+        return usual
     path = cache_folder() / FILE
     kept = _read(path)
     if not kept:
-        return "eager"
+        return usual
     if kept.get("machine") != _machine():
         log.warning(
             "%s was measured on another machine or with other versions and is not used: run "
             "`dreamdrive bench engines` again", path,
         )  # fmt: skip
-        return "eager"
-    times = kept["steps"].get(_key(model, batch_size), {})
+        return usual
+    times = kept["steps"].get(_key(model, batch_size, precision), {})
     able = {name: value for name, value in times.items() if not why_not(model, name)}
-    best: Engine = min(able, key=lambda name: able[name], default="eager")
+    best: Engine = min(able, key=lambda name: able[name], default=usual)
     return best
 
 
@@ -283,9 +287,9 @@ def _read(path: Path) -> dict[str, Any]:
         return {}
 
 
-def _key(model: WorldModel, batch_size: int) -> str:
+def _key(model: WorldModel, batch_size: int, precision: Precision) -> str:
     sizes = json.dumps(to_dict(model.config), sort_keys=True).encode()
-    return f"{hashlib.sha256(sizes).hexdigest()[:16]} x {batch_size}"
+    return f"{hashlib.sha256(sizes).hexdigest()[:16]} x {batch_size}, {precision}"
 
 
 def _machine() -> dict[str, str]:

@@ -211,7 +211,7 @@ def cache(tmp_path, monkeypatch):
     return tmp_path / "dreamdrive" / "engines.json"
 
 
-def test_auto_is_eager_until_it_was_measured_and_then_the_fastest(cache):
+def test_auto_is_eager_until_it_was_measured_and_then_the_fastest(cache, monkeypatch):
     model = lively()
     assert fastest_engine(model, 2) == "eager"
     assert build_step(model, 2) == model.imagine_step
@@ -221,6 +221,11 @@ def test_auto_is_eager_until_it_was_measured_and_then_the_fastest(cache):
     assert fastest_engine(model, 3) == "eager"
     assert fastest_engine(lively(window=4), 2) == "eager"
     remember(model, 2, {"eager": 1e-3, "fused": 2e-3})
+    assert fastest_engine(model, 2) == "eager"
+    assert fastest_engine(model, 2, "bfloat16") == "fused"
+    monkeypatch.setattr(subject, "why_not", lambda model, engine: "")
+    remember(model, 2, {"fused": 2e-3, "openvino": 1e-3}, "bfloat16")
+    assert fastest_engine(model, 2, "bfloat16") == "openvino"
     assert fastest_engine(model, 2) == "eager"
 
 
