@@ -257,7 +257,8 @@ def remember(
 def fastest_engine(model: WorldModel, batch_size: int, precision: Precision = "float32") -> Engine:
     """Returns the way that was measured to be fastest here.
 
-    Where nothing was measured that is eager, or fused in bfloat16, which eager has not. A measurement of another machine or of other versions counts as none, which is said.
+    Where nothing was measured that is eager, or fused in bfloat16, which eager has not. A
+    measurement of another machine or of other versions counts as none, which is said.
     """
     usual: Engine = "eager" if precision == "float32" else "fused"
     if model.device.type != "cpu":

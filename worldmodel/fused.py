@@ -5,7 +5,7 @@ The products go to oneDNN with weights that are packed once; everything between 
 for the order of sums.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -135,42 +135,60 @@ class FusedStep:
         self, state: RolloutState, action_BA: Tensor, noise: tuple[Tensor, Tensor], num_steps: int,
         in_place: bool,
     ) -> tuple[RolloutState, Imagined]:  # fmt: skip
-        model, network = self.model, self._network
-        config = network.config
+        model, config = self.model, self._network.config
         if config.has_step_size and num_steps not in NUM_STEPS:
             raise ConfigError(f"This model learned to dream in {NUM_STEPS} steps, not {num_steps}")
-        before = model.normalise_vector(state.vector_BK)
-        memory, recalled, external = state.memory, None, None
-        if isinstance(memory, Remembered):
-            recalled, external = self._recall(memory, state.latent_BCHW, before, action_BA)
-            memory = memory.ring
+        given = self._given(state, action_BA)
+        ring = given.ring
         if not in_place:
-            memory = memory._replace(
-                key_BLNGWP=memory.key_BLNGWP.clone(), value_BLNGWP=memory.value_BLNGWP.clone()
+            ring = ring._replace(
+                key_BLNGWP=ring.key_BLNGWP.clone(), value_BLNGWP=ring.value_BLNGWP.clone()
             )
-        embedded = network._action(action_BA[:, None])[:, 0]
-        agent = network.agent_action(embedded)
+            given = given._replace(ring=ring)
         z, u = (x.contiguous() for x in noise)
         for i in range(num_steps):
             tau = i / num_steps
-            condition = embedded + self._time(tau, 1.0 / num_steps)
-            vector = network.embed_vector(torch.cat([u, before], -1))
-            between = [] if recalled is None else [network.embed_recalled(recalled)]
-            extra = torch.stack([*between, vector, agent], 1)
-            latent, change, token = self._pass(
-                z, state.latent_BCHW, extra, network.modulation(condition), memory
-            )
-            predicted = before + change
+            asked = self._asked(given, u, tau, 1.0 / num_steps)
+            told = self._pass(z, state.latent_BCHW, *asked, ring)
+            assert told is not None
+            latent, change, token = told
+            predicted = given.before_BK + change
             if i + 1 < num_steps:
                 now = torch.full((), tau)
                 z = euler_step(latent, z, now, 1.0 / num_steps)
                 u = euler_step(predicted, u, now, 1.0 / num_steps)
-        kept: Any = memory._replace(count_B=memory.count_B + 1)
-        if external is not None:
-            kept = Remembered(kept, external)
         vector = model.unnormalise_vector(predicted)
-        after = state.followed_by(latent)._replace(vector_BK=vector, memory=kept)
+        after = state.followed_by(latent)._replace(vector_BK=vector, memory=given.kept())
         return after, Imagined(latent, vector, *self._heads(token))
+
+    def observe(self, state: RolloutState, action_BA: Tensor) -> Any:
+        """Returns the memory after a real frame, written in place.
+
+        What the model expects the frame to be is not computed to its end.
+        """
+        with torch.no_grad():
+            given = self._given(state, action_BA)
+            asked = self._asked(given, torch.zeros_like(given.before_BK), 0.0, 1.0)
+            z = torch.zeros_like(state.latent_BCHW, memory_format=torch.contiguous_format)
+            self._pass(z, state.latent_BCHW, *asked, given.ring, shows=False)
+            return given.kept()
+
+    def _given(self, state: RolloutState, action_BA: Tensor) -> "Given":
+        before, memory = self.model.normalise_vector(state.vector_BK), state.memory
+        recalled = external = None
+        if isinstance(memory, Remembered):
+            recalled, external = self._recall(memory, state.latent_BCHW, before, action_BA)
+            memory = memory.ring
+        embedded = self._network._action(action_BA[:, None])[:, 0]
+        return Given(before, memory, recalled, external, embedded)
+
+    def _asked(self, given: "Given", u: Tensor, tau: float, size: float) -> tuple[Tensor, Tensor]:
+        """Returns the tokens beside the patches, and the modulation, of a pass of the blocks."""
+        network = self._network
+        vector = network.embed_vector(torch.cat([u, given.before_BK], -1))
+        between = [] if given.recalled is None else [network.embed_recalled(given.recalled)]
+        extra = torch.stack([*between, vector, network.agent_action(given.embedded_BD)], 1)
+        return extra, network.modulation(given.embedded_BD + self._time(tau, size))
 
     def _recall(
         self, memory: Remembered, latent: Tensor, before: Tensor, action_BA: Tensor
@@ -200,9 +218,13 @@ class FusedStep:
         return ring, self._own, self._none
 
     def _pass(
-        self, z: Tensor, latent: Tensor, extra: Tensor, modulation: Tensor, ring: Ring | Branch
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Returns the latent, the change of the vector and the agent token; writes to the ring."""
+        self, z: Tensor, latent: Tensor, extra: Tensor, modulation: Tensor, ring: Ring | Branch,
+        *, shows: bool = True,
+    ) -> tuple[Tensor, Tensor, Tensor] | None:  # fmt: skip
+        """Returns the latent, the change of the vector and the agent token; writes to the ring.
+
+        Without `shows` it ends where the last layer over time has been written.
+        """
         network, (D, _) = self._network, self._sizes
         p = network.config.patch
         x_, (wide, wide_), (hidden, hidden_) = self._x[1], self._wide, self._hidden
@@ -231,6 +253,8 @@ class FusedStep:
                     self._score, self._is_past, wide_,
                 )  # fmt: skip
                 layer += 1
+                if not shows and layer == network.config.num_time_layers:
+                    return None
             else:
                 turning = Turning(query_scale, key_scale, *self._space, UNIT)
                 attend(qkv, turning, self._frame_heads, self._weights, wide_)
@@ -245,6 +269,28 @@ class FusedStep:
         new = torch.empty_like(latent)
         processor_layout.unpatchify(change.numpy(), before_, p, new.numpy())
         return new, network.to_vector(normal[:, -2]), normal[:, -1].clone()
+
+
+class Given(NamedTuple):
+    """What a step begins with.
+
+    Attributes:
+        before_BK: The normalised vector.
+        ring: The past, where it is one.
+        recalled: What an external memory returned, and `external`, that memory after it.
+        embedded_BD: The action.
+    """
+
+    before_BK: Tensor
+    ring: Any
+    recalled: Tensor | None
+    external: MemoryState | None
+    embedded_BD: Tensor
+
+    def kept(self) -> Any:
+        """Returns the memory after the frame, which its ring holds by then."""
+        ring: Any = self.ring._replace(count_B=self.ring.count_B + 1)
+        return ring if self.external is None else Remembered(ring, self.external)
 
 
 class FusedHeads:

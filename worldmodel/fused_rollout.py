@@ -16,7 +16,7 @@ from dreamdrive.errors import ConfigError
 from dreamdrive.kernels import processor, processor_back, processor_layout
 from dreamdrive.kernels.processor_space import Heads, Turning, attend, attend_back
 from dreamdrive.worldmodel.blocks import Ring
-from dreamdrive.worldmodel.fused import NORM, UNIT, FusedStep, array
+from dreamdrive.worldmodel.fused import NORM, UNIT, FusedStep, Given, array
 from dreamdrive.worldmodel.fused_lines import TimeLines
 from dreamdrive.worldmodel.model import WorldModel
 from dreamdrive.worldmodel.packed import Precision, product
@@ -131,10 +131,8 @@ class FusedRollout(FusedStep):
             recalled, external = self._recall(remembered, state.latent_BCHW, before, action_BA)
         embedded = network._action(action_BA[:, None])[:, 0]
         z, u = (x.contiguous() for x in noise)
-        vector = network.embed_vector(torch.cat([u, before], -1))
-        between = [] if recalled is None else [network.embed_recalled(recalled)]
-        extra = torch.stack([*between, vector, network.agent_action(embedded)], 1)
-        modulation = network.modulation(embedded + self._time(0.0, 1.0))
+        given = Given(before, None, recalled, external, embedded)
+        extra, modulation = self._asked(given, u, 0.0, 1.0)
         latent, told, token = Frame.apply(
             state.latent_BCHW, extra, modulation, z, self, written, number
         )  # type: ignore[no-untyped-call]

@@ -23,7 +23,7 @@ from dreamdrive.worldmodel.model_card import FILE as CARD
 from dreamdrive.worldmodel.model_card import model_card
 from dreamdrive.worldmodel.recurrent import RecurrentConfig, RecurrentDynamics
 from dreamdrive.worldmodel.rssm import RSSMConfig, RSSMDynamics
-from dreamdrive.worldmodel.state import LAG, Imagined, RolloutState
+from dreamdrive.worldmodel.state import LAG, Imagined, Observes, RolloutState
 from dreamdrive.worldmodel.tokenizer import Tokenizer, TokenizerConfig
 from dreamdrive.worldmodel.transformer import TransformerDynamics
 
@@ -288,7 +288,9 @@ class WorldModel(nn.Module):
         """
         if action_BA is not None:
             noise = (torch.zeros_like(latent_BCHW), torch.zeros_like(vector_BK))
-            if imagine is not None:
+            if isinstance(imagine, Observes):
+                memory = imagine.observe(state, action_BA)
+            elif imagine is not None:
                 after, _ = imagine(state, action_BA, noise=noise, in_place=True)
                 memory = after.memory
             else:

@@ -1,7 +1,7 @@
 """The state of a rollout: a value of fixed size that can be forked, reset and selected."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -146,3 +146,11 @@ class Imagined(NamedTuple):
     uncertainty_B: Tensor
     doubt_B: Tensor | None = None
     quantity_BQ: Tensor | None = None
+
+
+@runtime_checkable
+class Observes(Protocol):
+    """A step that takes in a real frame for less than it takes to imagine one."""
+
+    def observe(self, state: RolloutState, action_BA: Tensor) -> Any:
+        """Returns the memory after the frame that an action led to, written in place."""

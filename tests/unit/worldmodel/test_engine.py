@@ -111,6 +111,25 @@ def test_the_exponential_is_one():
     assert processor.exponential(np.float32(-1e9)) < 1e-37
 
 
+@pytest.mark.parametrize("how", [{}, {"memory": MemoryConfig(num_slots=4, slot_width=8)}])
+def test_the_fused_step_takes_in_real_frames_as_the_model_does(how):
+    model, generator = lively(**how), torch.Generator().manual_seed(0)
+    step, mine = FusedStep(model, 2), model.init_state(2)
+    theirs = mine.clone()
+    for t in range(4):
+        latent = torch.randn(mine.latent_BCHW.shape, generator=generator)
+        action = torch.rand(2, 2, generator=generator) if t else None
+        given = latent, torch.randn(mine.vector_BK.shape, generator=generator), action
+        with torch.no_grad():
+            mine = model.observe_latent(mine, *given, step)
+            theirs = model.observe_latent(theirs, *given)
+    for a, b in zip(mine.leaves(), theirs.leaves(), strict=True):
+        torch.testing.assert_close(a, b, atol=2e-5, rtol=0.0)
+    ring = getattr(theirs.memory, "ring", theirs.memory)
+    assert ring.count_B.tolist() == [3, 3]
+    assert float(ring.key_BLNGWP.abs().max()) > 0.1
+
+
 def test_a_model_that_an_engine_computes_dreams_and_shows_what_the_model_does():
     model = lively()
     made = computed_by(model, "fused")
