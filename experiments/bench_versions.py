@@ -17,7 +17,14 @@ TIMEOUT_S = 240
 ROUNDS = 2
 """How often the ways take turns; the least time of each counts."""
 WAYS: dict[str, tuple[str, ...]] = {
-    "dreams": ("fused", "fused, bfloat16", "onnxruntime", "openvino", "openvino, bfloat16"),
+    "dreams": (
+        "eager",
+        "fused",
+        "fused, bfloat16",
+        "onnxruntime",
+        "openvino",
+        "openvino, bfloat16",
+    ),
     "agent": ("eager", "packed", "packed, compiled", "fused", "fused, bfloat16"),
     "model": ("eager", "quick", "eager, compiled", "quick, compiled"),
 }
