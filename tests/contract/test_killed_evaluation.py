@@ -81,7 +81,8 @@ def test_random_kills_change_nothing(tmp_path, batch, kills, routes):
     program = tmp_path / "evaluates.py"
     program.write_text(EVALUATES)
     num_killed, standing = 0, [0]
-    for _ in range(kills):
+    while num_killed < kills:
+        assert len(standing) <= 3 * kills, "too many starts ended before they were killed"
         process = subprocess.Popen(
             [sys.executable, str(program), str(broken.out), str(routes)],
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
@@ -99,8 +100,7 @@ def test_random_kills_change_nothing(tmp_path, batch, kills, routes):
             num_killed += 1
         process.communicate()
         standing.append(count(broken))
-    sys.stdout.write(f"killed {num_killed} of {kills} starts; drives after each: {standing}\n")
-    assert num_killed > 0
+    sys.stdout.write(f"killed {kills} of {len(standing) - 1} starts; drives after: {standing}\n")
     assert max(standing) > 0, "some kills must come after something was finished"
     assert standing == sorted(standing), "what is finished is never lost"
     evaluate(broken)
