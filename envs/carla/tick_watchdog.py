@@ -7,6 +7,11 @@ of the client covers it. Switching synchronous mode off and on again notifies th
 more. The lost tick holds the lock of the Python API's Traffic Manager, so the switch goes through
 its own RPC port, whose thread needs no lock.
 
+The Traffic Manager's own thread ends with the first of its calls that the server answers too late,
+be it that the whole process stood still meanwhile. Then no switch helps: the tick waits for ever,
+with a lock that nothing else can take from it. Such a process ends with a sentence, so that who
+watches it can start another.
+
 The switch costs the Traffic Manager a step of its own, after which its vehicles drive otherwise. So
 a tick that is merely slow, on a machine that has more to do than cores, must not be taken for a
 lost one: a tick is lost when the server has answered all that it was asked and no thread that could
@@ -14,6 +19,7 @@ end the tick is running or waits for a core.
 """
 
 import contextlib
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -26,8 +32,25 @@ POLL_S = 0.05
 LOST_AFTER_S = 0.3
 """How long all threads must have rested; far longer than a step of the Traffic Manager takes."""
 
+IN_VAIN = 5
+"""Who is there to be woken ends his tick after the first switch."""
+
+ENDED = (
+    "The Traffic Manager of this process has ended, since the server was too slow for a call of "
+    "its own or the process stood still. A tick waits for it that nothing can end, so the process "
+    "ends; what it has written stands. A slow server wants a longer tick deadline."
+)
+EXIT_CODE = 75
+"""`EX_TEMPFAIL` of sysexits.h: another try may succeed."""
+
 GIVEN_UP_AFTER_S = 10.0
 """A tick that lasts so long after the server has answered is lost, whoever is awake."""
+
+
+def end_process() -> None:
+    """Ends this process at once: its main thread no longer can."""
+    os.write(2, f"dreamdrive: {ENDED}\n".encode())
+    os._exit(EXIT_CODE)
 
 
 class TickWatchdog:
@@ -40,6 +63,7 @@ class TickWatchdog:
         ask_server: Returns once the server has answered everything that it was asked before.
         lost_after_s: How long all threads must have rested.
         given_up_after_s: A tick that goes on for so long is lost in any case.
+        end_process: Called where a tick was freed `IN_VAIN` times and still waits.
     """
 
     _ports: ClassVar[set[int]] = set()
@@ -49,8 +73,11 @@ class TickWatchdog:
         ask_server: Callable[[], object],
         lost_after_s: float = LOST_AFTER_S,
         given_up_after_s: float = GIVEN_UP_AFTER_S,
+        end_process: Callable[[], None] = end_process,
     ) -> None:
         self.num_freed = 0
+        self._num_begun = 0
+        self._end_process = end_process
         self._ask_server = ask_server
         self._lost_after_s, self._given_up_after_s = lost_after_s, given_up_after_s
         self._world: Any = None
@@ -77,6 +104,7 @@ class TickWatchdog:
             self._ports.add(manager_port)
         self._world, self._port, self._frame = world, manager_port, frame
         self._caller = threading.get_native_id()
+        self._num_begun += 1
         self._since = time.monotonic()
 
     def end(self) -> None:
@@ -95,8 +123,11 @@ class TickWatchdog:
 
     def _watch(self) -> None:
         rest, rested_since, watched, is_answered = Rest(), 0.0, 0.0, False
+        tick = in_vain = 0
         while not self._stop.wait(POLL_S):
             since, now = self._since, time.monotonic()
+            if tick != self._num_begun:
+                tick, in_vain = self._num_begun, 0
             unbroken = rest.is_unbroken(self._caller)
             if since != watched or not unbroken:
                 watched, rested_since, is_answered = since, now, False
@@ -114,6 +145,9 @@ class TickWatchdog:
                         is_answered = True
                     rested_since = time.monotonic() - self._lost_after_s / 2.0
                     continue
+                if in_vain == IN_VAIN:
+                    self._end_process()
+                in_vain += 1
             self._free(since)
 
     def _free(self, since: float) -> None:

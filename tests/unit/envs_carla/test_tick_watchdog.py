@@ -1,6 +1,8 @@
 """The watchdog against a stand-in for the Traffic Manager's RPC port."""
 
 import socket
+import subprocess
+import sys
 import threading
 import time
 from types import SimpleNamespace
@@ -8,7 +10,7 @@ from types import SimpleNamespace
 import msgpack
 import pytest
 
-from dreamdrive.envs.carla.tick_watchdog import TickWatchdog
+from dreamdrive.envs.carla.tick_watchdog import EXIT_CODE, IN_VAIN, TickWatchdog
 from dreamdrive.envs.manager_port import switch_off_and_on
 
 WAIT_S = 5.0
@@ -93,6 +95,51 @@ def test_a_tick_at_rest_that_the_server_has_answered_is_freed(manager):
     assert manager.seen.is_set()
     assert asked
     assert watchdog.num_freed == 1
+
+
+def test_a_process_whose_tick_nothing_can_end_ends(manager):
+    over = threading.Event()
+    watchdog = TickWatchdog(answer, lost_after_s=0.05, end_process=over.set)
+
+    def tick():
+        watchdog.begin(world_at(8), manager.port, 7)
+        assert over.wait(4 * WAIT_S)
+        watchdog.end()
+
+    ticking = threading.Thread(target=tick)
+    ticking.start()
+    ticking.join()
+    watchdog.close()
+    assert watchdog.num_freed >= IN_VAIN
+
+
+def test_ticks_that_are_freed_one_after_the_other_end_nothing(manager):
+    ended = []
+    watchdog = TickWatchdog(answer, lost_after_s=0.05, end_process=lambda: ended.append(True))
+
+    def ticks():
+        for _ in range(IN_VAIN + 2):
+            manager.calls.clear()
+            manager.seen.clear()
+            watchdog.begin(world_at(8), manager.port, 7)
+            manager.seen.wait(WAIT_S)
+            watchdog.end()
+
+    ticking = threading.Thread(target=ticks)
+    ticking.start()
+    ticking.join()
+    watchdog.close()
+    assert watchdog.num_freed >= IN_VAIN + 1
+    assert not ended
+
+
+def test_the_process_ends_with_a_sentence():
+    program = "from dreamdrive.envs.carla.tick_watchdog import end_process; end_process()"
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert ended.returncode == EXIT_CODE
+    assert "The Traffic Manager of this process has ended" in ended.stderr
 
 
 def busy_tick(watchdog, world, manager, seconds):
