@@ -50,6 +50,7 @@ def files(made):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_cluster_leaves_what_one_machine_does_and_lost_workers_cost_attempts(
     tmp_path, monkeypatch
 ):
