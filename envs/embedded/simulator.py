@@ -22,7 +22,7 @@ from dreamdrive.envs.embedded.sensors import georeference, is_due, messages
 from dreamdrive.envs.embedded.touching import FIRST_SOLID, SIDEWALK
 from dreamdrive.envs.embedded.towns import Town
 from dreamdrive.envs.embedded.wet_roads import DRY, kept_grip
-from dreamdrive.envs.embedded.world import World
+from dreamdrive.envs.embedded.world import MAX_SUBSTEP_S, World
 
 if TYPE_CHECKING:
     from dreamdrive.envs.embedded.render.eyes import Eyes
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 CLEAR_NOON = [5.0, 0.0, 0.0, 10.0, -1.0, 45.0, 2.0, 0.75, 0.1, 0.0, 1.0, 0.03, 0.0331, 0.0]
 SUN_ALTITUDE = 5
 DEFAULT_DT_S = 0.05
+DEFAULT_STEPS = [0.01, 10]
+"""Longest step in seconds and most steps of a tick, as clients send them if nothing is set."""
 LOADED_AFTER_S = 1.0
 """How long a town waits at most for the client that asked for it."""
 SIDEWALK_TAG = 2
@@ -98,7 +100,8 @@ class Simulator:
         self.episode, self.synchronous = 1, synchronous
         self.dt_s: float | None = DEFAULT_DT_S if synchronous else None
         self.settings: list[Any] = [
-            synchronous, True, [True, DEFAULT_DT_S] if synchronous else [False], True, 0.01, 10,
+            synchronous, True, [True, DEFAULT_DT_S] if synchronous else [False], True,
+            *DEFAULT_STEPS,
             0.0, True, 3000.0, 2000.0, True,
         ]  # fmt: skip
         self.only_answer = only_answer
@@ -219,11 +222,22 @@ class Simulator:
             self.world.dt_s = self.dt_s or DEFAULT_DT_S
         else:
             self.ackermann.steer(self.world.vehicles, self.dt_s or DEFAULT_DT_S)
-            self.world.tick(self.dt_s or DEFAULT_DT_S)
+            dt_s = self.dt_s or DEFAULT_DT_S
+            self.world.tick(dt_s, self._longest_step_s(dt_s))
             self.debug_shapes.pass_time(self.world.time_s)
             self.recordings.after_tick(self.world.dt_s)
         self.on_tick()
         self.are_lamps_new = False
+
+    def _longest_step_s(self, dt_s: float) -> float:
+        """Returns the longest step of motion: what a client asks for, if that is shorter than ours.
+
+        CARLA's default of at most ten steps of 10 ms asks for nothing.
+        """
+        is_on, longest_s, most = self.settings[3:6]
+        if not is_on or longest_s <= 0.0 or most < 1 or [longest_s, most] == DEFAULT_STEPS:
+            return MAX_SUBSTEP_S
+        return min(MAX_SUBSTEP_S, max(longest_s, dt_s / most))
 
     def tick(self) -> int:
         """Advances the world once, sends it, and returns the new frame."""

@@ -287,11 +287,16 @@ class World:
 
     # --- time ------------------------------------------------------------------------------------
 
-    def tick(self, dt_s: float) -> None:
-        """Lets time pass: lights, motion, collisions, records."""
+    def tick(self, dt_s: float, longest_step_s: float = MAX_SUBSTEP_S) -> None:
+        """Lets time pass: lights, motion, collisions, records.
+
+        Args:
+            dt_s: How much.
+            longest_step_s: Motion is computed in steps no longer than this.
+        """
         self.events = []
         before, self._yaw_rates = self.vehicles.velocity.copy(), self.vehicles.yaw_rate.copy()
-        substeps = max(1, math.ceil(dt_s / MAX_SUBSTEP_S - 1e-6))
+        substeps = max(1, math.ceil(dt_s / longest_step_s - 1e-6))
         for _ in range(substeps):
             self._move(dt_s / substeps)
         dynamics.accelerate(self.vehicles.state, before, dt_s)

@@ -54,6 +54,17 @@ def test_transforms_go_both_ways(world):
     assert math.cos(math.radians(got.rotation.yaw - spot.rotation.yaw)) == pytest.approx(1.0)
 
 
+def test_what_has_no_physics_keeps_the_tilt_that_it_is_told(world):
+    car, place = spawn(world), world.get_map().get_spawn_points()[20]
+    place.rotation.pitch, place.rotation.roll = 12.0, -7.0
+    for has_physics, pitch, roll in ((True, 0.0, 0.0), (False, 12.0, -7.0)):
+        car.set_simulate_physics(has_physics)
+        car.set_transform(place)
+        world.tick()
+        told = car.get_transform().rotation
+        assert (told.pitch, told.roll) == (pytest.approx(pitch), pytest.approx(roll))
+
+
 def test_throttle_moves_and_the_brake_stops(world):
     car = spawn(world)
     world.tick()

@@ -56,12 +56,14 @@ def test_the_same_world_is_not_loaded_again(client, world):
 
 def test_the_spectator_moves(world):
     spectator = world.get_spectator()
-    place = carla.Transform(carla.Location(3.0, 4.0, 25.0), carla.Rotation(yaw=30.0))
+    turned = carla.Rotation(pitch=-60.0, yaw=30.0, roll=5.0)
+    place = carla.Transform(carla.Location(3.0, 4.0, 25.0), turned)
     spectator.set_transform(place)
     world.tick()
     told = spectator.get_transform()
     assert told.location.distance(place.location) < 1e-3
     assert told.rotation.yaw == pytest.approx(30.0)
+    assert (told.rotation.pitch, told.rotation.roll) == (pytest.approx(-60.0), pytest.approx(5.0))
     assert not spectator.destroy()
 
 

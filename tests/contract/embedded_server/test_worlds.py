@@ -11,7 +11,7 @@ import pytest
 from dreamdrive.envs.carla.ports import any_free_port
 from dreamdrive.envs.embedded.styles import STYLED
 from dreamdrive.envs.embedded.towns import load_town
-from support.server import DT_S, ask, call
+from support.server import DT_S, ask, call, spawn
 
 carla = pytest.importorskip("carla")
 
@@ -142,6 +142,38 @@ def test_towns_can_be_loaded_beside_a_synchronous_traffic_manager(server, world)
         capture_output=True, text=True, timeout=100.0,
     )  # fmt: skip
     assert done.stdout == "loaded\n", (done.returncode, done.stderr)
+
+
+def driven(world, **wanted):
+    """Returns how far a car gets in 1 s of full throttle, in a bend, under some settings."""
+    settings, most = world.get_settings(), wanted.pop("max_substeps", 10)
+    settings.max_substeps = most
+    for name, value in wanted.items():
+        setattr(settings, name, value)
+    world.apply_settings(settings)
+    car = spawn(world, 2)
+    car.apply_control(carla.VehicleControl(throttle=1.0, steer=0.3))
+    for _ in range(round(1.0 / settings.fixed_delta_seconds)):
+        world.tick()
+    place = car.get_location()
+    car.destroy()
+    world.tick()
+    return place
+
+
+def test_motion_is_cut_into_the_steps_that_a_client_asks_for(world):
+    before = world.get_settings()
+    plain = driven(world, fixed_delta_seconds=0.05)
+    fine = driven(world, max_substep_delta_time=0.005)
+    bounded = driven(world, max_substeps=5)
+    off = driven(world, substepping=False)
+    ticked = driven(world, fixed_delta_seconds=0.005)
+    coarser = driven(world, fixed_delta_seconds=0.01)
+    world.apply_settings(before)
+    assert fine == ticked
+    assert bounded == coarser
+    assert off == plain
+    assert 0.0 < bounded.distance(fine) < plain.distance(fine) < 1e-3
 
 
 def test_a_tick_may_be_long_but_not_endless(server, world):
