@@ -41,6 +41,8 @@ class _Worker:
     process: Any
     connection: Any
     turn: Any
+    place: int
+    """Its number among the pool's."""
     job: DriveJob | None = None
     has_driven: bool = False
     began: float = 0.0
@@ -90,6 +92,9 @@ class DrivePool:
     in a process that has driven before, none of this counts, and the drive is made again in a fresh
     one.
 
+    Where there is a process for each core, each keeps to one of them, with its server: the two hand
+    over several times a tick, which takes longer across cores.
+
     Args:
         settings: Where and how drives are made.
         workers: Number of processes; 0 drives in this one, in which a policy cannot be stopped.
@@ -107,6 +112,7 @@ class DrivePool:
     ) -> None:
         self.settings, self.workers, self.silence_s = settings, workers, silence_s
         self._keep = keep
+        self._cores = cores_of(workers, settings)
         self._context = multiprocessing.get_context("spawn")
         self._crew: list[_Worker] = []
         self._lost: dict[DriveJob, _Losses] = {}
@@ -124,7 +130,7 @@ class DrivePool:
         waiting = deque(jobs)
         try:
             while len(self._crew) < min(self.workers, len(waiting)):
-                self._crew.append(self._start())
+                self._crew.append(self._start(len(self._crew)))
             while waiting or any(worker.job is not None for worker in self._crew):
                 for worker in self._crew:
                     if worker.job is None and waiting:
@@ -148,15 +154,16 @@ class DrivePool:
         """Ends the processes that were kept, with their servers."""
         self._dismiss()
 
-    def _start(self) -> _Worker:
+    def _start(self, place: int) -> _Worker:
         ours, theirs = self._context.Pipe()
         turn = self._context.RawArray(ctypes.c_double, 1)
         process = self._context.Process(
-            target=_work, args=(theirs, self.settings, turn, os.getpid()), daemon=True
-        )
+            target=_work, daemon=True,
+            args=(theirs, self.settings, turn, os.getpid(), self._cores and self._cores[place]),
+        )  # fmt: skip
         process.start()
         theirs.close()
-        return _Worker(process, ours, turn)
+        return _Worker(process, ours, turn, place)
 
     def _give(self, worker: _Worker, job: DriveJob) -> None:
         worker.job, worker.last_sign = job, time.monotonic()
@@ -247,7 +254,7 @@ class DrivePool:
 
     def _put_in_place_of(self, worker: _Worker) -> _Worker:
         _end(worker)
-        fresh = self._start()
+        fresh = self._start(worker.place)
         self._crew[self._crew.index(worker)] = fresh
         return fresh
 
@@ -273,9 +280,24 @@ def _end(worker: _Worker) -> None:
         signal_group(worker.server_pid, signal.SIGKILL)
 
 
-def _work(connection: Any, settings: DriverSettings, since: Any, parent: int) -> None:
+def cores_of(workers: int, settings: DriverSettings) -> list[int] | None:
+    """Returns the core of each process, where there are as many as this one may use; else None.
+
+    A server that runs already, or that is Unreal's, is not kept to a core.
+    """
+    if settings.port is not None or settings.server != "embedded":
+        return None
+    usable = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    return usable if workers == len(usable) > 1 else None
+
+
+def _work(
+    connection: Any, settings: DriverSettings, since: Any, parent: int, core: int | None
+) -> None:
     """Drives what comes through the pipe until it closes; the body of a process."""
     end_with(parent)
+    if core is not None:
+        os.sched_setaffinity(0, {core})
     known: list[int | None] = [None]
 
     def alive() -> None:
