@@ -244,12 +244,12 @@ def test_of_a_batch_only_the_command_that_is_not_finite_is_refused(server, world
 def test_a_refused_call_whose_answer_nobody_reads_is_said(server, log):
     with connect(server) as peer:
         name = f"127.0.0.1:{peer.getsockname()[1]}"
-        peer.sendall(msgpack.packb([0, 1, "open_vehicle_door", [[True], 999, 0]]))
+        peer.sendall(msgpack.packb([0, 1, "enable_carsim", [[True], 999, "a"]]))
         assert peer.recv(4096)
     wait_for(lambda: name in log.read_text())
     (line,) = [line for line in log.read_text().splitlines() if line.startswith(name + ":")]
-    assert "open_vehicle_door" in line
-    assert "no doors" in line
+    assert "enable_carsim" in line
+    assert "no CarSim" in line
 
 
 def test_the_world_holds_so_many_actors_and_no_more(server, witness):
