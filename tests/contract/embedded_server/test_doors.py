@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from support.server import CAR, call, listen, seen, spawn
+from support.server import CAR, call, listen, seen, server_process, spawn, ticks
 
 carla = pytest.importorskip("carla")
 pytestmark = pytest.mark.usefixtures("compiled_sensors")
@@ -72,19 +72,21 @@ def test_blueprints_say_whose_doors_open(server, world, car):
     assert call(server, "close_vehicle_door", car.id, 6)[3] == [[False]]
 
 
-def test_a_replay_opens_the_doors_that_were_open(client, world, car):
-    client.start_recorder("doors.log", True)
-    world.tick()
-    car.open_door(DOORS.FR)
-    for _ in range(5):
+def test_a_replay_opens_the_doors_that_were_open(tmp_path):
+    with server_process("--port", "0", "--sync", "--recordings", str(tmp_path)) as process:
+        client = carla.Client("127.0.0.1", int(process.stdout.readline().rsplit(":", 1)[1]), 2)
+        client.set_timeout(20.0)
+        world = client.get_world()
+        car = spawn(world, 2)
+        client.start_recorder("doors.log", True)
         world.tick()
-    client.stop_recorder()
-    car.close_door(DOORS.FR)
-    world.tick()
-    assert met(world, car, 1.0) == []
-    client.replay_file("doors.log", 0.0, 0.0, 0, False)
-    for _ in range(4):
+        car.open_door(DOORS.FR)
+        ticks(world, 5)
+        client.stop_recorder()
+        car.close_door(DOORS.FR)
         world.tick()
-    (replayed,) = [actor for actor in world.get_actors() if actor.type_id == CAR]
-    assert len(met(world, replayed, 1.0)) == 1
-    client.stop_replayer(False)
+        assert met(world, car, 1.0) == []
+        client.replay_file("doors.log", 0.0, 0.0, 0, False)
+        ticks(world, 4)
+        (replayed,) = [actor for actor in world.get_actors() if actor.type_id == CAR]
+        assert len(met(world, replayed, 1.0)) == 1

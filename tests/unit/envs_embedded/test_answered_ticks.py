@@ -47,9 +47,9 @@ def test_who_asks_is_answered_before_the_world_has_ticked(server, monkeypatch):
     may_go = threading.Event()
     tick = type(server.sim.world).tick
 
-    def slow_tick(world, dt_s):
+    def slow_tick(world, *steps_s):
         assert may_go.wait(5.0)
-        tick(world, dt_s)
+        tick(world, *steps_s)
 
     monkeypatch.setattr(type(server.sim.world), "tick", slow_tick)
     with connected(server) as peer, connected(server, 1) as stream:
