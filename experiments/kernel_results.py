@@ -65,12 +65,12 @@ def page(facts: dict[str, Any]) -> str:
         "",
         "## Each kernel",
         "",
-        f"| kernel | | MB | MFLOP | {' | '.join(f'{n}, µs' for n in gpus)} | limited by, H100 |"
-        + (" measured, µs |" if has_gpu else ""),
-        "|---" * (5 + len(gpus) + has_gpu) + "|",
+        f"| kernel | | MB | MFLOP | {' | '.join(f'{n}, µs' for n in (*gpus, here))} | "
+        "limited by, H100 |" + (" measured, µs |" if has_gpu else ""),
+        "|---" * (6 + len(gpus) + has_gpu) + "|",
     ]
     for row in facts["kernels"]:
-        bounds = " | ".join(f"{row['bound_us'][n]:.1f}" for n in gpus)
+        bounds = " | ".join(f"{row['bound_us'][n]:,.1f}" for n in (*gpus, here))
         cells = (
             f"| {row['kernel']} | {row['direction']} | {row['bytes'] / 1e6:.1f} | "
             f"{row['flops'] / 1e6:,.0f} | {bounds} | {row['limit']['H100']} |"

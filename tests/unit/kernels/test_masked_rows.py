@@ -70,6 +70,11 @@ def test_a_wrong_kernel_is_noticed(monkeypatch, tmp_path, right, wrong):
     assert not torch.equal(written(shape, torch.float32, "triton"), expected)
 
 
+def test_the_operator_is_registered_whole():
+    target, mask, source, index = (x.cpu() for x in example((4, 3), torch.float32))
+    torch.library.opcheck(subject.masked_rows_op, ([target], mask, [source], index))
+
+
 def test_what_does_not_fit_is_refused_in_words():
     mask, index = torch.ones(2, dtype=torch.bool), torch.zeros(2, dtype=torch.long)
     good = torch.zeros(2, 3)
