@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch import library
 
 from dreamdrive.errors import KernelError
 from dreamdrive.kernels import masked_rows as subject
@@ -72,7 +73,7 @@ def test_a_wrong_kernel_is_noticed(monkeypatch, tmp_path, right, wrong):
 
 def test_the_operator_is_registered_whole():
     target, mask, source, index = (x.cpu() for x in example((4, 3), torch.float32))
-    torch.library.opcheck(subject.masked_rows_op, ([target], mask, [source], index))
+    library.opcheck(subject.masked_rows_op, ([target], mask, [source], index))
 
 
 def test_what_does_not_fit_is_refused_in_words():
