@@ -301,8 +301,8 @@ FAULTS = [
     ),
     Fault(
         "a far dream is forgotten with the process", "experiments/far_dreams.py",
-        "self.register_buffer(name, torch.zeros(P, dtype=torch.long))",
-        "self.register_buffer(name, torch.zeros(P, dtype=torch.long), persistent=False)",
+        "torch.zeros(P, dtype=torch.long, device=model.device))",
+        "torch.zeros(P, dtype=torch.long, device=model.device), persistent=False)",
         "unit/experiments/test_training.py::"
         "test_a_killed_world_model_run_ends_as_an_unbroken_one",
     ),
