@@ -94,7 +94,7 @@ def test_speeds_their_ratio_and_the_overhead(drives):
     assert ratio.samples == (1.6, 1.6)
     assert busy.samples == pytest.approx((1.2, 1.2))
     assert of_two.samples == pytest.approx((1.92, 1.92))
-    assert "1.67 at most" in ratio.note
+    assert "keeps to a core" in ratio.note
     assert (busy.holds, of_two.holds) == (None, None)
     assert overhead.samples == pytest.approx((8.0, 8.0))
     assert (one.holds, two.holds, ratio.holds, overhead.holds) == (True, None, False, True)
