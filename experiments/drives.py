@@ -96,6 +96,8 @@ class DriveResult:
             the same process.
         scenarios: How each scenario of the route ended.
         policy_fault: What the policy did where it ended the drive by a fault of its own.
+        lost_ticks: How many ticks CARLA's Traffic Manager lost; after each its vehicles may
+            drive otherwise than in a drive that lost none.
         server: What it was driven on, as `driving.served_by` says; results of older versions do not
             tell.
     """
@@ -122,6 +124,7 @@ class DriveResult:
     policy_fault: str = ""
     server: str = ""
     repetition: int = 0
+    lost_ticks: int = 0
 
     @property
     def key(self) -> Key:

@@ -106,6 +106,7 @@ class RouteDriver:
         seed, self._asks_server = route_seed(conditions, job), False
         with contextlib.ExitStack() as stack:
             film = stack.enter_context(Film(job.video)) if job.video is not None else None
+            session, before = _lost_ticks(env)
             observation, info = env.reset(seed=seed, options={"route": route})
             log = self._recorder(stack, job, route.length_m, observation, env)
             fault = ""
@@ -129,7 +130,9 @@ class RouteDriver:
                 fault = str(error)
             if film is not None and info["cause"] != SIM_ERROR:
                 film.keep()
-            return log.result(self._turn.thought_s, POLICY_ERROR if fault else "", fault)
+            result = log.result(self._turn.thought_s, POLICY_ERROR if fault else "", fault)
+            same, after = _lost_ticks(env)
+            return replace(result, lost_ticks=after - before if same is session else after)
 
     def _policy(self, job: DriveJob, env: "CarlaDriveEnv", stack: contextlib.ExitStack) -> "Policy":
         """Returns the policy, at the start of an episode; the stack ends it.
@@ -269,6 +272,14 @@ class RouteDriver:
     def __exit__(self, *error: object) -> None:
         """Closes the environment."""
         self.close()
+
+
+def _lost_ticks(env: "CarlaDriveEnv") -> tuple[Any, int]:
+    """Returns the session with the server, if there is one, and how many ticks it lost so far."""
+    try:
+        return env.session, env.session.num_lost_ticks
+    except ServerError:
+        return None, 0
 
 
 def _is_of_server(error: BaseException | None) -> bool:

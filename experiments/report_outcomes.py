@@ -84,6 +84,15 @@ def faults(results: Sequence[DriveResult]) -> str:
             rows.append(
                 ("", [who, result.policy, f"{result.route}, seed {result.key[1]}", came, cell])
             )
+        if result.lost_ticks:
+            words = (
+                f"CARLA's Traffic Manager lost {result.lost_ticks} of its ticks: from there on its "
+                "traffic may have driven otherwise than other policies met it."
+            )
+            drive = f"{result.route}, seed {result.key[1]}"
+            rows.append(
+                ("", ["simulator", result.policy, drive, "counts", Cell(words, "left wrap")])
+            )
     lost = sum(not result.is_valid for result in results)
     head = (
         f"<p>{len(results)} drives: {lost} lost to the simulator, "

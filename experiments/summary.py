@@ -112,6 +112,7 @@ def _policy(found: Cells, runs: Sequence[list[DriveResult]], samples: int) -> di
         "num_policy_faults": sum(bool(drive.policy_fault) for drive in drives),
         "policy_fault": next((last_line(d.policy_fault) for d in drives if d.policy_fault), ""),
         "num_repeated": sum(bool(drive.sim_errors) for drive in drives),
+        "num_other_traffic": sum(bool(drive.lost_ticks) for drive in drives),
         "km": round(sum(driven_km(drive) for drive in drives), 4),
         "scenarios": _scenarios(drives),
         "causes": {cause: causes.count(cause) for cause in sorted(set(causes))},
@@ -211,6 +212,15 @@ def warnings_of(summary: dict[str, Any]) -> list[str]:
         told.append(
             f"Lost to the simulator and in no mean: {', '.join(lost)} drives. "
             "The same command makes them again."
+        )
+    other = [
+        f"{n} {facts['num_other_traffic']}" for n, facts in heads.items()
+        if facts.get("num_other_traffic")
+    ]  # fmt: skip
+    if other:
+        told.append(
+            f"CARLA's Traffic Manager lost ticks in drives of {', '.join(other)}: from there on "
+            "their traffic may have driven otherwise than other policies met it."
         )
     return told
 

@@ -133,6 +133,11 @@ class Session:
         settings.deterministic_ragdolls = True
         self._call(self.world.apply_settings, settings)
 
+    @property
+    def num_lost_ticks(self) -> int:
+        """How many ticks the Traffic Manager has lost; its vehicles may drive otherwise then."""
+        return self._watchdog.num_freed
+
     def tick(self) -> Any:
         """Advances the world by one physics step and returns its snapshot.
 

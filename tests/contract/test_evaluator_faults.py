@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 
+from dreamdrive.envs.carla.session import Session
 from dreamdrive.errors import ConfigError
 from dreamdrive.experiments import evaluate as subject
 from dreamdrive.experiments.drive_jobs import Conditions
@@ -46,6 +47,7 @@ def results(made):
             spec="",
             fingerprint="",
             sim_errors=(),
+            lost_ticks=0,
             server="",
         )
     return found
@@ -66,6 +68,19 @@ def test_a_process_that_somebody_ends_is_replaced_and_the_policy_not_charged(
     evaluate(made)
     assert (tmp_path / "unlucky").exists()
     assert results(made)["x"] == whole
+
+
+def test_a_drive_says_that_its_traffic_lost_a_tick(whole, tmp_path, monkeypatch, capsys):
+    told = iter([4, 6])  # as the drive begins, and as it ends
+    monkeypatch.setattr(Session, "num_lost_ticks", property(lambda _: next(told)))
+    made = config(tmp_path / "out", workers=0)
+    evaluate(made)
+    drive = load_drive(drive_path(made.out, "x", plan(made)[0].key))
+    assert (drive.lost_ticks, drive.sim_errors) == (2, ())
+    assert "lost 2 of its ticks" in (made.out / "report.html").read_text()
+    assert "Traffic Manager lost ticks in drives of x 1" in " ".join(
+        capsys.readouterr().out.split()
+    )
 
 
 @pytest.mark.slow

@@ -53,7 +53,10 @@ def results(made):
         result = load_drive(path)
         assert result is not None
         ticks = len(read_log(path.with_suffix(".jsonl")).ticks)
-        found[path.stem, job.policy.name] = replace(result, ms_per_decision=0.0), ticks
+        found[path.stem, job.policy.name] = (
+            replace(result, ms_per_decision=0.0, lost_ticks=0),
+            ticks,
+        )
     return found
 
 

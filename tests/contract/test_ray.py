@@ -36,7 +36,9 @@ def results(made):
     found = {}
     for job in plan(made):
         result = load_drive(drive_path(made.out, job.policy.name, job.key))
-        found[job.policy.name, job.route] = replace(result, ms_per_decision=0.0, sim_errors=())
+        found[job.policy.name, job.route] = replace(
+            result, ms_per_decision=0.0, sim_errors=(), lost_ticks=0
+        )
     return found
 
 
