@@ -47,7 +47,7 @@ def results(made):
 
 def timeless(result):
     fields = to_dict(result)
-    for name in ("ms_per_decision", "policy", "spec", "fingerprint", "sim_errors"):
+    for name in ("ms_per_decision", "policy", "spec", "fingerprint", "sim_errors", "lost_ticks"):
         del fields[name]
     return fields
 
@@ -57,7 +57,8 @@ def summary_of(out):
     del summary["facts"]
     for policy in summary["policies"].values():
         del policy["measures"]["ms_per_decision"]
-        del policy["num_repeated"]
+        for name in ("num_repeated", "num_other_traffic"):
+            del policy[name]
     return summary
 
 

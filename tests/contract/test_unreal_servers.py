@@ -5,6 +5,7 @@ import os
 import select
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -20,7 +21,13 @@ WITH_SUPPORT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 
 
 def group_is_gone(group):
-    """Returns whether none of a process group holds memory, be it that nobody buried it yet."""
+    """Returns whether soon none of a process group holds memory, be it that nobody buried it yet.
+
+    Who leads it ends first, and the kernel takes the others one after the other.
+    """
+    deadline = time.monotonic() + 20.0
+    while group_memory_mib(group) > 0.0 and time.monotonic() < deadline:
+        time.sleep(0.05)
     return group_memory_mib(group) == 0.0
 
 
