@@ -157,3 +157,20 @@ def _flaw(road: Element, roads: dict[str, Element], junctions: dict[str, Element
         if not re.fullmatch(r"[+-]?[0-9]{1,6}", number) or abs(int(number)) > HIGHEST_LANE:
             return f"lane {number!r} has no number from -{HIGHEST_LANE} to {HIGHEST_LANE}"
     return ""
+
+
+def number_of(element: Element, name: str, default: float | None = None) -> float:
+    """Returns an attribute that is a number, the default where it is missing.
+
+    Raises:
+        ValueError: If it is missing without a default, or no finite number.
+    """
+    text = element.get(name)
+    if text is None:
+        if default is None:
+            raise ValueError(f"<{element.tag}> lacks {name!r}")
+        return default
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"<{element.tag}> has {name}={text!r}")
+    return value

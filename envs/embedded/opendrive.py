@@ -9,7 +9,6 @@ Reference:
 import bisect
 import itertools
 import math
-import re
 from dataclasses import dataclass, field
 from xml.etree.ElementTree import Element
 
@@ -17,10 +16,10 @@ from defusedxml import ElementTree
 from defusedxml.common import DefusedXmlException
 
 from dreamdrive.envs.embedded.curves import Arc, Pose
-from dreamdrive.envs.embedded.map_checks import check_map, line_of, parse_xml
+from dreamdrive.envs.embedded.map_checks import check_map, line_of, number_of, parse_xml
+from dreamdrive.envs.embedded.road_signals import Signal, signals_on
 from dreamdrive.errors import MapError
 
-LIMIT_KIND = "274"
 SPEED_UNITS = {"km/h": 1.0 / 3.6, "mph": 0.44704, "m/s": 1.0, None: 1.0}
 DEFAULT_SPEED_MPS = 13.9
 GAP_M = 20.0
@@ -69,20 +68,6 @@ class Section:
     start: float
     end: float
     lanes: dict[int, Lane]
-
-
-@dataclass(frozen=True)
-class Signal:
-    """A signal, or a reference to one, on a road; `value` is what a speed limit allows, in km/h."""
-
-    id: str
-    kind: str
-    s: float
-    t: float
-    orientation: str
-    lanes: tuple[int, int] | None
-    is_reference: bool
-    value: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -193,7 +178,9 @@ def parse_opendrive(text: str, where: object = "OpenDRIVE text") -> OpenDrive:
         junctions = {
             int(j.get("id", "-1")): [
                 c.get("id", "")
-                for c in sorted(j.findall("controller"), key=lambda c: _number(c, "sequence", 0.0))
+                for c in sorted(
+                    j.findall("controller"), key=lambda c: number_of(c, "sequence", 0.0)
+                )
             ]
             for j in root.findall("junction")
         }
@@ -226,27 +213,15 @@ def _check_meeting(roads: dict[int, Road], text: str, where: object) -> None:
                 )
 
 
-def _number(element: Element, name: str, default: float | None = None) -> float:
-    text = element.get(name)
-    if text is None:
-        if default is None:
-            raise ValueError(f"<{element.tag}> lacks {name!r}")
-        return default
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"<{element.tag}> has {name}={text!r}")
-    return value
-
-
 def _cubics(elements: list[Element], start: str) -> list[Cubic]:
     found = [
-        Cubic(_number(e, start), *(_number(e, name, 0.0) for name in "abcd")) for e in elements
+        Cubic(number_of(e, start), *(number_of(e, name, 0.0) for name in "abcd")) for e in elements
     ]
     return sorted(found, key=lambda cubic: cubic.start)
 
 
 def _road(element: Element) -> Road:
-    length = _number(element, "length")
+    length = number_of(element, "length")
     view = element.find("planView")
     if view is None or not len(view):
         raise ValueError("it has no geometry")
@@ -260,7 +235,7 @@ def _road(element: Element) -> Road:
         starts.append(s)
         s += piece.length
     section_elements = element.findall("lanes/laneSection")
-    begins = [_number(e, "s") for e in section_elements] + [length]
+    begins = [number_of(e, "s") for e in section_elements] + [length]
     sections = [
         Section(begins[i], begins[i + 1], _lanes(e)) for i, e in enumerate(section_elements)
     ]
@@ -277,7 +252,7 @@ def _road(element: Element) -> Road:
         offsets=_cubics(element.findall("lanes/laneOffset"), "s"),
         elevation=_cubics(element.findall("elevationProfile/elevation"), "s"), sections=sections,
         predecessor=_link(element, "predecessor"), successor=_link(element, "successor"),
-        speed_mps=speed_mps, signals=_signals(element), boxes=[place for place, _ in boxes],
+        speed_mps=speed_mps, signals=signals_on(element), boxes=[place for place, _ in boxes],
         box_kinds=[kind for _, kind in boxes],
     )  # fmt: skip
 
@@ -305,38 +280,6 @@ def _lanes(section: Element) -> dict[int, Lane]:
     return found
 
 
-def _signals(road: Element) -> list[Signal]:
-    found = []
-    for tag in ("signal", "signalReference"):
-        for element in road.findall(f"signals/{tag}"):
-            validity = element.find("validity")
-            lanes = None
-            if validity is not None:
-                ends = int(validity.get("fromLane", "0")), int(validity.get("toLane", "0"))
-                lanes = (min(ends), max(ends))
-            found.append(
-                Signal(
-                    element.get("id", ""), element.get("type", ""), _number(element, "s"),
-                    _number(element, "t"), element.get("orientation", "none"), lanes,
-                    tag == "signalReference", _number(element, "value", 0.0),
-                )
-            )  # fmt: skip
-    return found + [_speed_sign(e) for e in road.findall("objects/object") if _speed_of(e)]
-
-
-def _speed_of(element: Element) -> float:
-    """Returns what an object allows that is a speed limit by its name, as CARLA's client has it."""
-    found = re.match(r"[Ss]peed_(?:STATIC_)?(\d{1,3})$", element.get("name", ""))
-    return float(found.group(1)) if found else 0.0
-
-
-def _speed_sign(element: Element) -> Signal:
-    return Signal(
-        element.get("id", ""), LIMIT_KIND, _number(element, "s", 0.0), _number(element, "t", 0.0),
-        element.get("orientation", "none"), None, False, _speed_of(element),
-    )  # fmt: skip
-
-
 def _boxes(
     road: Element,
 ) -> list[tuple[tuple[float, float, float, float, float], tuple[str, str]]]:
@@ -344,10 +287,10 @@ def _boxes(
     found = []
     for element in road.findall("objects/object"):
         if element.get("type") in ("building", "pole", "barrier", "obstacle", "tree"):
-            radius = _number(element, "radius", 0.0)
-            size = [_number(element, name, 2.0 * radius) for name in ("length", "width")]
+            radius = number_of(element, "radius", 0.0)
+            size = [number_of(element, name, 2.0 * radius) for name in ("length", "width")]
             if min(size) > 0.0:
-                place = [_number(element, name, 0.0) for name in ("s", "t", "hdg")]
+                place = [number_of(element, name, 0.0) for name in ("s", "t", "hdg")]
                 kind = element.get("type", ""), element.get("name", "")
                 found.append(((place[0], place[1], place[2], size[0], size[1]), kind))
     return found
@@ -355,17 +298,17 @@ def _boxes(
 
 def _pieces(geometry: Element) -> list[Arc]:
     """Returns a geometry as lines and arcs."""
-    start = Pose(_number(geometry, "x"), _number(geometry, "y"), _number(geometry, "hdg"))
-    length = _number(geometry, "length")
+    start = Pose(number_of(geometry, "x"), number_of(geometry, "y"), number_of(geometry, "hdg"))
+    length = number_of(geometry, "length")
     shape = geometry[0]
     if shape.tag == "line":
         return [Arc(start, length, 0.0)]
     if shape.tag == "arc":
-        return [Arc(start, length, _number(shape, "curvature"))]
+        return [Arc(start, length, number_of(shape, "curvature"))]
     count = max(1, math.ceil(length / STEP_M))
     step = length / count
     if shape.tag == "spiral":
-        first, last = _number(shape, "curvStart"), _number(shape, "curvEnd")
+        first, last = number_of(shape, "curvStart"), number_of(shape, "curvEnd")
         pieces, pose = [], start
         for i in range(count):
             curvature = first + (last - first) * (i + 0.5) / count
@@ -382,7 +325,7 @@ def _pieces(geometry: Element) -> list[Arc]:
 
 
 def _poly(shape: Element, axis: str, x: float) -> float:
-    a, b, c, d = (_number(shape, name + axis, 0.0) for name in "abcd")
+    a, b, c, d = (number_of(shape, name + axis, 0.0) for name in "abcd")
     return a + x * (b + x * (c + x * d))
 
 

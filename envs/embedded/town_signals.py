@@ -7,7 +7,8 @@ import math
 from dataclasses import dataclass
 
 from dreamdrive.envs.embedded.curves import Pose, wrap
-from dreamdrive.envs.embedded.opendrive import LIMIT_KIND, OpenDrive, Road, Signal
+from dreamdrive.envs.embedded.opendrive import OpenDrive, Road
+from dreamdrive.envs.embedded.road_signals import LIMIT_KIND, Signal
 
 LIGHT_KIND, STOP_KIND = "1000001", "206"
 STOP_ACTOR, LIMIT_ACTOR = "traffic.stop", "traffic.speed_limit"

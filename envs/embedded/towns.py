@@ -17,7 +17,6 @@ from dreamdrive.envs.embedded.generator import TownPlan, plan_network
 from dreamdrive.envs.embedded.ground import Ground, ground_of
 from dreamdrive.envs.embedded.network import PARKED_CAR
 from dreamdrive.envs.embedded.opendrive import (
-    LIMIT_KIND,
     OpenDrive,
     Road,
     boxes_of,
@@ -25,6 +24,7 @@ from dreamdrive.envs.embedded.opendrive import (
 )
 from dreamdrive.envs.embedded.opendrive_writer import write_opendrive
 from dreamdrive.envs.embedded.phases import phases_of
+from dreamdrive.envs.embedded.road_signals import LIMIT_KIND
 from dreamdrive.envs.embedded.styles import STYLED
 from dreamdrive.envs.embedded.town_signals import (
     APPROACH_M,
