@@ -19,6 +19,7 @@ from dreamdrive.experiments.devices import device_of
 from dreamdrive.experiments.run import RunLog, begin_run
 from dreamdrive.experiments.start_states import StartStates
 from dreamdrive.experiments.train_worldmodel import LatentTable
+from dreamdrive.experiments.training_state import restore_generator
 from dreamdrive.experiments.untrained import randomised_dynamics, untrained_dynamics
 from dreamdrive.worldmodel.engine import build_step, why_not
 from dreamdrive.worldmodel.episodes import EpisodeStore, FrameTable
@@ -217,10 +218,15 @@ def _save(
 
 
 def _restore(folder: Path, learner: ActorCritic, generator: torch.Generator) -> int:
-    """Goes on from a folder that `_save` wrote; returns the step, 0 where there is none."""
+    """Goes on from a folder that `_save` wrote; returns the step, 0 where there is none.
+
+    Raises:
+        ConfigError: If it was written on another kind of device.
+    """
     if not (folder / "config.json").is_file():
         return 0
     header = load_header(folder, "AgentTraining")
+    restore_generator(generator, load_tensors(folder, "starts_generator")["value"], folder)
     facts = json.loads(header["facts"])
     state = {}
     for name, part in learner.state().items():
@@ -229,7 +235,6 @@ def _restore(folder: Path, learner: ActorCritic, generator: torch.Generator) -> 
             flat |= load_tensors(folder, name)
         state[name] = _fill(part, flat) if isinstance(part, Mapping) else flat["value"]
     learner.load_state(state)
-    generator.set_state(load_tensors(folder, "starts_generator")["value"])
     return int(header["step"])
 
 

@@ -105,12 +105,7 @@ class TrainingState:
         if not (Path(folder) / "config.json").is_file():
             return False
         header = load_header(folder, "TrainingState")
-        drawn = load_tensors(folder, "random")["state"]
-        if drawn.shape != self.generator.get_state().shape:
-            raise ConfigError(
-                "This run was begun on another kind of device", where=folder,
-                do="Go on with the --device that it began with, or give another --out.",
-            )  # fmt: skip
+        restore_generator(self.generator, load_tensors(folder, "random")["state"], folder)
         device = self.generator.device
         self.step, self.seconds = header["step"], header.get("seconds", 0.0)
         self.module.load_state_dict(load_tensors(folder, "module"))
@@ -121,5 +116,18 @@ class TrainingState:
             stored.setdefault(int(index), {})[name] = value
         state = self.optimizer.state_dict()
         self.optimizer.load_state_dict({"state": stored, "param_groups": state["param_groups"]})
-        self.generator.set_state(drawn)
         return True
+
+
+def restore_generator(generator: torch.Generator, state: Tensor, folder: Path) -> None:
+    """Goes on with a generator where its state was taken.
+
+    Raises:
+        ConfigError: If that was on another kind of device, whose noise is another.
+    """
+    if state.shape != generator.get_state().shape:
+        raise ConfigError(
+            "This run was begun on another kind of device", where=folder,
+            do="Go on with the --device that it began with, or give another --out.",
+        )  # fmt: skip
+    generator.set_state(state)

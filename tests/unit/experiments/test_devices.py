@@ -9,7 +9,7 @@ from dreamdrive.errors import ConfigError
 from dreamdrive.experiments.devices import device_of
 from dreamdrive.experiments.train_tokenizer import images
 from dreamdrive.experiments.train_worldmodel import LatentTable, TrainWorldModelConfig, judging
-from dreamdrive.experiments.training_state import TrainingState
+from dreamdrive.experiments.training_state import TrainingState, restore_generator
 from dreamdrive.experiments.training_step import window_loss
 from dreamdrive.worldmodel.adversary import AdversaryConfig
 from dreamdrive.worldmodel.distillation import DistillationConfig, distillation_loss, student_of
@@ -60,6 +60,14 @@ def model(moved):
     model = moved(tiny_model()).requires_grad_(True)
     model.tokenizer.requires_grad_(False)
     return model
+
+
+def test_a_run_goes_on_on_the_kind_of_device_that_it_began_on(tmp_path):
+    generator, other = torch.Generator().manual_seed(1), torch.Generator().manual_seed(2)
+    restore_generator(other, generator.get_state(), tmp_path)
+    assert torch.equal(torch.rand(3, generator=generator), torch.rand(3, generator=other))
+    with pytest.raises(ConfigError, match="another kind of device"):
+        restore_generator(generator, torch.zeros(16, dtype=torch.uint8), tmp_path)
 
 
 def test_pretending_notices_what_lies_elsewhere(moved):
