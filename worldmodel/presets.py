@@ -1,6 +1,6 @@
 """Sizes that go together, by name: what `--preset` of the trainings begins from.
 
-`cpu` learns on two cores and ships; `nano` is the largest whose checkpoint stays below 12 MiB in
+`cpu` learns on two cores and ships; `nano` has a checkpoint of less than 12 MiB in
 16 bits; `base` and `large` are what others train on GPUs. Parameters of tokenizer and dynamics, and
 tokens of a frame beside the vector's and the agent's:
 
@@ -10,9 +10,9 @@ tokens of a frame beside the vector's and the agent's:
     large  256² px     13  M + 289    M   256
 
 Reference:
-    `nano` and `base` have the depths and widths that Dreamer 4's open ports use (256 x 6, 768 x 16;
-    attention over time in every third or fourth layer, Hafner et al. 2025, arXiv:2509.24527, §3.3);
-    `large` those of DiT-L (Peebles & Xie 2023, arXiv:2212.09748, table 1), rounded to heads of 64.
+    Peebles & Xie 2023, arXiv:2212.09748, table 1: `large` is as deep as DiT-L and as wide as
+    DiT-XL. That few layers attend over time is Dreamer 4's (Hafner et al. 2025, arXiv:2509.24527).
+    The other sizes are this project's own.
 """
 
 from dataclasses import dataclass
