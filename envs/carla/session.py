@@ -136,7 +136,7 @@ class Session:
     @property
     def num_lost_ticks(self) -> int:
         """How many ticks the Traffic Manager has lost; its vehicles may drive otherwise then."""
-        return self._watchdog.num_freed
+        return self._watchdog.num_lost
 
     def tick(self) -> Any:
         """Advances the world by one physics step and returns its snapshot.

@@ -75,8 +75,8 @@ class TickWatchdog:
         given_up_after_s: float = GIVEN_UP_AFTER_S,
         end_process: Callable[[], None] = end_process,
     ) -> None:
-        self.num_freed = 0
-        self._num_begun = 0
+        self.num_freed = self.num_lost = 0
+        self._num_begun = self._lost_tick = 0
         self._end_process = end_process
         self._ask_server = ask_server
         self._lost_after_s, self._given_up_after_s = lost_after_s, given_up_after_s
@@ -158,3 +158,5 @@ class TickWatchdog:
             with contextlib.suppress(OSError):
                 switch_off_and_on(port)
         self.num_freed += 1
+        if self._lost_tick != self._num_begun:
+            self._lost_tick, self.num_lost = self._num_begun, self.num_lost + 1
