@@ -109,6 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             recordings=options.recordings, has_road_hazards=options.road_hazards,
             has_wet_grip=options.wet_grip,
         )  # fmt: skip
+        simulator.meshes.begin(town)
         if options.sensors:
             simulator.eyes()
         server = Server(simulator, options.host, options.port, options.wake_after)

@@ -1,7 +1,7 @@
 """Checks of what callers send: each returns the value or says which argument is wrong and why."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any
 
@@ -11,6 +11,18 @@ FAR_M, MAX_ANGLE_DEG = 1e9, 1e9
 
 class CallError(Exception):
     """A call that cannot be answered; the text goes to the caller."""
+
+
+class NotReadyError(Exception):
+    """What a call asks for is still being made.
+
+    Args:
+        again: Answers the call once it is there, or raises this again.
+    """
+
+    def __init__(self, again: Callable[[], Any]) -> None:
+        super().__init__()
+        self.again = again
 
 
 def check_tree(values: Sequence[Any], max_depth: int) -> bool:

@@ -4,6 +4,8 @@ import socket
 import struct
 from abc import ABC, abstractmethod
 from collections import deque
+from collections.abc import Callable
+from typing import Any
 
 import msgpack
 
@@ -34,11 +36,17 @@ class Connection(ABC):
 
 
 class RpcConnection(Connection):
-    """A client's calls."""
+    """A client's calls.
+
+    Attributes:
+        unpacker: What has come of them.
+        again: What answers the one that asked for what is still being made.
+    """
 
     def __init__(self, sock: socket.socket, peer: str, limits: Limits) -> None:
         super().__init__(sock, peer, limits)
         self._outgoing = bytearray()
+        self.again: Callable[[], Any] | None = None
         self.unpacker = msgpack.Unpacker(
             raw=False, max_buffer_size=limits.max_message_bytes, strict_map_key=False,
             max_array_len=limits.max_items, max_map_len=MAX_MAP_ITEMS, max_ext_len=0,

@@ -10,7 +10,8 @@ class Limits:
     """Bounds on what clients send and leave behind.
 
     Attributes:
-        max_message_bytes: Size of one call; a larger one costs its sender the connection.
+        max_message_bytes: Size of one call, and of all that wait behind one; a sender of more loses
+            the connection.
         max_items: Length of one list in a call; a longer one costs the connection.
         max_depth: How deep lists in a call may be nested; a deeper call is refused.
         max_actors: Actors in the world, those of the town included; a further spawn is refused.

@@ -7,7 +7,7 @@ from typing import Any
 
 from dreamdrive.envs.embedded import refused_calls, wire
 from dreamdrive.envs.embedded.actor_calls import ActorCalls
-from dreamdrive.envs.embedded.arguments import CallError, check_finite, check_tree
+from dreamdrive.envs.embedded.arguments import CallError, NotReadyError, check_finite, check_tree
 from dreamdrive.envs.embedded.batch_calls import BatchCalls
 from dreamdrive.envs.embedded.bone_calls import BoneCalls
 from dreamdrive.envs.embedded.ray_calls import RayCalls
@@ -62,12 +62,18 @@ class Procedures:
         """Returns the names of all procedures."""
         return sorted(self._known)
 
-    def answer(self, method: str, arguments: list[Any]) -> tuple[Any, Any, str]:
+    def answer(
+        self, method: str, arguments: list[Any], again: Callable[[], Any] | None = None
+    ) -> tuple[Any, Any, str]:
         """Returns a call's error, its result, and the cause where it was refused.
 
         Args:
             method: Name of the procedure.
             arguments: As they came, the metadata in front.
+            again: What answers it, if it was put off before.
+
+        Raises:
+            NotReadyError: If what it asks for is still being made.
         """
         procedure = self._known.get(method)
         if procedure is None:
@@ -75,12 +81,16 @@ class Procedures:
             return text, None, text
         try:
             is_finite = check_tree(arguments, self._limits.max_depth)
-            if method == BATCH:
+            if again is not None:
+                result = again()
+            elif method == BATCH:
                 result = procedure.run(*arguments[1:], is_finite=is_finite)
             else:
                 if not is_finite:
                     check_finite(arguments)
                 result = procedure.run(*arguments[1:])
+        except NotReadyError:
+            raise
         except CallError as error:
             text = str(error)
         except Exception as error:  # Whatever it is, it must not end the server.

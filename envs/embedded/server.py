@@ -11,6 +11,7 @@ from typing import Any
 import msgpack
 
 from dreamdrive.envs.embedded import wire
+from dreamdrive.envs.embedded.arguments import NotReadyError
 from dreamdrive.envs.embedded.awaited import AwaitedStreams
 from dreamdrive.envs.embedded.complaints import Complaints
 from dreamdrive.envs.embedded.connections import Connection, RpcConnection, StreamConnection
@@ -58,7 +59,7 @@ class Server:
         self.num_connections = 0
         self._held: list[tuple[float, RpcConnection, bytes]] = []
         self.awaited = AwaitedStreams()
-        self._paused: dict[RpcConnection, list[Any]] = {}
+        self._paused: dict[RpcConnection, Any] = {}
         self.running = True
         for listener in (self.rpc, self.streaming):
             self.selector.register(listener, selectors.EVENT_READ)
@@ -100,6 +101,7 @@ class Server:
     def close(self) -> None:
         """Closes all sockets and the recording."""
         self.sim.recordings.close()
+        self.sim.meshes.close()
         for key in list(self.selector.get_map().values()):
             key.fileobj.close()  # type: ignore[union-attr]
         self.selector.close()
@@ -166,27 +168,41 @@ class Server:
             self._drop(connection)
         elif isinstance(connection, RpcConnection):
             connection.unpacker.feed(data)
-            for message in connection.unpacker:
-                self._take(message, connection)
+            self._go_on(connection)
         elif isinstance(connection, StreamConnection) and connection.subscribe(data):
             self._subscribe(connection)
 
-    def _take(self, message: Any, connection: RpcConnection) -> None:
-        """Answers a call, unless it or one before it has to wait for the client itself."""
+    def _go_on(self, connection: RpcConnection) -> None:
+        """Answers a client's calls up to the first that has to wait."""
         if connection in self._paused:
-            self._paused[connection].append(message)
             return
+        for message in connection.unpacker:
+            if not self._take(message, connection):
+                self._paused[connection] = message
+                return
+
+    def _take(self, message: Any, connection: RpcConnection) -> bool:
+        """Answers a call; returns whether that was possible, or it has to wait.
+
+        A tick waits for the client itself, and a mesh is made while the world goes on.
+        """
         if TICK in message and self.awaited.are_for(id(connection)):
-            self._paused[connection] = [message]
-            return
-        answer = self._answer(message, connection)
-        if message[2] == LOAD and self._has_manager(connection):
-            self._held.append((time.monotonic() + HELD_S, connection, answer))
-            return
+            return False
+        try:
+            answer = self._answer(message, connection)
+        except NotReadyError as error:
+            connection.again = error.again
+            return False
+        if message[2] == LOAD:
+            self.sim.meshes.begin(self.sim.town_of_caller())
+            if self._has_manager(connection):
+                self._held.append((time.monotonic() + HELD_S, connection, answer))
+                return True
         try:
             connection.send(answer)
         finally:
             self._finish_tick(connection)
+        return True
 
     def _finish_tick(self, connection: RpcConnection) -> None:
         """Makes the tick whose number a client has just been told."""
@@ -196,13 +212,13 @@ class Server:
             self.complaints.say(connection.peer, f"{TICK} could not be finished: {error}")
 
     def _resume(self) -> None:
-        """Answers the calls of clients that have come to all streams that they asked for."""
-        for connection in list(self._paused):
-            if self.awaited.are_for(id(connection)):
-                continue
+        """Answers the calls that were put off and need wait no longer."""
+        for connection, message in list(self._paused.items()):
             try:
-                for message in self._paused.pop(connection):
-                    self._take(message, connection)
+                if not self._take(message, connection):
+                    continue
+                del self._paused[connection]
+                self._go_on(connection)
             except (OSError, ValueError, TypeError) as error:
                 self._drop(connection, error)
                 continue
@@ -244,7 +260,8 @@ class Server:
         if kind != 0 or not isinstance(method, str):
             raise ValueError("not a request")
         self.sim.caller = id(connection)
-        error, result, cause = self.procedures.answer(method, arguments)
+        again, connection.again = connection.again, None
+        error, result, cause = self.procedures.answer(method, arguments, again)
         if method == TOKEN and not cause and isinstance(arguments[1], int):
             self.awaited.ask(id(connection), arguments[1])
         self.lost.hear(id(connection), connection.peer.rsplit(":", 1)[0], method)

@@ -15,6 +15,7 @@ from dreamdrive.envs.embedded.debug_shapes import DebugShapes
 from dreamdrive.envs.embedded.environment import ALL_LAYERS, in_layers
 from dreamdrive.envs.embedded.lamps import Lamps
 from dreamdrive.envs.embedded.limits import Limits
+from dreamdrive.envs.embedded.navigation.meshes import Meshes
 from dreamdrive.envs.embedded.recorder.folder import RecordingFolder
 from dreamdrive.envs.embedded.recorder.recordings import Recordings
 from dreamdrive.envs.embedded.render.attributes import RENDERED
@@ -88,6 +89,7 @@ class Simulator:
         is_map_new: Whether the last tick opened it.
         are_lamps_new: Whether the sun has switched the lamps since the last tick.
         recordings: What is recorded and replayed.
+        meshes: The navigation meshes of towns.
         has_road_hazards: Whether kerbs jolt and posts are solid.
         has_wet_grip: Whether tyres grip less on wet roads.
     """
@@ -117,6 +119,7 @@ class Simulator:
         self.dead_boxes: dict[int, list[Any]] = {}
         self.debug_shapes = DebugShapes(self.limits.max_debug_shapes)
         self.recordings = Recordings(RecordingFolder(recordings, self.limits.max_recording_bytes))
+        self.meshes = Meshes()
         self.traffic_managers: dict[int, tuple[str, int, int]] = {}
         self.next_town: NextTown | None = None
         self.is_map_new = False

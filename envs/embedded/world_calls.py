@@ -3,10 +3,19 @@
 Each method is a remote procedure of its own name; arguments and answers are as the wire has them.
 """
 
+from functools import partial
 from typing import Any
 
 from dreamdrive.envs.embedded import wire
-from dreamdrive.envs.embedded.arguments import CallError, flag, integer, items, number, text
+from dreamdrive.envs.embedded.arguments import (
+    CallError,
+    NotReadyError,
+    flag,
+    integer,
+    items,
+    number,
+    text,
+)
 from dreamdrive.envs.embedded.environment import ALL_LAYERS, environment_of
 from dreamdrive.envs.embedded.navigation.files import navigation_file
 from dreamdrive.envs.embedded.simulator import Simulator
@@ -90,12 +99,13 @@ class WorldCalls:
         )
 
     def get_navigation_mesh(self) -> Any:
-        from dreamdrive.envs.embedded.navigation.mesh import navigation_mesh
+        return self._mesh_of(self.sim.town_of_caller())
 
-        try:
-            return wire.ok(navigation_mesh(self.sim.town_of_caller()))
-        except MapError as error:
-            raise CallError(str(error)) from error
+    def _mesh_of(self, town: Town) -> Any:
+        mesh = self.sim.meshes.find(town)
+        if mesh is None:
+            raise NotReadyError(partial(self._mesh_of, town))
+        return wire.ok(mesh)
 
     def load_new_episode(
         self, name: str, reset_settings: bool, map_layers: int = ALL_LAYERS

@@ -364,6 +364,20 @@ FAULTS = [
         "abs(turned_cos) * box[3] + other[3]", "unit/envs_embedded/test_touching.py",
     ),
     Fault(
+        "the world stands still while a navigation mesh is made",
+        "envs/embedded/navigation/meshes.py", "made.process.poll() is None",
+        "made.process.wait() is None", "contract/embedded_server/test_meshes.py",
+    ),
+    Fault(
+        "a broken navigation mesh is given out", "envs/embedded/navigation/kept.py",
+        "return mesh if hashlib.sha256(mesh).digest() == digest else None", "return mesh",
+        "unit/envs_embedded/test_meshes.py",
+    ),
+    Fault(
+        "all towns share a navigation mesh", "envs/embedded/navigation/files.py",
+        'f"{_edition()} {town.xodr}"', 'f"{_edition()}"', "unit/envs_embedded/test_meshes.py",
+    ),
+    Fault(
         "a tick is made before it is answered", "envs/embedded/world_calls.py",
         "self.sim.begin_tick()", "self.sim.tick()", "unit/envs_embedded/test_answered_ticks.py",
     ),

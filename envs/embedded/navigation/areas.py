@@ -7,18 +7,15 @@ Of two roads above each other the chart knows the one that comes last in the map
 import math
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
 
 import numpy as np
-from numba import float32, float64, int64, uint8, void
 from numpy.typing import NDArray
 
-from dreamdrive.envs.embedded.compiled import compiled
-from dreamdrive.envs.embedded.opendrive import parse_opendrive
+from dreamdrive.envs.embedded.opendrive import boxes_of, parse_opendrive
 from dreamdrive.envs.embedded.render import streets
 from dreamdrive.envs.embedded.render.appearance import read_appearance
 from dreamdrive.envs.embedded.render.mesh import MeshBuilder, Tag
-from dreamdrive.envs.embedded.towns import Town
+from dreamdrive.envs.embedded.town_signals import LIGHT_KIND, signals_of
 
 CELL_M = 0.25
 MAX_CELLS = 24_000_000
@@ -28,6 +25,10 @@ KEEP_OFF_M = 0.3
 """How far walkers keep from what is solid, the radius of the client's agents."""
 REACH_M = 2.0
 """How far crossings may be from the sidewalks that they join."""
+EDGE = 1e-7
+"""How far beyond its sides a triangle still holds squares, times the length of the side, in m²."""
+TRIANGLES = 2048
+"""How many triangles are cut into squares together."""
 
 
 class Area(IntEnum):
@@ -56,13 +57,13 @@ class Chart:
     height: NDArray[np.float32]
 
 
-def chart_of(town: Town) -> Chart:
-    """Returns the chart of a town.
+def chart_of(xodr: str) -> Chart:
+    """Returns the chart of the town that an OpenDRIVE text describes.
 
     Raises:
-        MapError: If a mark or an object of its map has a word where a number belongs.
+        MapError: If the text is broken.
     """
-    drive, looks = parse_opendrive(town.xodr), read_appearance(town.xodr)
+    drive, looks = parse_opendrive(xodr), read_appearance(xodr)
     builder = MeshBuilder()
     streets.add_streets(builder, drive, looks)
     mesh = builder.mesh()
@@ -80,13 +81,15 @@ def chart_of(town: Town) -> Chart:
         np.zeros(shape, np.float32),
     )  # fmt: skip
     for area, triangles in ground.items():
-        _fill(triangles, *chart.low, cell_m, int(area), chart.kind, chart.height)
+        for first in range(0, len(triangles), TRIANGLES):
+            _fill(chart, area, triangles[first : first + TRIANGLES])
     _close_cracks(chart)
-    for crossing in streets.crossings_of(drive, looks, town.lights):
+    for crossing in streets.crossings_of(drive, looks, signals_of(drive, LIGHT_KIND)):
         _add_crossing(chart, crossing)
     _smooth(chart)
-    for x, y, half_length, half_width, yaw in town.static_boxes:
-        _clear(chart, x, y, half_length + KEEP_OFF_M, half_width + KEEP_OFF_M, yaw)
+    for box in (box for road in drive.roads.values() for box in boxes_of(road)):
+        half_length, half_width = box.half_length + KEEP_OFF_M, box.half_width + KEEP_OFF_M
+        _clear(chart, box.x, -box.y, half_length, half_width, -box.heading)
     return chart
 
 
@@ -118,45 +121,55 @@ def _inside(
     return found
 
 
-@compiled(
-    void(float64[:, :, ::1], float64, float64, float64, int64, uint8[:, ::1], float32[:, ::1])
-)  # fmt: skip
-def _fill(
-    triangles: Any, low_x: float, low_y: float, cell_m: float, area: int, kind: Any, height: Any
-) -> None:
-    """Gives the squares whose centres lie in triangles, shape (n, 3, 3), their kind and height."""
-    rows, columns = kind.shape
-    for k in range(len(triangles)):
-        a, b, c = triangles[k]
-        ahead, aside = b - a, c - a
-        slope_x = ahead[1] * aside[2] - ahead[2] * aside[1]
-        slope_y = ahead[2] * aside[0] - ahead[0] * aside[2]
-        up = ahead[0] * aside[1] - ahead[1] * aside[0]
-        if abs(up) < 1e-9:
-            continue
-        first = max(math.floor((min(a[0], b[0], c[0]) - low_x) / cell_m), 0)
-        last = min(math.floor((max(a[0], b[0], c[0]) - low_x) / cell_m) + 1, rows)
-        left = max(math.floor((min(a[1], b[1], c[1]) - low_y) / cell_m), 0)
-        right = min(math.floor((max(a[1], b[1], c[1]) - low_y) / cell_m) + 1, columns)
-        for i in range(first, last):
-            x = low_x + (i + 0.5) * cell_m
-            for j in range(left, right):
-                y = low_y + (j + 0.5) * cell_m
-                p = (b[0] - a[0]) * (y - a[1]) - (b[1] - a[1]) * (x - a[0])
-                q = (c[0] - b[0]) * (y - b[1]) - (c[1] - b[1]) * (x - b[0])
-                r = (a[0] - c[0]) * (y - c[1]) - (a[1] - c[1]) * (x - c[0])
-                if min(p, q, r) >= -1e-7 or max(p, q, r) <= 1e-7:
-                    kind[i, j] = area
-                    height[i, j] = a[2] - (slope_x * (x - a[0]) + slope_y * (y - a[1])) / up
+def _fill(chart: Chart, area: Area, triangles: NDArray[np.float64]) -> None:
+    """Gives the squares whose centres lie in triangles, shape (n, 3, 3), their kind and height.
+
+    Where triangles overlap the last holds.
+    """
+    starts, sides = triangles, np.roll(triangles, -1, 1) - triangles
+    ahead, aside = sides[:, 0], -sides[:, 2]
+    slope_x = ahead[:, 1] * aside[:, 2] - ahead[:, 2] * aside[:, 1]
+    slope_y = ahead[:, 2] * aside[:, 0] - ahead[:, 0] * aside[:, 2]
+    up = ahead[:, 0] * aside[:, 1] - ahead[:, 1] * aside[:, 0]
+    first = np.ceil((triangles[..., 0].min(1) - chart.low[0]) / chart.cell_m - 0.5).astype(int)
+    last = np.floor((triangles[..., 0].max(1) - chart.low[0]) / chart.cell_m - 0.5).astype(int)
+    k, row = _spread(first, np.where(np.abs(up) < 1e-9, first, last + 1))
+    x = chart.low[0] + (row + 0.5) * chart.cell_m
+    # A side lets those y pass that are on its inner side: those above or those below a bound.
+    rise = sides[k, :, 1] * (x[:, None] - starts[k, :, 0])
+    run = sides[k, :, 0]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        bound = starts[k, :, 1] + (rise - np.sign(up[k])[:, None] * EDGE) / run
+    is_lower, is_upper = (run * sign * up[k][:, None] > 0.0 for sign in (1, -1))
+    least = np.where(is_lower, bound, -np.inf).max(1)
+    most = np.where(is_upper, bound, np.inf).min(1)
+    low, high = (
+        np.clip((y - chart.low[1]) / chart.cell_m - 0.5, 0.0, chart.kind.shape[1] - 1.0)
+        for y in (least, most)
+    )
+    pair, j = _spread(np.ceil(low).astype(int), np.floor(high).astype(int) + 1)
+    k, i, x, y = k[pair], row[pair], x[pair], chart.low[1] + (j + 0.5) * chart.cell_m
+    chart.kind[i, j] = area
+    fall = slope_x[k] * (x - starts[k, 0, 0]) + slope_y[k] * (y - starts[k, 0, 1])
+    chart.height[i, j] = starts[k, 0, 2] - fall / up[k]
+
+
+def _spread(
+    first: NDArray[np.int64], end: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Returns the numbers from each first to before its end, and beside them whose they are."""
+    count = np.maximum(end - first, 0)
+    owner = np.repeat(np.arange(len(count)), count)
+    return owner, np.arange(len(owner)) + (first - np.cumsum(count) + count)[owner]
 
 
 def _close_cracks(chart: Chart) -> None:
     """Fills squares that lie between two walkable ones, as where two strips nearly meet."""
     for axis in (0, 1):
         kind, height = (np.moveaxis(values, axis, 0) for values in (chart.kind, chart.height))
-        crack = (kind[1:-1] == 0) & (kind[:-2] > 0) & (kind[2:] > 0)
-        kind[1:-1][crack] = np.minimum(kind[:-2], kind[2:])[crack]
-        height[1:-1][crack] = ((height[:-2] + height[2:]) / 2.0)[crack]
+        i, j = np.nonzero((kind[1:-1] == 0) & (kind[:-2] > 0) & (kind[2:] > 0))
+        kind[i + 1, j] = np.minimum(kind[i, j], kind[i + 2, j])
+        height[i + 1, j] = (height[i, j] + height[i + 2, j]) / 2.0
 
 
 def _add_crossing(chart: Chart, corners: NDArray[np.float64]) -> None:

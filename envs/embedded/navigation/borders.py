@@ -6,7 +6,6 @@ Reference:
 """
 
 import itertools
-from collections import defaultdict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +25,7 @@ def borders_of(chart: Chart) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     segments: set[tuple[int, int]] = set()
     longest = LONGEST_M / chart.cell_m
     for line in _lines(chart.kind):
-        kept = _simplified(np.array(line, np.float64), longest)
+        kept = _simplified(line, longest)
         names = [number.setdefault((x, y), len(number)) for x, y in kept]
         for a, b in itertools.pairwise(names):
             if a != b:
@@ -35,41 +34,49 @@ def borders_of(chart: Chart) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     return points, np.array(sorted(segments), np.int64).reshape(-1, 2)
 
 
-def _lines(kind: NDArray[np.uint8]) -> list[list[Corner]]:
-    """Returns the lines between squares of different kinds as chains of corners.
+def _lines(kind: NDArray[np.uint8]) -> list[NDArray[np.float64]]:
+    """Returns the lines between squares of different kinds as chains of corners, shape (n, 2).
 
     A chain runs from one place where three or four kinds meet to the next, or closes on itself.
     """
     padded = np.pad(kind, 1)
-    beside: defaultdict[Corner, list[Corner]] = defaultdict(list)
-    for i, j in zip(
-        *(part.tolist() for part in np.nonzero(padded[1:] != padded[:-1])), strict=True
-    ):
-        a, b = (i, j - 1), (i, j)
-        beside[a].append(b)
-        beside[b].append(a)
-    different = np.nonzero(padded[:, 1:] != padded[:, :-1])
-    for i, j in zip(*(part.tolist() for part in different), strict=True):
-        a, b = (i - 1, j), (i, j)
-        beside[a].append(b)
-        beside[b].append(a)
-    found: list[list[Corner]] = []
-    done: set[tuple[Corner, Corner]] = set()
-    meetings = [corner for corner, near in beside.items() if len(near) > 2]
-    for start in (*meetings, *beside):
-        for step in beside[start]:
-            if (start, step) in done:
+    down = np.argwhere(padded[1:] != padded[:-1])
+    along = np.argwhere(padded[:, 1:] != padded[:, :-1])
+    ends = np.concatenate([
+        np.stack([down - (0, 1), down], 1), np.stack([along - (1, 0), along], 1)
+    ]).reshape(-1, 2)  # fmt: skip
+    # Steps 2 k and 2 k + 1 are the same side of a square, there and back.
+    _, first, name = np.unique(
+        ends @ (padded.shape[1], 1), return_index=True, return_inverse=True
+    )  # fmt: skip
+    order = np.argsort(first)
+    corners = ends[first[order]].astype(np.float64)
+    start = np.argsort(order)[name]
+    steps = np.argsort(start, kind="stable").tolist()
+    counts = np.bincount(start).tolist()
+    target = start.reshape(-1, 2)[:, ::-1].ravel().tolist()
+    leaving: list[list[int]] = []
+    at = 0
+    for count in counts:
+        leaving.append(steps[at : at + count])
+        at += count
+    found = []
+    is_done = bytearray(len(steps))
+    meetings = [corner for corner, count in enumerate(counts) if count > 2]
+    for begin in (*meetings, *range(len(counts))):
+        for step in leaving[begin]:
+            if is_done[step]:
                 continue
-            chain = [start]
-            before, here = start, step
+            chain = [begin]
             while True:
-                done.update(((before, here), (here, before)))
+                is_done[step] = is_done[step ^ 1] = 1
+                here = target[step]
                 chain.append(here)
-                if here == start or len(beside[here]) > 2:
+                if here == begin or len(leaving[here]) > 2:
                     break
-                first, second = beside[here]
-                before, here = here, second if first == before else first
-            found.append(chain)
+                one, other = leaving[here]
+                step = other if one == step ^ 1 else one
+            found.append(corners[chain])
     return found
 
 

@@ -1,7 +1,5 @@
 """The navigation mesh of a town."""
 
-from functools import lru_cache
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,20 +7,21 @@ from dreamdrive.envs.embedded.navigation.areas import Chart, chart_of
 from dreamdrive.envs.embedded.navigation.borders import borders_of
 from dreamdrive.envs.embedded.navigation.detour import detour_file
 from dreamdrive.envs.embedded.navigation.polygons import Polygons, polygons_of
-from dreamdrive.envs.embedded.towns import Town
 
 LOOK = 3
 """How many squares around a corner are asked for its height."""
 
 
-@lru_cache(maxsize=8)
-def navigation_mesh(town: Town) -> bytes:
-    """Returns the file with a town's mesh, empty if the town has too much ground for one.
+def navigation_mesh(xodr: str) -> bytes:
+    """Returns the file with the mesh of a town, empty if it has too much ground for one.
+
+    Args:
+        xodr: The town's OpenDRIVE text.
 
     Raises:
-        MapError: If a mark or an object of its map has a word where a number belongs.
+        MapError: If the text is broken.
     """
-    chart = chart_of(town)
+    chart = chart_of(xodr)
     pieces = polygons_of(chart, *borders_of(chart))
     points, corners = _raised(chart, pieces)
     try:

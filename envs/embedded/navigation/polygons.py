@@ -45,8 +45,8 @@ class Polygons:
 
 def polygons_of(chart: Chart, points: NDArray[np.float64], segments: NDArray[np.int64]) -> Polygons:
     """Returns the pieces of ground between the lines of a chart."""
-    points, triangles, lines = _triangulated(points, segments)
-    area = _areas(chart, points, triangles, lines)
+    points, triangles, near = _triangulated(points, segments)
+    area = _areas(chart, points, triangles, near)
     corners, kinds = _joined(points, triangles[area > 0], area[area > 0])
     owner = {
         (piece[k], piece[(k + 1) % len(piece)]): index
@@ -62,12 +62,14 @@ def polygons_of(chart: Chart, points: NDArray[np.float64], segments: NDArray[np.
 
 def _triangulated(
     points: NDArray[np.float64], segments: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.int64], set[Edge]]:
-    """Returns points, clockwise triangles and the sides of triangles that are lines."""
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+    """Returns points, clockwise triangles, and which of them lie beside each, shape (n, 3).
+
+    Those beyond a line do not lie beside it; -1 is none.
+    """
     for _ in range(ROUNDS):
         triangulation = Triangulation(points[:, 0], points[:, 1])
-        present = {(a, b) for a, b in np.sort(triangulation.edges, 1).tolist()}
-        missing = np.array([(a, b) not in present for a, b in np.sort(segments, 1).tolist()])
+        missing = ~np.isin(_keys(segments), _keys(triangulation.edges))
         ends = points[segments]
         missing &= np.hypot(*(ends[:, 1] - ends[:, 0]).T) > SHORTEST_M
         if not missing.any():
@@ -79,32 +81,34 @@ def _triangulated(
             segments[~missing], np.stack([halved[:, 0], middles], 1),
             np.stack([middles, halved[:, 1]], 1),
         ])  # fmt: skip
-    triangles = triangulation.triangles[:, ::-1].astype(np.int64)  # matplotlib's run the other way.
-    return points, triangles, {(a, b) for a, b in np.sort(segments, 1).tolist()}
+    corners = triangulation.triangles.astype(np.int64)
+    sides = np.stack([corners, np.roll(corners, -1, 1)], -1)
+    is_line = np.isin(_keys(sides.reshape(-1, 2)), _keys(segments)).reshape(-1, 3)
+    near = np.where(is_line, -1, triangulation.neighbors)
+    return points, corners[:, ::-1], near  # matplotlib's triangles run the other way.
+
+
+def _keys(edges: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Returns a number for each edge, shape (n, 2), the same for both directions."""
+    low, high = edges.min(1).astype(np.int64), edges.max(1)
+    return low << 32 | high
 
 
 def _areas(
-    chart: Chart, points: NDArray[np.float64], triangles: NDArray[np.int64], lines: set[Edge]
-) -> NDArray[np.int64]:
+    chart: Chart, points: NDArray[np.float64], triangles: NDArray[np.int64],
+    near: NDArray[np.int64],
+) -> NDArray[np.int64]:  # fmt: skip
     """Returns the kind of each triangle, that of most of the ground between the same lines."""
-    group = np.full(len(triangles), -1)
-    owners: dict[Edge, list[int]] = {}
-    for index, (a, b, c) in enumerate(triangles.tolist()):
-        for p, q in ((a, b), (b, c), (c, a)):
-            owners.setdefault((min(p, q), max(p, q)), []).append(index)
-    near: list[list[int]] = [[] for _ in triangles]
-    for edge, sharing in owners.items():
-        if edge not in lines and len(sharing) == 2:
-            near[sharing[0]].append(sharing[1])
-            near[sharing[1]].append(sharing[0])
+    group = [-1] * len(triangles)
+    beside: list[list[int]] = near.tolist()
     count = 0
     for start in range(len(triangles)):
         if group[start] >= 0:
             continue
         waiting, group[start] = [start], count
         while waiting:
-            for other in near[waiting.pop()]:
-                if group[other] < 0:
+            for other in beside[waiting.pop()]:
+                if other >= 0 and group[other] < 0:
                     group[other] = count
                     waiting.append(other)
         count += 1
@@ -114,7 +118,7 @@ def _areas(
     cell = ((corners.mean(1) - chart.low) / chart.cell_m).astype(int)
     seen = chart.kind[tuple(np.clip(cell, 0, np.array(chart.kind.shape) - 1).T)]
     votes = np.zeros((count, len(Area)))
-    np.add.at(votes, (group, seen), size)
+    np.add.at(votes, (np.array(group), seen), size)
     found: NDArray[np.int64] = votes.argmax(1)[group]
     return found
 

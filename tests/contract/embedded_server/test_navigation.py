@@ -23,7 +23,7 @@ FEET_M = 0.93
 
 @pytest.fixture(scope="module")
 def chart():
-    return chart_of(load_town("Dream01"))
+    return chart_of(load_town("Dream01").xodr)
 
 
 @pytest.fixture(scope="module")

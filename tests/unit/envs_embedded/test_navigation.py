@@ -27,7 +27,7 @@ SQUARE = np.array([(0.0, 0.0, 1.0), (0.0, 5.0, 1.0), (5.0, 5.0, 1.0), (5.0, 0.0,
 
 @pytest.fixture(scope="module")
 def pieces():
-    chart = chart_of(load_town("Dream03"))
+    chart = chart_of(load_town("Dream03").xodr)
     return chart, polygons_of(chart, *borders_of(chart))
 
 
@@ -135,7 +135,7 @@ def joined_without_roads(found):
 
 
 def test_corners_at_a_kerb_are_there_at_both_heights():
-    points, polygons, _ = read(navigation_mesh(load_town("Dream01")))
+    points, polygons, _ = read(navigation_mesh(load_town("Dream01").xodr))
     for row in polygons:
         heights = points[row["corners"][: row["count"]], 1]
         assert heights == pytest.approx(0.12 if row["area"] == Area.SIDEWALK else 0.0, abs=1e-6)
@@ -149,14 +149,14 @@ def test_the_name_of_a_file_says_which_map_it_is_for():
 
 @pytest.mark.skipif(not TOWN01.is_file(), reason="CARLA's Town01 is not shipped")
 def test_a_map_of_carla_itself_has_a_mesh():
-    _, polygons, _ = read(navigation_mesh(load_town(str(TOWN01))))
+    _, polygons, _ = read(navigation_mesh(TOWN01.read_text()))
     assert set(polygons["area"].tolist()) == {Area.SIDEWALK, Area.CROSSWALK, Area.ROAD}
     assert 300 < len(polygons) < 3000
 
 
 def test_on_hills_the_mesh_lies_where_walkers_stand():
     town = load_town("DreamHills")
-    points, polygons, _ = read(navigation_mesh(town))
+    points, polygons, _ = read(navigation_mesh(town.xodr))
     assert np.ptp(points[:, 1]) > 3.0
     gaps = []
     for row in polygons[polygons["area"] == Area.SIDEWALK]:
