@@ -116,6 +116,16 @@ FAULTS = [
         "unit/envs_embedded/test_render_shadows.py",
     ),
     Fault(
+        "fog is as thick above as on the ground", "envs/embedded/render/weather.py",
+        "thins = max(weather[FOG_FALLOFF], 0.0)", "thins = 0.0",
+        "unit/envs_embedded/test_render_weather.py",
+    ),
+    Fault(
+        "wind leaves rain upright", "envs/embedded/render/rain.py",
+        "wind_mps * DOWNWIND[1], -FALL_MPS", "0.0, -FALL_MPS",
+        "unit/envs_embedded/test_render_weather.py",
+    ),
+    Fault(
         "comparisons take percentiles of a known spread", "experiments/scores.py",
         "return normal.cdf(-t * (num / freedom) ** 0.5)", "return tail",
         "unit/experiments/test_comparison_statistics.py",

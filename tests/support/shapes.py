@@ -25,7 +25,7 @@ def triangles_of(builder: MeshBuilder) -> Triangles:
     return Triangles(
         mesh.points, mesh.normals(), mesh.colour, mesh.tag, mesh.instance, mesh.finish, len(mesh),
         groups, 1, np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, PLACE),
-        np.zeros((0, 3, 3)),
+        np.zeros((0, 3, 3)), 0.0,
     )  # fmt: skip
 
 

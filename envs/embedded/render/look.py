@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 from dreamdrive.envs.embedded.debug_shapes import DebugShapes
 from dreamdrive.envs.embedded.render.marks import mark
 from dreamdrive.envs.embedded.render.paint import paint
+from dreamdrive.envs.embedded.render.rain import rain
 from dreamdrive.envs.embedded.render.raster import Image
 from dreamdrive.envs.embedded.render.ray_tree import Hits, RayTree
 from dreamdrive.envs.embedded.render.scene import Scene, Triangles
 from dreamdrive.envs.embedded.render.shadows import Shadows
 from dreamdrive.envs.embedded.render.view import Lens, Pose
-from dreamdrive.envs.embedded.render.weather import is_dark, light_of
+from dreamdrive.envs.embedded.render.weather import PRECIPITATION, is_dark, light_of
 from dreamdrive.envs.embedded.world import World
 
 
@@ -75,7 +76,7 @@ class Look:
         return self._images[pose, lens]
 
     def coloured(self, pose: Pose, lens: Lens, samples: int) -> NDArray[np.uint8]:
-        """Returns what a camera sees in the light of the weather, as `paint` does, and shapes.
+        """Returns what a camera sees in the light of the weather, as `paint` does, rain and shapes.
 
         Args:
             pose, lens: The camera, with its size in pixels of the result.
@@ -86,6 +87,8 @@ class Look:
         light = light_of(self.weather)
         shadows = self._shadows.around(image.camera[0], light, self.triangles)
         painted = paint(image, light, shadows, samples)
+        if self.weather[PRECIPITATION] > 0.0:
+            rain(painted, image, self.weather, light, self.world.time_s, samples)
         if len(self._shapes):
             mark(painted, image, self._shapes, samples)
         return painted

@@ -1,7 +1,8 @@
-"""Colours an image: sky, sunlight, shadows, grain of the ground, wet roads, haze.
+"""Colours an image: sky, sunlight, shadows, grain of the ground, wet roads, haze, fog.
 
 Reference:
-    Schlick 1994, "An inexpensive BRDF model for physically-based rendering" (what water mirrors).
+    Schlick 1994, "An inexpensive BRDF model for physically-based rendering" (what water mirrors);
+    Henyey & Greenstein 1941, "Diffuse radiation in the galaxy" (where fog sends the sun's light).
 """
 
 import math
@@ -34,6 +35,23 @@ OFF_M, SLANTED_OFF_M, NEARER_M = 0.03, 0.17, 0.05
 """How far from a surface it is looked whether it lies in a shadow; how much farther where the light
 only grazes it; and how much nearer to the light what covers it has to be. Cells are coarse."""
 
+SKY_M = 1000.0
+"""No fog is looked through for longer than this, to the sky either."""
+HEIGHTS = 1024
+"""Steps of the sine of a ray's height over the horizon in which fog before the sky is looked up."""
+UNSEEN = 0.002
+"""Half of the least change of a colour that shows."""
+STEPS = 64
+LEFT = np.exp(-np.arange(16 * STEPS) / STEPS)
+"""e^-x in steps of 1 / STEPS; at the end nothing shows any more."""
+COSINES, FORWARD = 512, 0.75
+"""Steps to a cosine of 1, and how much fog sends light on the way that it came: the mean cosine."""
+GLOW = 1.0 + FORWARD**2 - 2.0 * FORWARD * (np.arange(2 * COSINES + 2) / COSINES - 1.0)
+GLOW = ((1.0 - FORWARD) ** 2 / GLOW) ** 1.5
+"""The light that fog sends on by the cosine of the angle to the sun, over that towards the sun."""
+ASIDE = float(GLOW[3 * COSINES // 2])
+"""The most of it at more than 60 degrees from the sun."""
+
 
 def paint(image: Image, light: Light, shadows: ShadowMaps, samples: int) -> NDArray[np.uint8]:
     """Returns an image's colours as blue, green, red and 255, shape (H / samples, W / samples, 4).
@@ -48,8 +66,8 @@ def paint(image: Image, light: Light, shadows: ShadowMaps, samples: int) -> NDAr
     painted = np.empty((height // samples, width // samples, 4), np.uint8)
     t = image.triangles
     _paint(image.triangle, image.inverse_depth, image.camera, t.colour, t.normal, t.finish, t.tag,
-           np.stack(light), shadows.frame, shadows.measures, shadows.still, shadows.moving,
-           shadows.is_sun, samples, painted)  # fmt: skip
+           np.stack(light), t.ground_m, shadows.frame, shadows.measures, shadows.still,
+           shadows.moving, shadows.is_sun, samples, painted)  # fmt: skip
     return painted
 
 
@@ -86,6 +104,58 @@ def _sky(up: float, facing: float) -> tuple[float, float]:
     for _ in range(6):
         power *= power
     return 1.0 - low * low * low, 0.56 * power + (1.6 if facing > 0.9995 else 0.0)
+
+
+@compiled()
+def _left(x: float) -> float:
+    """Returns e^-x for x >= 0, to 1e-6, in a fraction of the time."""
+    step = int(x * STEPS)
+    if step >= len(LEFT):
+        return 0.0
+    rest = x - step / STEPS
+    return LEFT[step] * (1.0 - rest * (1.0 - 0.5 * rest))
+
+
+@compiled()
+def _column(height: float) -> float:
+    """Returns the fog from the ground up to a height, over that at the ground times 1/e heights."""
+    return 1.0 - _left(height) if height > 0.0 else height
+
+
+@compiled()
+def _fog(height: float, rise: float, here: float, column: float) -> float:
+    """Returns the mean thickness of fog along a ray, over that at the ground.
+
+    With heights h over the ground, in those over which fog thins to 1/e, from a to b,
+
+        1/(b - a) ∫ e^-max(h, 0) dh = (c(b) - c(a)) / (b - a),  c(h) = 1 - e^-h, or h below 0
+
+    Args:
+        height: Of the eye, a.
+        rise: Of the ray's other end over the eye, b - a.
+        here: Thickness at the eye, e^-max(a, 0).
+        column: c(a).
+    """
+    if abs(rise) < 0.25:  # Taylor's series, to 3e-5.
+        x = rise if height + min(rise, 0.0) > 0.0 else 0.0
+        return here * (1.0 - x * (1 / 2 - x * (1 / 6 - x * (1 / 24))))
+    return (_column(height + rise) - column) / rise
+
+
+@compiled()
+def _glow(facing: float, share: float, brightest: float) -> float:
+    """Returns the share of the sun's light that fog sends to the eye; 0 where none shows.
+
+    Args:
+        facing: Cosine of the angle to the sun.
+        share: The share that it sends towards the sun.
+        brightest: The strongest colour of the sun's light.
+    """
+    if share * brightest < (UNSEEN if facing > 0.5 else UNSEEN / ASIDE):
+        return 0.0
+    place = max(facing + 1.0, 0.0) * COSINES
+    step = min(int(place), 2 * COSINES)
+    return share * (GLOW[step] + (place - step) * (GLOW[step + 1] - GLOW[step]))
 
 
 @compiled()
@@ -143,29 +213,37 @@ def _shadow(
 @compiled(
     void(
         int32[:, ::1], float32[:, ::1], float64[:, ::1], float32[:, ::1], float32[:, ::1],
-        uint8[::1], uint8[::1], float64[:, ::1], float64[:, ::1], float64[:, ::1],
+        uint8[::1], uint8[::1], float64[:, ::1], float64, float64[:, ::1], float64[:, ::1],
         float32[:, ::1], float32[:, ::1], boolean, int64, uint8[:, :, ::1],
     )
 )  # fmt: skip
 def _paint(
     triangle: Any, inverse_depth: Any, camera: Any, colour: Any, normal: Any, finish: Any, tag: Any,
-    light: Any, frame: Any, measures: Any, still: Any, moving: Any, is_sun: bool, samples: int,
-    painted: Any,
+    light: Any, ground_m: float, frame: Any, measures: Any, still: Any, moving: Any, is_sun: bool,
+    samples: int, painted: Any,
 ) -> None:  # fmt: skip
     """Colours each pixel; a triangle that several of its samples see is looked at once."""
     focal, middle_x, middle_y = camera[4]
     sun_x, sun_y, sun_z = light[0]
-    lost, clear, wet = light[5, 0], light[5, 1], light[5, 2]
+    lost, clear, wet = light[5]
+    fog, thins, sent_on = light[6]
+    height = thins * (camera[0, 2] - ground_m)
+    here, above = _left(max(height, 0.0)), _column(height)
     sun_r, sun_g, sun_b = light[1]
     all_r, all_g, all_b = light[2]
     haze_r, haze_g, haze_b = light[4]
     sky_r, sky_g, sky_b = light[3, 0] - haze_r, light[3, 1] - haze_g, light[3, 2] - haze_b
     dry = 1.0 - WET_SHARE * wet
+    brightest = max(sun_r, sun_g, sun_b)
     count = samples * samples
+    full = 255.0 / count
     seen = np.empty(count, np.int64)
     rows, columns = np.empty(count, np.int64), np.empty(count, np.int64)
     for k in range(count):
         rows[k], columns[k] = k // samples, k % samples
+    clearness = np.empty(HEIGHTS + 1)
+    for k in range(HEIGHTS + 1):
+        clearness[k] = _left(fog * SKY_M * _fog(height, thins * SKY_M * k / HEIGHTS, here, above))
     # What a ray owes to its column alone, and how much longer that makes it.
     aside = np.empty((triangle.shape[1], 4))
     for column in range(triangle.shape[1]):
@@ -176,9 +254,13 @@ def _paint(
     for v in range(painted.shape[0]):
         for u in range(painted.shape[1]):
             first, is_one = triangle[v * samples, u * samples], True
-            for k in range(count):
-                seen[k] = triangle[v * samples + rows[k], u * samples + columns[k]]
-                is_one = is_one and seen[k] == first
+            for row in range(v * samples, (v + 1) * samples):
+                for column in range(u * samples, (u + 1) * samples):
+                    is_one = is_one and triangle[row, column] == first
+            seen[0] = first
+            if not is_one:
+                for k in range(count):
+                    seen[k] = triangle[v * samples + rows[k], u * samples + columns[k]]
             red = green = blue = 0.0
             for k in range(1 if is_one else count):
                 t, weight, is_new = seen[k], count, True
@@ -197,17 +279,31 @@ def _paint(
                 z = aside[column, 2] - down * camera[3, 2]
                 length = math.sqrt(aside[column, 3] + down * down)
                 if t < 0:
-                    facing = (x * sun_x + y * sun_y + z * sun_z) / length
-                    share, glow = _sky(z / length, facing)
+                    over = 1.0 / length
+                    facing = (x * sun_x + y * sun_y + z * sun_z) * over
+                    share, glow = _sky(z * over, facing)
+                    if fog > 0.0:
+                        kept = clearness[int(max(z * over, 0.0) * HEIGHTS)]
+                        share, glow = share * kept, glow * kept
+                        glow += _glow(facing, (1.0 - kept) * sent_on, brightest)
                     red += weight * (haze_r + share * sky_r + glow * sun_r)
                     green += weight * (haze_g + share * sky_g + glow * sun_g)
                     blue += weight * (haze_b + share * sky_b + glow * sun_b)
                     continue
                 depth = 1.0 / inverse_depth[row, column]
                 distance = depth * length
-                kept = float(weight)
+                kept, glow = float(weight), 0.0
                 if distance > clear:
-                    kept = weight * math.exp(-lost * (distance - clear))
+                    foggy = 0.0
+                    if fog * distance > UNSEEN:
+                        foggy = fog * _fog(height, thins * depth * z, here, above)
+                    kept = weight * _left((lost + foggy) * (distance - clear))
+                    glow = (weight - kept) * foggy * sent_on
+                    if glow * brightest > UNSEEN * (lost + foggy):
+                        facing = (x * sun_x + y * sun_y + z * sun_z) / length
+                        glow = _glow(facing, glow / (lost + foggy), brightest)
+                    else:
+                        glow = 0.0
                 facing = normal[t, 0] * sun_x + normal[t, 1] * sun_y + normal[t, 2] * sun_z
                 facing, sheltered, share = max(facing, 0.0), 0.85 + 0.15 * normal[t, 2], 1.0
                 if distance < measures[0, 3] and (facing > 0.0 if is_sun else normal[t, 2] > 0.3):
@@ -246,10 +342,10 @@ def _paint(
                     r += mirrored * (haze_r + zenith * sky_r - r)
                     g += mirrored * (haze_g + zenith * sky_g - g)
                     b += mirrored * (haze_b + zenith * sky_b - b)
-                red += r * kept + haze_r * (weight - kept)
-                green += g * kept + haze_g * (weight - kept)
-                blue += b * kept + haze_b * (weight - kept)
-            painted[v, u, 2] = np.uint8(255.0 * min(red / count, 1.0) + 0.5)
-            painted[v, u, 1] = np.uint8(255.0 * min(green / count, 1.0) + 0.5)
-            painted[v, u, 0] = np.uint8(255.0 * min(blue / count, 1.0) + 0.5)
+                red += r * kept + haze_r * (weight - kept) + glow * sun_r
+                green += g * kept + haze_g * (weight - kept) + glow * sun_g
+                blue += b * kept + haze_b * (weight - kept) + glow * sun_b
+            painted[v, u, 2] = np.uint8(min(red * full, 255.0) + 0.5)
+            painted[v, u, 1] = np.uint8(min(green * full, 255.0) + 0.5)
+            painted[v, u, 0] = np.uint8(min(blue * full, 255.0) + 0.5)
             painted[v, u, 3] = 255

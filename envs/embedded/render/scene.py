@@ -54,6 +54,7 @@ class Triangles:
         actors: Number of each actor that can move, shape (k,).
         places: Rows of `PLACE`, where each of them is, shape (k,).
         axes: Their unit vectors ahead, to the right and up, as rows, shape (k, 3, 3).
+        ground_m: Height of the lowest road, on which fog lies.
     """
 
     points: NDArray[np.float32]
@@ -69,6 +70,7 @@ class Triangles:
     actors: NDArray[np.int64]
     places: NDArray[Any]
     axes: NDArray[np.float64]
+    ground_m: float
 
 
 class Scene:
@@ -100,6 +102,7 @@ class Scene:
             still.mesh, instance=still.instances(actors), colour=still.painted(self._paints)
         )
         self._still_normals, self._still_groups = still.normals, still.groups
+        self._ground_m = still.ground_m
         self._lamps, self._actors = still.parts, None
 
     def update(self, has_lamps_on: bool = False) -> None:
@@ -191,7 +194,7 @@ class Scene:
             len(self._still), np.concatenate([self._still_groups, groups]),
             len(self._still_groups), owner.astype(np.int64),
             np.array([actor for actor, *_ in actors], np.int64), np.zeros(len(models), PLACE),
-            np.zeros((len(models), 3, 3)),
+            np.zeros((len(models), 3, 3)), self._ground_m,
         )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dreamdrive.envs.embedded.opendrive import parse_opendrive
 from dreamdrive.envs.embedded.render import furniture, signs, streets, terrain
 from dreamdrive.envs.embedded.render.appearance import read_appearance
-from dreamdrive.envs.embedded.render.mesh import Colour, Mesh, MeshBuilder
+from dreamdrive.envs.embedded.render.mesh import Colour, Mesh, MeshBuilder, Tag
 from dreamdrive.envs.embedded.touching import FIRST_SOLID
 from dreamdrive.envs.embedded.towns import Town
 
@@ -33,12 +33,14 @@ class Still:
         normals: Their unit normals, shape (n, 3).
         groups: Rows of `GROUP`, one for each square.
         parts: The triangles of each named part.
+        ground_m: Height of the lowest road; 0 without any.
     """
 
     mesh: Mesh
     normals: NDArray[np.float32]
     groups: NDArray[Any]
     parts: dict[int, NDArray[np.int64]]
+    ground_m: float
 
     def without(self, objects: frozenset[int]) -> "Still":
         """Returns what is left when solid objects of the town, by their numbers, are taken away."""
@@ -103,7 +105,9 @@ def _still(mesh: Mesh) -> Still:
     mesh, groups = _grouped(mesh)
     names = np.unique(mesh.part[mesh.part > 0]).tolist()
     parts = {name: np.nonzero(mesh.part == name)[0] for name in names}
-    return Still(mesh, mesh.normals(), groups, parts)
+    roads = mesh.points[mesh.tag == Tag.ROAD, :, 2]
+    ground_m = float(roads.min()) if roads.size else 0.0
+    return Still(mesh, mesh.normals(), groups, parts, ground_m)
 
 
 def _grouped(mesh: Mesh) -> tuple[Mesh, NDArray[Any]]:

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-CLOUDINESS, PRECIPITATION, SUN_AZIMUTH, SUN_ALTITUDE = 0, 1, 4, 5
-FOG_DENSITY, FOG_DISTANCE, WETNESS = 6, 7, 9
-MIE, RAYLEIGH, DUST = 11, 12, 13
+CLOUDINESS, PRECIPITATION, WIND, SUN_AZIMUTH, SUN_ALTITUDE = 0, 1, 3, 4, 5
+FOG_DENSITY, FOG_DISTANCE, FOG_FALLOFF, WETNESS = 6, 7, 8, 9
+SCATTERING, MIE, RAYLEIGH, DUST = 10, 11, 12, 13
 """Places in the list of weather parameters."""
 
 DAY_ZENITH, DAY_HORIZON = (0.27, 0.50, 0.85), (0.76, 0.84, 0.92)
@@ -20,6 +20,11 @@ DUST_AIR = (0.66, 0.52, 0.36)
 CLEAR_HAZE_PER_M, FOG_PER_M, RAIN_PER_M, DUST_PER_M = 0.0008, 0.05, 0.006, 0.03
 """Share of light that is lost on each metre: in clear air, the thickest fog, the heaviest rain, the
 densest dust."""
+FOG_HALF_M = 10.0
+"""Over how many metres of height fog of `fog_falloff` 1 thins to half, as Unreal's does; CARLA says
+that it reaches normal houses, and that of 5 lies on the ground."""
+FOG_GLOW = 0.5
+"""Share of the sun's light that the thickest fog sends on where one looks at the sun."""
 CLEAR_MIE, CLEAR_RAYLEIGH = 0.03, 0.0331
 """CARLA's scales of scattering by particles and by air, in clear air; more of the first than
 that is haze, and without the second the sky is as pale above as at the horizon."""
@@ -35,8 +40,10 @@ class Light(NamedTuple):
         sun: Unit vector towards the sun, shape (3,).
         direct, ambient: Light from the sun and from everywhere, red, green, blue, shape (3,).
         zenith, horizon: Colours of the sky, shape (3,); haze has the horizon's.
-        haze: Share of light that is lost on each metre, the distance from which it is, and how wet
-            the roads are, shape (3,).
+        haze: Share of light that is lost on each metre of air, the distance from which it is, and
+            how wet the roads are, shape (3,).
+        fog: Share of light that is lost on each metre of fog at the ground, by which power of e fog
+            thins on each metre up, and the share of the sun's light that it sends on, shape (3,).
     """
 
     sun: Array
@@ -45,11 +52,17 @@ class Light(NamedTuple):
     zenith: Array
     horizon: Array
     haze: Array
+    fog: Array
 
 
 def is_dark(weather: Sequence[float]) -> bool:
     """Returns whether vehicles drive with their lamps on."""
     return weather[SUN_ALTITUDE] < 3.0
+
+
+def share_of(percent: float) -> float:
+    """Returns a percentage as a share within [0, 1]."""
+    return min(max(percent / 100.0, 0.0), 1.0)
 
 
 def light_of(weather: Sequence[float]) -> Light:
@@ -61,14 +74,14 @@ def light_of(weather: Sequence[float]) -> Light:
     )  # fmt: skip
     day = _smooth(weather[SUN_ALTITUDE], -6.0, 12.0)
     low = 1.0 - _smooth(abs(weather[SUN_ALTITUDE]), 2.0, 20.0)
-    cloud = min(max(weather[CLOUDINESS] / 100.0, 0.0), 1.0)
-    rain = min(max(weather[PRECIPITATION] / 100.0, 0.0), 1.0)
+    cloud = share_of(weather[CLOUDINESS])
+    rain = share_of(weather[PRECIPITATION])
     zenith = _mix(NIGHT_ZENITH, _mix(DAY_ZENITH, CLOUD_ZENITH, cloud), day)
     horizon = _mix(NIGHT_HORIZON, _mix(DAY_HORIZON, CLOUD_HORIZON, cloud), day)
     horizon = _mix(horizon, DUSK_HORIZON, 0.7 * low * day * (1.0 - cloud))
     zenith = _mix(horizon, zenith, _scattering(weather[RAYLEIGH], CLEAR_RAYLEIGH) ** 0.5)
     zenith = np.clip(zenith, 0.0, 1.0)
-    dust = min(max(weather[DUST] / 100.0, 0.0), 1.0)
+    dust = share_of(weather[DUST])
     if dust > 0.0:
         air = np.array(DUST_AIR) * (0.08 + 0.92 * day)
         zenith, horizon = _mix(zenith, air, 0.8 * dust), _mix(horizon, air, dust)
@@ -77,13 +90,17 @@ def light_of(weather: Sequence[float]) -> Light:
     )
     direct = 0.62 * shining * _mix((1.0, 0.97, 0.90), (1.0, 0.70, 0.42), low)
     ambient = _mix((0.30, 0.31, 0.38), _mix((0.52, 0.55, 0.60), (0.66, 0.67, 0.69), cloud), day)
-    fog = min(max(weather[FOG_DENSITY] / 100.0, 0.0), 1.0)
+    fog = share_of(weather[FOG_DENSITY])
     clear = CLEAR_HAZE_PER_M * max(_scattering(weather[MIE], CLEAR_MIE), 1.0)
-    lost = clear + FOG_PER_M * fog**1.5 + RAIN_PER_M * rain + DUST_PER_M * dust
-    wet = min(max(weather[WETNESS] / 100.0, rain, 0.0), 1.0)
+    lost = clear + RAIN_PER_M * rain + DUST_PER_M * dust
+    wet = max(share_of(weather[WETNESS]), rain)
+    thins = max(weather[FOG_FALLOFF], 0.0) * math.log(2.0) / FOG_HALF_M
+    sent_on = FOG_GLOW * min(max(weather[SCATTERING], 0.0), MOST_SCATTERING)
     return Light(
-        sun, direct, ambient, zenith, horizon, np.array([lost, max(weather[FOG_DISTANCE], 0), wet])
-    )
+        sun, direct, ambient, zenith, horizon,
+        np.array([lost, max(weather[FOG_DISTANCE], 0.0), wet]),
+        np.array([FOG_PER_M * fog**1.5, thins, sent_on]),
+    )  # fmt: skip
 
 
 def _scattering(scale: float, clear: float) -> float:

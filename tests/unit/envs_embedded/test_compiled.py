@@ -14,6 +14,7 @@ from dreamdrive.envs.embedded.render import (
     flow,
     paint,
     pixels,
+    rain,
     raster,
     ray_tree,
     scene,
@@ -23,7 +24,7 @@ from dreamdrive.envs.embedded.towns import load_town
 from dreamdrive.envs.embedded.world import World
 
 MODULES = (collision, dynamics, kerbs, lights, records, touching)
-RENDERING = (events, flow, paint, pixels, raster, ray_tree, scene, shadows)
+RENDERING = (events, flow, paint, pixels, rain, raster, ray_tree, scene, shadows)
 
 
 def compiled_in(module):

@@ -10,7 +10,7 @@ from dreamdrive.envs.embedded.render.raster import Image
 from dreamdrive.envs.embedded.render.settings import settings_of
 from dreamdrive.envs.embedded.render.shadows import Shadows
 from dreamdrive.envs.embedded.render.view import Lens, Pose
-from dreamdrive.envs.embedded.render.weather import SUN_ALTITUDE, light_of
+from dreamdrive.envs.embedded.render.weather import SCATTERING, SUN_ALTITUDE, light_of
 from dreamdrive.envs.embedded.simulator import CLEAR_NOON
 from dreamdrive.envs.embedded.world import SpawnError
 from support.shapes import look_at, triangles_of, wall
@@ -75,7 +75,7 @@ def test_colours_are_lit_by_the_sun_and_go_with_it():
     facing = -light.sun[0]
     expected = 0.5 * (light.ambient * 0.85 + light.direct * facing)
     distance = 5.0 * np.sqrt(1.0 + 2.0 * (0.25 / 8.0) ** 2)
-    kept = np.exp(-light.haze[0] * (distance - light.haze[1]))
+    kept = np.exp(-(light.haze[0] + light.fog[0]) * (distance - light.haze[1]))
     expected = expected * kept + light.horizon * (1.0 - kept)
     np.testing.assert_allclose(lit[6, 8], 255.0 * expected, atol=1.0)
 
@@ -89,7 +89,7 @@ def test_fog_hides_what_is_far_and_lamps_shine_at_night():
         finish=Finish.GLOWING,
     )  # fmt: skip
     foggy, night = [*CLEAR_NOON], [*CLEAR_NOON]
-    foggy[6], night[SUN_ALTITUDE] = 80.0, -60.0
+    foggy[6], foggy[SCATTERING], night[SUN_ALTITUDE] = 80.0, 0.0, -60.0
     haze = 255.0 * light_of(foggy).horizon
     assert np.abs(sent("rgb", far, weather=foggy) - haze).max() < 3.0
     assert np.abs(sent("rgb", near, weather=foggy) - haze).min() > 20.0
