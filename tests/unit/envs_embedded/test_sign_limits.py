@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dreamdrive.envs.embedded.opendrive import parse_opendrive
@@ -12,6 +13,23 @@ from dreamdrive.envs.embedded.towns import load_town
 from support.sign_limits import following, limits_at_entries, metres
 
 TOWN01 = Path(__file__).resolve().parents[4] / "shared" / "data" / "Town01.xodr"
+
+
+@pytest.mark.parametrize("name", ["Dream01", *([str(TOWN01)] if TOWN01.is_file() else [])])
+def test_lanes_follow_where_their_traffic_drives_on(name):
+    drive = parse_opendrive(load_town(name).xodr)
+
+    def end(piece, is_last):
+        road, index, lane = piece
+        section = drive.roads[road].sections[index]
+        s = section.end if is_last == (lane < 0) else section.start
+        pose = drive.roads[road].lane_pose(lane, min(s, section.end - 1e-6))
+        return np.array([pose.x, pose.y])
+
+    pairs = [(a, b) for a, others in following(drive).items() for b in others]
+    assert {np.sign(a[2]) for a, _ in pairs} == {-1, 1}
+    for a, b in pairs:
+        assert np.linalg.norm(end(a, True) - end(b, False)) < 0.5
 
 
 def test_a_sign_holds_from_where_it_stands_until_the_next():
