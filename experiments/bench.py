@@ -1,8 +1,8 @@
 """`dreamdrive bench`: how fast the server, the environment and the dream are, beside their floors.
 
 Every measurement runs in a process of its own, on one core where it says so, and is the median of
-several repetitions. Each subject has a file of its own: `bench_server`, `bench_scaling`,
-`bench_world`, `bench_envs` and `bench_evaluate`.
+several repetitions. Each subject has a file of its own: `bench_server`, `bench_meshes`,
+`bench_scaling`, `bench_world`, `bench_envs` and `bench_evaluate`.
 """
 
 import json
@@ -27,10 +27,12 @@ from dreamdrive.files import write_atomically
 
 MEASURES = (
     "server", "server-scaling", "server-crowd", "server-growth", "server-sensors", "server-start",
-    "carla", "carla-unpinned", "dream", "dream-16", "dream-16-latent", "memory",
+    "server-mesh", "carla", "carla-unpinned", "dream", "dream-16", "dream-16-latent", "memory",
     "evaluate",
 )  # fmt: skip
-UNPINNED = frozenset({"server", "server-scaling", "server-start", "carla-unpinned", "evaluate"})
+UNPINNED = frozenset({
+    "server", "server-scaling", "server-start", "server-mesh", "carla-unpinned", "evaluate",
+})  # fmt: skip
 """Measures in which client and server, or a server and what it starts, run side by side."""
 
 
@@ -178,6 +180,7 @@ def run_measure(measure: str, config: BenchConfig) -> list[Row]:
     from dreamdrive.experiments import (
         bench_envs,
         bench_evaluate,
+        bench_meshes,
         bench_scaling,
         bench_server,
         bench_world,
@@ -192,6 +195,8 @@ def run_measure(measure: str, config: BenchConfig) -> list[Row]:
             return bench_scaling.scaling_rows(config)
         case "server-start":
             return bench_server.start_rows(config, cores)
+        case "server-mesh":
+            return bench_meshes.mesh_rows(config, cores)
         case "server-crowd":
             return [bench_world.crowd_row(config, cores)]
         case "server-growth":

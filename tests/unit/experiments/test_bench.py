@@ -150,6 +150,13 @@ def test_a_start_and_a_loaded_town_may_take_so_long():
     assert rows[0].value > 0.1, "no interpreter starts sooner"
 
 
+def test_a_mesh_is_waited_for_new_and_kept():
+    new, kept, tick = subject._apart("server-mesh", TINY)
+    assert holds_numbers([new, kept, tick])
+    assert [row.unit for row in (new, kept, tick)] == ["s", "s", "ms"]
+    assert new.value > 0.1, "no interpreter starts sooner"
+
+
 def test_a_crowd_is_on_the_move_in_the_measured_world():
     sim = bench_world._peopled("Dream01", 3, 2)
     before = [bodies.pose[:, :2].copy() for bodies in (sim.world.vehicles, sim.world.walkers)]
