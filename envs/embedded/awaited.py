@@ -27,12 +27,13 @@ class AwaitedStreams:
         """Notes that a client has asked the way to a stream."""
         self._asked.append((self._clock() + COMING_S, caller, stream))
 
-    def come(self, stream: int) -> None:
-        """Notes that somebody listens to a stream: the one who has asked first."""
+    def come(self, stream: int) -> int | None:
+        """Notes that somebody listens to a stream: the one who has asked first, if anybody has."""
         for entry in self._asked:
             if entry[2] == stream:
                 self._asked.remove(entry)
-                return
+                return entry[1]
+        return None
 
     def forget(self, caller: int) -> None:
         """Forgets a client that has gone."""

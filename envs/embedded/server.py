@@ -23,10 +23,10 @@ from dreamdrive.errors import ServerError
 TICK, TOKEN = "tick_cue", "get_sensor_token"
 PAUSED_S = 0.01
 """How often it is looked whether a client that was put off may go on."""
-LOAD, HELD_S = "load_new_episode", 0.5
-"""How long a client with a Traffic Manager waits for the answer to this call. It then throws away
-what it knows of the world, and crashes if the manager's thread is in a step that still looks at it;
-the calls of that step are answered meanwhile.
+LOAD, HELD_S, MANAGER_HELD_S = "load_new_episode", 0.05, 0.5
+"""How long a client waits for the answer to this call, and one with a Traffic Manager. It then
+throws away what it knows of the world, and crashes if a thread of its own still looks at it: the
+one that takes in snapshots, or the manager's, the calls of whose step are answered meanwhile.
 """
 
 
@@ -71,7 +71,7 @@ class Server:
             wait = self.lost.wait_s
             if not self.sim.synchronous:
                 wait = max(0.0, due - time.monotonic())
-            if self._paused:
+            if self._paused or self._held:
                 wait = PAUSED_S if wait is None else min(wait, PAUSED_S)
             for key, events in self.selector.select(wait):
                 if key.fileobj in (self.rpc, self.streaming):
@@ -90,13 +90,15 @@ class Server:
                 self._send_held()
             if self._paused:
                 self._resume()
-            if not self.sim.synchronous and time.monotonic() >= due:
-                self.sim.tick()
-                due = max(due, time.monotonic() - 0.5) + (self.sim.dt_s or 0.05)
-            elif self.sim.synchronous:
+            if self.sim.synchronous:
                 due = time.monotonic()
                 for port in self.lost.free():
                     self.complaints.say(f"Traffic Manager {port}", "slept through a tick: woken")
+            elif self._held or self.sim.is_loading:
+                due = time.monotonic() + PAUSED_S
+            elif time.monotonic() >= due:
+                self.sim.tick()
+                due = max(due, time.monotonic() - 0.5) + (self.sim.dt_s or 0.05)
 
     def close(self) -> None:
         """Closes all sockets and the recording."""
@@ -195,9 +197,9 @@ class Server:
             return False
         if message[2] == LOAD:
             self.sim.meshes.begin(self.sim.town_of_caller())
-            if self._has_manager(connection):
-                self._held.append((time.monotonic() + HELD_S, connection, answer))
-                return True
+            held_s = MANAGER_HELD_S if self._has_manager(connection) else HELD_S
+            self._held.append((time.monotonic() + held_s, connection, answer))
+            return True
         try:
             connection.send(answer)
         finally:
@@ -249,8 +251,9 @@ class Server:
             raise ValueError(f"no room for stream {stream}: {limit} subscriptions are open")
         stream = connection.stream or 0
         self.subscribers.setdefault(stream, []).append(connection)
-        self.awaited.come(stream)
+        caller = self.awaited.come(stream)
         if stream == wire.SNAPSHOT_STREAM:
+            self.sim.note_stream(caller)
             connection.send(wire.framed(self.sim.snapshot()))
 
     # --- calls and streams -----------------------------------------------------------------------

@@ -58,12 +58,14 @@ class NextTown:
         layers: The layers of its map that are there, CARLA's flags.
         caller: The client that asked for it.
         due_s: When to open it at the latest, by the monotonic clock.
+        has_stream: Whether that client has left its old stream for another.
     """
 
     town: Town
     layers: int
     caller: int
     due_s: float
+    has_stream: bool = False
 
 
 class Simulator:
@@ -193,6 +195,21 @@ class Simulator:
         """Notes that a client has its new stream: it asks for the lamps or for a tick."""
         if self.next_town is not None and self.next_town.caller == caller:
             self.next_town.due_s = 0.0
+
+    @property
+    def is_loading(self) -> bool:
+        """Whether a client that asked for a town is leaving its old stream.
+
+        A world that ticks by itself stands still meanwhile: a snapshot that reaches the client
+        there can crash it.
+        """
+        town = self.next_town
+        return town is not None and not town.has_stream and time.monotonic() < town.due_s
+
+    def note_stream(self, caller: int | None) -> None:
+        """Notes that a client has come to the stream of snapshots."""
+        if self.next_town is not None and self.next_town.caller == caller:
+            self.next_town.has_stream = True
 
     def _begin_episode(self) -> None:
         """Opens the next town if it is time."""

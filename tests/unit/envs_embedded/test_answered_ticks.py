@@ -1,4 +1,4 @@
-"""A tick is answered with its number before it is made, and made whatever becomes of the answer."""
+"""Ticks are made after their answer, whatever becomes of it; by themselves while nobody loads."""
 
 import socket
 import struct
@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from dreamdrive.envs.embedded import simulator
 from dreamdrive.envs.embedded.server import Server
 from dreamdrive.envs.embedded.simulator import Simulator
 from dreamdrive.envs.embedded.towns import load_town
@@ -14,9 +15,9 @@ from support.server import ask
 TOWN = load_town("Dream01")
 
 
-@pytest.fixture
-def server():
-    made = Server(Simulator(TOWN, synchronous=True))
+@pytest.fixture(params=[True])
+def server(request):
+    made = Server(Simulator(TOWN, synchronous=request.param))
     thread = threading.Thread(target=made.serve, daemon=True)
     thread.start()
     yield made
@@ -81,3 +82,36 @@ def test_a_tick_that_fails_ends_no_server_and_is_said(server, monkeypatch, caplo
     said = capsys.readouterr().err
     assert "tick_cue could not be finished: the world is broken" in said
     assert said.count("127.0.0.1:") == 1
+
+
+@pytest.mark.parametrize("server", [False], indirect=True)
+def test_a_world_that_ticks_by_itself_stands_still_while_a_client_changes_its_stream(
+    server, monkeypatch
+):
+    """A snapshot on the old stream crashed one in six clients that loaded six towns."""
+    monkeypatch.setattr(simulator, "LOADED_AFTER_S", 600.0)
+    server.sim.dt_s = 1e-4
+
+    def until(peer, happens):
+        while not happens():
+            ask(peer, "version")
+
+    def until_it_ticks(peer):
+        before = server.sim.world.frame
+        until(peer, lambda: server.sim.world.frame > before)
+
+    with connected(server) as peer, connected(server) as other:
+        until_it_ticks(other)
+        ask(peer, "load_new_episode", "Dream02", False, 0)
+        before = server.sim.world.frame
+        for _ in range(100):
+            ask(other, "version")
+        assert server.sim.world.frame == before
+        ask(peer, "get_sensor_token", 1)
+        with connected(server, 1) as stream:
+            stream.sendall(struct.pack("<I", 1))
+            stream.recv(4, socket.MSG_WAITALL)
+            until_it_ticks(other)  # The client waits for a snapshot, of whatever episode.
+            assert server.sim.world.town is TOWN
+            ask(peer, "query_lights_state", "127.0.0.1:1")
+            until(other, lambda: server.sim.world.town is not TOWN)

@@ -24,8 +24,9 @@ def test_each_of_two_listeners_of_a_stream_is_expected():
     awaited = AwaitedStreams(Clock())
     awaited.ask(1, 7)
     awaited.ask(2, 7)
-    awaited.come(7)
+    assert awaited.come(7) == 1
     assert (awaited.are_for(1), awaited.are_for(2)) == (False, True)
+    assert (awaited.come(7), awaited.come(7)) == (2, None)
 
 
 def test_who_does_not_come_is_not_waited_for_for_ever():
