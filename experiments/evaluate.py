@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dreamdrive.envs.carla.scenarios.registry import check_types
 from dreamdrive.envs.carla.server_kinds import server_of
-from dreamdrive.envs.embedded.towns import TEST_TOWNS
+from dreamdrive.envs.embedded.towns import TEST_TOWNS, check_towns
 from dreamdrive.errors import ConfigError
 from dreamdrive.experiments.drive_jobs import Conditions, DriveJob, DriverSettings, route_name
 from dreamdrive.experiments.drive_pool import DrivePool
@@ -245,9 +245,15 @@ def evaluate(config: EvaluateConfig) -> Path:
 
 
 def _drive_missing(config: EvaluateConfig, settings: DriverSettings) -> None:
-    """Drives what does not stand there yet, and writes each result as it comes."""
+    """Drives what does not stand there yet, and writes each result as it comes.
+
+    Raises:
+        TownError: If the servers that are started lack the town of a drive.
+    """
     jobs = plan(config)
     to_drive = missing(config.out, jobs, settings)
+    if config.port is None and config.server == "embedded":
+        check_towns([job.town for job in to_drive], config.maps)
     begin_run(config.out, config)
     _clear_leftovers(config.out)
     pool = _pool(config, settings)

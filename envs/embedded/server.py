@@ -21,6 +21,7 @@ from dreamdrive.envs.embedded.simulator import Simulator
 from dreamdrive.errors import ServerError
 
 TICK, TOKEN = "tick_cue", "get_sensor_token"
+LAST_PORT = 65535
 PAUSED_S = 0.01
 """How often it is looked whether a client that was put off may go on."""
 LOAD, HELD_S, MANAGER_HELD_S = "load_new_episode", 0.05, 0.5
@@ -295,8 +296,13 @@ def _listen(host: str, port: int) -> tuple[socket.socket, socket.socket]:
     """Returns listening sockets on a port and the next.
 
     Raises:
-        ServerError: If one of them is taken.
+        ServerError: If one of them is taken, or there are no such ports.
     """
+    if not 0 <= port < LAST_PORT:
+        raise ServerError(
+            f"There is no port {port} with one after it", where=host,
+            do=f"Choose one below {LAST_PORT} with --port, or 0 for any that is free.",
+        )  # fmt: skip
     for _ in range(50):
         opened: list[socket.socket] = []
         try:

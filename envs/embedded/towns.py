@@ -5,6 +5,7 @@ clockwise from above.
 """
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -35,7 +36,7 @@ from dreamdrive.envs.embedded.town_signals import (
     driving_lanes,
     signals_of,
 )
-from dreamdrive.errors import MapError
+from dreamdrive.errors import MapError, TownError
 
 TRAIN_TOWNS = ("Dream01", "Dream02", "Dream03", "Dream04", "Dream05")
 DEV_TOWNS = ("Dream06",)
@@ -125,6 +126,21 @@ _ADDED: dict[str, Path] = {}
 def available_towns() -> list[str]:
     """Returns the names of the towns that ship, and of those added from files."""
     return [*SEEDS, *STYLED, *_ADDED]
+
+
+def check_towns(names: Iterable[str], maps: Sequence[Path] = ()) -> None:
+    """Does nothing if a server with these files as maps has all the towns.
+
+    Raises:
+        TownError: If it lacks one.
+    """
+    known = [*SEEDS, *STYLED, *(path.stem for path in maps)]
+    for name in names:
+        if name not in known:
+            raise TownError(
+                f"The embedded server has no town {name!r}",
+                do=f"Give its OpenDRIVE file with --maps, or one of {', '.join(known)}.",
+            )
 
 
 def add_map(path: Path) -> str:

@@ -288,6 +288,10 @@ def test_routes_of_a_file_on_a_town_of_a_file(tmp_path, capsys):
     with pytest.raises(ConfigError, match=r"no scenario type 'NoSuchType'.*skip-unknown"):
         evaluate(config(tmp_path / "out", **fields))
     made = config(tmp_path / "out", **fields, skip_unknown_scenarios=True)
+    with pytest.raises(ConfigError, match=r"no town 'Village'.*--maps, or one of Dream01"):
+        evaluate(replace(made, maps=()))
+    assert not (made.out / "run.json").exists()
+    capsys.readouterr()
     evaluate(made)
     assert "Left out 1 scenarios of unknown types: 1 NoSuchType" in capsys.readouterr().out
     (result,) = results(made).values()

@@ -16,6 +16,15 @@ def test_a_taken_port_is_said_in_one_sentence(server):
         assert "Traceback" not in error
 
 
+@pytest.mark.parametrize("port", [65535, 80000, -1])
+def test_a_port_that_there_is_not_is_said_in_one_sentence(port):
+    with server_process("--port", str(port)) as process:
+        _, error = process.communicate(timeout=60)
+        assert process.returncode == 2
+        assert f"There is no port {port} with one after it" in error
+        assert "Traceback" not in error
+
+
 @pytest.mark.parametrize(("host", "is_warned"), [("0.0.0.0", True), ("127.0.0.1", False)])
 def test_an_address_that_others_can_reach_is_warned_of(host, is_warned):
     with server_process("--port", "0", "--host", host) as process:

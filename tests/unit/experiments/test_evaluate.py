@@ -18,9 +18,9 @@ POLICIES = ("standing", "straight", "a#0=random", "a#1=random")
 def config(tmp_path, **fields):
     return EvaluateConfig(
         **{
-            "policies": POLICIES, "towns": ("T", "U"), "routes_per_town": 2, "seeds": (0, 1),
-            "conditions": CONDITIONS, "videos": 0, "workers": 0, "bootstrap_samples": 200,
-            "out": tmp_path / "out",
+            "policies": POLICIES, "towns": ("Dream07", "Dream08"), "routes_per_town": 2,
+            "seeds": (0, 1), "conditions": CONDITIONS, "videos": 0, "workers": 0,
+            "bootstrap_samples": 200, "out": tmp_path / "out",
         }
         | fields
     )  # fmt: skip
@@ -64,7 +64,7 @@ def test_every_policy_drives_the_same_routes_and_seeds(tmp_path):
         by_policy.setdefault(job.policy.name, []).append((job.town, job.route, job.seed))
     assert list(by_policy) == ["standing", "straight", "a#0", "a#1"]
     assert len({tuple(drives) for drives in by_policy.values()}) == 1
-    assert by_policy["standing"][0] == ("T", "T-1-000", 0)
+    assert by_policy["standing"][0] == ("Dream07", "Dream07-1-000", 0)
     assert len(set(by_policy["standing"])) == 8
     towns = [job.town for job in jobs]
     assert towns == sorted(towns)
@@ -74,7 +74,7 @@ def test_the_first_drives_of_each_policy_are_filmed(tmp_path):
     films = [job for job in plan(config(tmp_path, videos=3)) if job.video]
     assert len(films) == 3 * 4
     assert {(job.route, job.seed) for job in films} == {
-        ("T-1-000", 0), ("T-1-000", 1), ("T-1-001", 0),
+        ("Dream07-1-000", 0), ("Dream07-1-000", 1), ("Dream07-1-001", 0),
     }  # fmt: skip
 
 
@@ -82,7 +82,10 @@ def test_repetitions_are_drives_of_their_own(tmp_path, pretended):
     made = config(tmp_path, policies=("standing",), routes_per_town=1, repetitions=3)
     jobs = plan(made)
     assert [(job.town, job.seed, job.repetition) for job in jobs] == [
-        (town, seed, repetition) for town in "TU" for seed in (0, 1) for repetition in (0, 1, 2)
+        (town, seed, repetition)
+        for town in made.towns
+        for seed in (0, 1)
+        for repetition in (0, 1, 2)
     ]
     assert len({job.log for job in jobs} | {job.policy_seed for job in jobs}) == 24
     first = plan(config(tmp_path, policies=("standing",), routes_per_town=1))
@@ -117,7 +120,7 @@ def test_an_interrupted_evaluation_ends_as_an_unbroken_one(tmp_path, pretended, 
     part = config(tmp_path)
     for job in plan(part)[:13]:
         save_drive(part.out, result_of(job))
-    cut_short = drive_path(part.out, "straight", ("T-1-000", Trial(1)))
+    cut_short = drive_path(part.out, "straight", ("Dream07-1-000", Trial(1)))
     cut_short.write_text(cut_short.read_text()[:100])
     evaluate(part)
     assert len(pretended) == 32 - 13 + 1
@@ -190,7 +193,7 @@ def test_the_summary_holds_the_scores(tmp_path, pretended):
     gain = summary["pairs"][0]["measures"]["completion_pct"]
     assert gain["value"] == pytest.approx(0.0)
     row = summary["routes"][0]
-    assert (row["route"], row["seed"]) == ("T-1-000", 0)
+    assert (row["route"], row["seed"]) == ("Dream07-1-000", 0)
     assert row["policies"]["straight"]["completion_pct"] == pytest.approx(80.0)
     assert row["policies"]["a#1"]["cause"] == "blocked"
 

@@ -42,8 +42,8 @@ def driven(monkeypatch):
 
 def config(out):
     return EvaluateConfig(
-        policies=("standing",), towns=("T",), routes_per_town=2, conditions=CONDITIONS, videos=0,
-        workers=0, bootstrap_samples=100, out=out,
+        policies=("standing",), towns=("Dream07",), routes_per_town=2, conditions=CONDITIONS,
+        videos=0, workers=0, bootstrap_samples=100, out=out,
     )  # fmt: skip
 
 
