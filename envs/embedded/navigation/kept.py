@@ -15,10 +15,10 @@ DIGEST_BYTES = 32
 
 def kept_mesh(name: str) -> bytes | None:
     """Returns the mesh that is kept under a name, None if there is none or it is broken."""
-    path = _path(name)
     try:
+        path = _path(name)
         content = path.read_bytes()
-    except OSError:
+    except (OSError, RuntimeError):  # The latter where the user has no home.
         return None
     with contextlib.suppress(OSError):
         os.utime(path)
@@ -28,10 +28,10 @@ def kept_mesh(name: str) -> bytes | None:
 
 def keep(name: str, mesh: bytes) -> None:
     """Keeps a mesh under a name; where nothing can be written it is made again next time."""
-    path = _path(name)
     try:
+        path = _path(name)
         write_atomically(path, hashlib.sha256(mesh).digest() + mesh)
-    except StorageError:
+    except (StorageError, RuntimeError):
         return
     with contextlib.suppress(OSError):
         found = [(entry.stat(), entry) for entry in path.parent.iterdir()]

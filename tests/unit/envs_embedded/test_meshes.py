@@ -69,8 +69,16 @@ def test_the_meshes_that_were_not_used_for_longest_go_first(folder, monkeypatch)
     assert sorted(path.name for path in folder.iterdir()) == ["a", "c", "d"]
 
 
-def test_where_nothing_can_be_written_nothing_is_kept(folder):
+def test_where_nothing_can_be_written_nothing_is_kept(folder, monkeypatch):
     folder.parent.mkdir()
     folder.write_bytes(b"a file where the folder should be")
+    keep("a", b"ground")
+    assert kept_mesh("a") is None
+
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", homeless)
     keep("a", b"ground")
     assert kept_mesh("a") is None
