@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from dreamdrive.envs.embedded.limits import Limits
+from dreamdrive.envs.embedded.limits import MEANINGS, Limits
 from dreamdrive.envs.embedded.lost_ticks import LOST_AFTER_S
 from dreamdrive.envs.embedded.server import Server
 from dreamdrive.envs.embedded.simulator import RECORDINGS, Simulator
@@ -73,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
     for field in fields(Limits):
         bounds.add_argument(
             f"--{field.name.replace('_', '-')}", type=int, default=field.default, metavar="N",
-            help="(%(default)s)",
+            help=f"{MEANINGS[field.name]} (%(default)s)",
         )  # fmt: skip
     return found
 

@@ -4,24 +4,25 @@ from dataclasses import dataclass, fields
 
 from dreamdrive.errors import ConfigError
 
+MEANINGS = {
+    "max_message_bytes": "size of one call, and of all that wait behind one; a sender of more "
+    "loses the connection",
+    "max_items": "length of one list in a call; a longer one costs the connection",
+    "max_depth": "how deep lists in a call may be nested; a deeper call is refused",
+    "max_actors": "actors in the world, those of the town included; a further spawn is refused",
+    "max_connections": "open sockets of both ports; a further one is closed",
+    "max_subscriptions": "subscribers of streams; a further one is closed",
+    "max_queued_bytes": "what may wait for one peer; a subscriber loses its oldest frames, a "
+    "caller that does not read its answers the connection",
+    "max_debug_shapes": "debug shapes that are kept; the oldest go first",
+    "max_recording_bytes": "what all recordings may hold together; at that length one ends",
+}
+"""What each limit bounds, and what happens beyond it."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
-    """Bounds on what clients send and leave behind.
-
-    Attributes:
-        max_message_bytes: Size of one call, and of all that wait behind one; a sender of more loses
-            the connection.
-        max_items: Length of one list in a call; a longer one costs the connection.
-        max_depth: How deep lists in a call may be nested; a deeper call is refused.
-        max_actors: Actors in the world, those of the town included; a further spawn is refused.
-        max_connections: Open sockets of both ports; a further one is closed.
-        max_subscriptions: Subscribers of streams; a further one is closed.
-        max_queued_bytes: What may wait for one peer. A subscriber loses its oldest frames, a
-            caller that does not read its answers the connection.
-        max_debug_shapes: Debug shapes that are kept; the oldest go first.
-        max_recording_bytes: What all recordings may hold together; at that length one ends.
-    """
+    """Bounds on what clients send and leave behind, which `MEANINGS` explains."""
 
     max_message_bytes: int = 64 << 20
     max_items: int = 1 << 17

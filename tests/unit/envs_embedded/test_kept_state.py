@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pytest
 
-from dreamdrive.envs.embedded.complaints import PER_MINUTE, Complaints
+from dreamdrive.envs.embedded.complaints import PER_MINUTE, PER_PEER, Complaints
 from dreamdrive.envs.embedded.debug_shapes import DebugShapes, ShapeKind
 from dreamdrive.envs.embedded.lamps import Lamps
 from dreamdrive.envs.embedded.lights import TrafficLights
@@ -95,6 +95,16 @@ def test_complaints_are_one_line_each_and_counted_beyond_some():
     assert stream.getvalue().splitlines()[PER_MINUTE:] == [
         "5 more complaints in the last minute", "peer:x: late",
     ]  # fmt: skip
+
+
+def test_one_peers_flood_leaves_room_for_the_others_causes():
+    stream = io.StringIO()
+    complaints = Complaints(lambda: 0.0, stream)
+    for _ in range(PER_MINUTE + 1):
+        complaints.say("loud:1", "again")
+    complaints.say("quiet:2", "once")
+    lines = stream.getvalue().splitlines()
+    assert lines == ["loud:1: again"] * PER_PEER + ["quiet:2: once"]
 
 
 def test_limits_are_positive():
