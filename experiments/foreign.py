@@ -72,19 +72,21 @@ def run_all(options: argparse.Namespace) -> list[Outcome]:
     return outcomes
 
 
-def record(outcomes: list[Outcome], town: str, old: str = "") -> str:
+def record(outcomes: list[Outcome], town: str, old: str = "", sources: str = "") -> str:
     """Returns the outcomes as the file that the table is made of.
 
     Args:
         outcomes: What came of the programs that were run.
         town: Where they were run.
         old: The file as it was, whose other programs are kept.
+        sources: What the programs' folders held, as in the old file if it is not said.
     """
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
     ).stdout.strip()  # fmt: skip
     when = {"date": str(datetime.date.today()), "commit": commit}
-    rows = {row["title"]: row for row in tomllib.loads(old).get("program", ())}
+    kept = tomllib.loads(old)
+    rows = {row["title"]: row for row in kept.get("program", ())}
     for outcome in outcomes:
         rows[outcome.program.title] = {
             "verdict": outcome.verdict, "seconds": round(outcome.seconds),
@@ -93,10 +95,11 @@ def record(outcomes: list[Outcome], town: str, old: str = "") -> str:
         }  # fmt: skip
     rows |= {title: {"verdict": "not run", "notes": [reason]} for title, reason in LEFT_OUT.items()}
     lines = [f"# Written by `{COMMAND}`."]
-    lines += [
-        f"{name} = {json.dumps(value)}"
-        for name, value in (("command", COMMAND), ("machine", machine()), ("town", town))
-    ]
+    facts = {
+        "command": COMMAND, "machine": machine(), "town": town,
+        "sources": sources or kept.get("sources", ""),
+    }  # fmt: skip
+    lines += [f"{name} = {json.dumps(value)}" for name, value in facts.items()]
     for title in (*(program.title for program in PROGRAMS), *LEFT_OUT):
         if title in rows:
             lines += ["", "[[program]]", f"title = {json.dumps(title)}"]
@@ -123,6 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--python", default=sys.executable, help="interpreter of the programs")
     parser.add_argument("--town", default="Dream01", help="as for `dreamdrive serve`")
     parser.add_argument("--maps", type=Path, nargs="+", default=[], help="likewise")
+    parser.add_argument("--sources", default="", help="what the folders hold, for the page")
     parser.add_argument("--only", nargs="+", default=[], help="words of their titles")
     parser.add_argument("--out", type=Path, help="file for the outcomes; others in it are kept")
     options = parser.parse_args(arguments)
@@ -132,7 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         outcomes = run_all(options)
         if options.out is not None:
             old = options.out.read_text() if options.out.exists() else ""
-            text = record(outcomes, Path(options.town).stem, old)
+            text = record(outcomes, Path(options.town).stem, old, options.sources)
             write_atomically(options.out, text.encode())
     except DreamdriveError as error:
         print(error, file=sys.stderr)

@@ -37,7 +37,7 @@ PROGRAMS = """## Programs of others
 
 CARLA's own examples, tools and agents and its leaderboard, unmodified, given by path. *Works* means
 that a program ended as it should, without an error, and printed and wrote what it is for;
-*refused*, that the server told it what there is not. In {}: `{}`, {}.
+*refused*, that the server told it what there is not. In {}: `{}`, {}. {}
 """
 
 
@@ -178,7 +178,7 @@ def programs_section(path: Path) -> str:
             )
             for row in kept["program"]
         ]
-        measured = (kept["town"], kept["command"], kept["machine"])
+        measured = (kept["town"], kept["command"], kept["machine"], kept["sources"])
     except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
         raise ConfigError(f"The programs cannot be read: {error!r}", where=path) from error
     lines = [PROGRAMS.format(*measured), "| program | outcome | s | notes | measured |"]

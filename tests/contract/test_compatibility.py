@@ -111,12 +111,12 @@ def test_programs_of_others_stand_on_the_page(tmp_path):
     path = tmp_path / "foreign.toml"
     assert programs_section(path) == ""
     path.write_text(
-        'town = "A"\ncommand = "run"\nmachine = "m"\n'
+        'town = "A"\ncommand = "run"\nmachine = "m"\nsources = "Of May."\n'
         '[[program]]\ntitle = "x.py -a"\nverdict = "fails"\nseconds = 3\nnotes = ["one", "t|wo"]\n'
         'date = "2026-11-26"\ncommit = "abc"\n'
     )
     section = programs_section(path)
-    assert "`run`, m." in section
+    assert "`run`, m. Of May.\n" in section
     assert "| `x.py -a` | fails | 3 | one; t\\|wo | 2026-11-26, abc |" in section
     path.write_text("town = 3")
     with pytest.raises(ConfigError, match="program"):

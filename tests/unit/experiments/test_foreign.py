@@ -83,8 +83,12 @@ def test_a_server_that_ends_is_the_programs_failure(judge, server):
 def test_the_record_keeps_what_was_not_run_again_and_names_what_never_is():
     first = [foreign_run.Outcome(program, "fails", 3.0, ["x"]) for program in PROGRAMS[:2]]
     again = foreign_run.Outcome(PROGRAMS[1], "works", 12.4, ['a "note"'])
-    kept = tomllib.loads(foreign.record([again], "Town01", foreign.record(first, "Town01")))
+    before = foreign.record(first, "Town01", sources="Of May.")
+    kept = tomllib.loads(foreign.record([again], "Town01", before))
     assert kept["town"] == "Town01"
+    assert kept["sources"] == "Of May."
+    later = tomllib.loads(foreign.record([again], "Town01", before, "Of June."))
+    assert later["sources"] == "Of June."
     verdicts = [(row["verdict"], row["notes"]) for row in kept["program"][:2]]
     assert verdicts == [("fails", ["x"]), ("works", ['a "note"'])]
     assert [row["title"] for row in kept["program"][2:]] == list(LEFT_OUT)
