@@ -72,6 +72,31 @@ def environment_of(town: Town) -> tuple[EnvironmentObject, ...]:
     return tuple(found)
 
 
+@lru_cache(maxsize=4)
+def lamp_posts(town: Town) -> tuple[tuple[int, tuple[float, float, float]], ...]:
+    """Returns which solid objects of a town are street lamps, and where their light comes from.
+
+    Raises:
+        MapError: If an object of its map has a word where a number belongs.
+    """
+    from dreamdrive.envs.embedded.render.appearance import read_appearance
+    from dreamdrive.envs.embedded.render.roadside import lamp_head
+
+    if f'name="{LAMP}"' not in town.xodr:
+        return ()
+    solids, found, number = read_appearance(town.xodr).solids, [], 0
+    for road in parse_opendrive(town.xodr).roads.values():
+        for solid in solids[road.id]:
+            if min(solid.length, solid.width) > 0.0:
+                if solid.name == LAMP:
+                    pose = road.at(solid.s, solid.t)
+                    towards = math.copysign(math.pi / 2.0, solid.t) - pose.heading
+                    foot = (pose.x, -pose.y, road.height(solid.s))
+                    found.append((number, lamp_head(solid, foot, towards)))
+                number += 1
+    return tuple(found)
+
+
 def in_layers(town: Town, layers: int) -> frozenset[int]:
     """Returns the numbers of the objects in any of some layers, which are flags.
 

@@ -103,13 +103,13 @@ class SceneryCalls:
 
     def query_lights_state(self, *_: Any) -> Any:
         self.sim.hear(self.sim.caller)
-        return wire.ok(list(self.sim.lamps.states.values()))
+        return wire.ok(list(self.sim.world.lamps.states.values()))
 
     def update_lights_state(self, _client: str, lights: list[Any], *_: Any) -> None:
-        self.sim.lamps.update(lights)
+        self.sim.world.lamps.update(lights)
 
     def update_day_night_cycle(self, _client: str, active: bool) -> None:
-        self.sim.lamps.follow_sun = flag(active, "active")
+        self.sim.world.lamps.follow_sun = flag(active, "active")
         self.sim.let_lamps_follow_sun()
 
     # --- debug shapes ----------------------------------------------------------------------------

@@ -13,7 +13,6 @@ from dreamdrive.envs.embedded.arguments import CallError
 from dreamdrive.envs.embedded.bodies import Bodies
 from dreamdrive.envs.embedded.debug_shapes import DebugShapes
 from dreamdrive.envs.embedded.environment import ALL_LAYERS, in_layers
-from dreamdrive.envs.embedded.lamps import Lamps
 from dreamdrive.envs.embedded.limits import Limits
 from dreamdrive.envs.embedded.navigation.meshes import Meshes
 from dreamdrive.envs.embedded.recorder.folder import RecordingFolder
@@ -84,7 +83,6 @@ class Simulator:
         wheel_angles: Angles that wheels without physics show, by actor, axis and wheel.
         dead: Actors that were declared dead.
         debug_shapes: What clients have drawn.
-        lamps: The town's street lamps.
         poses: How much of a client's pose walkers show, and the pose, by actor; never written to,
             always replaced.
         next_town: What the next tick opens, once the client that asked for it is ready.
@@ -134,13 +132,12 @@ class Simulator:
         self.world = world
         self.weather = self._weather
         self._eyes: Eyes | None = None
-        self.light_states: dict[int, int] = {}
         self.physics_controls: dict[int, list[Any]] = {}
         self.wheel_angles: dict[tuple[int, str, int], float] = {}
         self.dead: set[int] = set()
         self.poses: dict[int, tuple[float, dict[str, Any]]] = {}
         self.ackermann = Ackermann()
-        self.lamps, self.are_lamps_new = Lamps(world.town), False
+        self.are_lamps_new = False
         self.let_lamps_follow_sun()
         self.debug_shapes.clear()
         self.reference = georeference(world.town.xodr)
@@ -186,9 +183,14 @@ class Simulator:
         """Flags of the doors that stand open, by vehicle."""
         return self.world.doors
 
+    @property
+    def light_states(self) -> dict[int, int]:
+        """Flags of the lamps that are on, by vehicle."""
+        return self.world.light_states
+
     def let_lamps_follow_sun(self) -> None:
         """Lets the lamps be switched by the sun of the weather."""
-        if self.lamps.see_sun(self.weather[SUN_ALTITUDE]):
+        if self.world.lamps.see_sun(self.weather[SUN_ALTITUDE]):
             self.are_lamps_new = True
 
     def hear(self, caller: int) -> None:
@@ -288,7 +290,6 @@ class Simulator:
         if len(self.dead_boxes) > 4096:
             self.dead_boxes.clear()
         self.dead_boxes[actor] = box
-        self.light_states.pop(actor, None)
         self.physics_controls.pop(actor, None)
         self.wheel_angles = {k: v for k, v in self.wheel_angles.items() if k[0] != actor}
         self.dead.discard(actor)

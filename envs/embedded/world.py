@@ -19,6 +19,7 @@ from dreamdrive.envs.embedded.blueprints import (
 from dreamdrive.envs.embedded.bodies import ACTIVE, Bodies, Vehicles, Walkers
 from dreamdrive.envs.embedded.ground import settle_vehicles, settle_walkers
 from dreamdrive.envs.embedded.hazards import Hazards
+from dreamdrive.envs.embedded.lamps import Lamps
 from dreamdrive.envs.embedded.lights import TrafficLights
 from dreamdrive.envs.embedded.records import fill_lights, fill_vehicles, fill_walkers
 from dreamdrive.envs.embedded.render.view import Pose, attached
@@ -91,6 +92,8 @@ class World:
         paints: Colours that clients gave to solid objects of the town, by number, red, green and
             blue within [0, 1]; replaced, never changed.
         doors: Flags of the doors that stand open, by vehicle.
+        light_states: Flags of the lamps that are on, by vehicle; of others nobody has told.
+        lamps: The town's street lamps.
         kept_grip: What wet roads leave of a tyre's grip, as `wet_roads.kept_grip` has it.
     """
 
@@ -104,6 +107,8 @@ class World:
         self.events: list[CollisionEvent] = []
         self.kept_grip = DRY
         self.doors: dict[int, int] = {}
+        self.light_states: dict[int, int] = {}
+        self.lamps = Lamps(town)
         self.paints: dict[int, tuple[float, float, float]] = {}
         self.next_id = first_id
         self._yaw_rates = np.zeros(0)  # Those of vehicles before the last tick.
@@ -202,6 +207,7 @@ class World:
             self.destroy(child)
         del self.actors[actor]
         self.doors.pop(actor, None)
+        self.light_states.pop(actor, None)
         body = self.body(actor)
         if body is not None:
             body.remove(actor)

@@ -126,6 +126,16 @@ FAULTS = [
         "unit/envs_embedded/test_render_weather.py",
     ),
     Fault(
+        "street lamps shine that are off", "envs/embedded/render/lanterns.py",
+        "if state[5] and post not in", "if post not in",
+        "unit/envs_embedded/test_render_lamplight.py",
+    ),
+    Fault(
+        "beams shine through houses and vehicles", "envs/embedded/render/lamplight.py",
+        "if b == lamps[i, OWNER] or", "if b >= 0 or",
+        "unit/envs_embedded/test_render_lamplight.py",
+    ),
+    Fault(
         "comparisons take percentiles of a known spread", "experiments/scores.py",
         "return normal.cdf(-t * (num / freedom) ** 0.5)", "return tail",
         "unit/experiments/test_comparison_statistics.py",

@@ -106,7 +106,7 @@ class Recorder:
             self._next_id, self._statics = world.next_id, statics
             found |= self._cast(whole)
         other = {
-            "weather": sim.weather, "lamps": sim.lamps.states, "frozen": world.lights.frozen,
+            "weather": sim.weather, "lamps": world.lamps.states, "frozen": world.lights.frozen,
             **{name: getattr(sim, name) for name in KEPT},
         }  # fmt: skip
         for name, value in other.items():

@@ -154,7 +154,7 @@ class Replayer:
             if "weather" in content:
                 self._sim.weather = list(content["weather"])
             if "lamps" in content:
-                self._sim.lamps.update(list(content["lamps"].values()))
+                self._sim.world.lamps.update(list(content["lamps"].values()))
             if "frozen" in content:
                 world.lights.frozen = bool(content["frozen"])
             for name in (name for name in KEPT if name in content):

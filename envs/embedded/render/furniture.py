@@ -10,6 +10,7 @@ from dreamdrive.envs.embedded.opendrive import OpenDrive
 from dreamdrive.envs.embedded.render import roadside
 from dreamdrive.envs.embedded.render.appearance import Appearance, Solid
 from dreamdrive.envs.embedded.render.mesh import Colour, Finish, MeshBuilder, Tag
+from dreamdrive.envs.embedded.touching import FIRST_SOLID
 from dreamdrive.envs.embedded.towns import Town
 
 FACADES: tuple[Colour, ...] = (
@@ -31,6 +32,7 @@ RELIEF_M = 0.015
 """How far windows and lamps stand out, so that they are drawn in front of what bears them."""
 POST_M, HEAD_M = 3.4, 0.54
 """Height of a traffic light's post, and half the height of its head."""
+FIRST_LENS = 1_000_000
 LAMP_M, LAMP_STEP_M = 0.15, 0.34
 LAMP_COLOURS: dict[int, Colour] = {0: (1.0, 0.10, 0.06), 1: (1.0, 0.75, 0.08), 2: (0.1, 1.0, 0.35)}
 """What the lamps of the states red, yellow and green show."""
@@ -41,9 +43,14 @@ def lamp_part(light: int, state: int) -> int:
     return 1 + 3 * light + state
 
 
+def lens_part(solid: int) -> int:
+    """Returns the part number of the lens of a street lamp, by its number among solid objects."""
+    return FIRST_LENS + solid
+
+
 def add_solids(builder: MeshBuilder, drive: OpenDrive, looks: Appearance) -> None:
     """Adds the solid objects of all roads where the world has their bodies."""
-    number = -2
+    number = FIRST_SOLID
     for road in drive.roads.values():
         for solid in looks.solids[road.id]:
             if min(solid.length, solid.width) > 0.0:
@@ -55,7 +62,8 @@ def add_solids(builder: MeshBuilder, drive: OpenDrive, looks: Appearance) -> Non
                     roadside.add_tree(builder, solid, place, number)
                 elif solid.name == LAMP:
                     towards = -pose.heading + math.copysign(math.pi / 2.0, solid.t)
-                    roadside.add_lamp(builder, solid, place, number, towards)
+                    lens = lens_part(FIRST_SOLID - number)
+                    roadside.add_lamp(builder, solid, place, number, towards, lens)
                 elif solid.name == PARKED_CAR:
                     roadside.add_parked_car(builder, solid, place, number)
                 else:

@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dreamdrive.envs.embedded.debug_shapes import DebugShapes
+from dreamdrive.envs.embedded.render.lamplight import Lamplight
+from dreamdrive.envs.embedded.render.lanterns import boxes_around, lights_around
 from dreamdrive.envs.embedded.render.marks import mark
 from dreamdrive.envs.embedded.render.paint import paint
 from dreamdrive.envs.embedded.render.rain import rain
@@ -87,11 +89,19 @@ class Look:
         light = light_of(self.weather)
         shadows = self._shadows.around(image.camera[0], light, self.triangles)
         painted = paint(image, light, shadows, samples)
+        lamplight = self._lamplight(image.camera[0]) if is_dark(self.weather) else None
+        if lamplight is not None:
+            lamplight.add(painted, image, light, shadows, samples)
         if self.weather[PRECIPITATION] > 0.0:
-            rain(painted, image, self.weather, light, self.world.time_s, samples)
+            rain(painted, image, self.weather, light, lamplight, self.world.time_s, samples)
         if len(self._shapes):
             mark(painted, image, self._shapes, samples)
         return painted
+
+    def _lamplight(self, eye: NDArray[np.float64]) -> Lamplight | None:
+        """Returns the light of the lamps around an eye; None without any."""
+        lamps = lights_around(self.world, self.triangles, self._scene.flags, eye)
+        return Lamplight(eye, lamps, boxes_around(self.world, eye)) if len(lamps) else None
 
     def cast(
         self, origins: NDArray[np.float64], directions: NDArray[np.float64], far: float

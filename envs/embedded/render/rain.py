@@ -15,6 +15,7 @@ from numba import float32, float64, int64, uint8, void
 from numpy.typing import NDArray
 
 from dreamdrive.envs.embedded.compiled import compiled
+from dreamdrive.envs.embedded.render.lamplight import Lamplight
 from dreamdrive.envs.embedded.render.raster import Image
 from dreamdrive.envs.embedded.render.weather import PRECIPITATION, WIND, Light, share_of
 from dreamdrive.seeding import numpy_generator
@@ -29,14 +30,15 @@ SHUTTER_S, WIDE_M = 0.02, 0.006
 """How long a shutter is open, and how wide a drop is drawn."""
 NEAR_M, FADE_M = 0.7, 4.0
 """Nearer drops are not seen; those at the cube's faces have faded over this length."""
-OPAQUE, BRIGHTER = 0.6, 1.15
-"""How much of what is behind a drop it hides, and its brightness over that of the haze."""
+OPAQUE, BRIGHTER, CAUGHT = 0.6, 1.15, 0.2
+"""How much of what is behind a drop it hides, its brightness over that of the haze, and the share
+of the light of lamps that it sends on."""
 DROPS = numpy_generator(0, "rain").random((MOST_DROPS, 3)) * CUBE_M
 
 
 def rain(
-    painted: NDArray[np.uint8], image: Image, weather: Sequence[float], light: Light, time_s: float,
-    samples: int,
+    painted: NDArray[np.uint8], image: Image, weather: Sequence[float], light: Light,
+    lamplight: Lamplight | None, time_s: float, samples: int,
 ) -> None:  # fmt: skip
     """Draws rain over a painted image.
 
@@ -45,15 +47,29 @@ def rain(
         image: What was painted, with `samples` times as many pixels in each direction.
         weather: Weather parameters in their order on the wire.
         light: Their light.
+        lamplight: That of lamps, which drops catch.
         time_s: When it is.
         samples: Each pixel is the mean of the square of so many by so many.
     """
     count = round(MOST_DROPS * share_of(weather[PRECIPITATION]))
     wind_mps = WIND_MPS * share_of(weather[WIND])
     velocity = np.array([wind_mps * DOWNWIND[0], wind_mps * DOWNWIND[1], -FALL_MPS])
-    colour = 255.0 * np.minimum(BRIGHTER * light.horizon, 1.0)
-    _streak(DROPS[:count], velocity, time_s, colour, image.camera, image.inverse_depth, samples,
-            painted)  # fmt: skip
+    places = np.empty((count, 3))
+    _fall(DROPS[:count], velocity, time_s, image.camera[0], places)
+    colours = np.tile(BRIGHTER * light.horizon, (count, 1))
+    if lamplight is not None:
+        colours += CAUGHT * lamplight.at(places)
+    _streak(places, velocity, 255.0 * np.minimum(colours, 1.0), image.camera, image.inverse_depth,
+            samples, painted)  # fmt: skip
+
+
+@compiled(void(float64[:, ::1], float64[::1], float64, float64[::1], float64[:, ::1]))
+def _fall(drops: Any, velocity: Any, time_s: float, eye: Any, places: Any) -> None:
+    """Writes where drops are in the cube around an eye."""
+    for i in range(len(drops)):
+        for d in range(3):
+            away = drops[i, d] + velocity[d] * time_s - eye[d] + CUBE_M / 2.0
+            places[i, d] = eye[d] + away - CUBE_M * math.floor(away / CUBE_M) - CUBE_M / 2.0
 
 
 @compiled()
@@ -63,23 +79,22 @@ def _along(place: Any, axis: Any) -> float:
 
 @compiled(
     void(
-        float64[:, ::1], float64[::1], float64, float64[::1], float64[:, ::1], float32[:, ::1],
-        int64, uint8[:, :, ::1],
+        float64[:, ::1], float64[::1], float64[:, ::1], float64[:, ::1], float32[:, ::1], int64,
+        uint8[:, :, ::1],
     )
 )  # fmt: skip
 def _streak(
-    drops: Any, velocity: Any, time_s: float, colour: Any, camera: Any, inverse_depth: Any,
-    samples: int, painted: Any,
+    places: Any, velocity: Any, colours: Any, camera: Any, inverse_depth: Any, samples: int,
+    painted: Any,
 ) -> None:  # fmt: skip
     """Draws what drops fall while the shutter is open, by steps of at most a pixel."""
     height, width = painted.shape[:2]
     focal = camera[4, 0] / samples
     begin, end = np.empty(3), np.empty(3)
-    for i in range(len(drops)):
+    for i in range(len(places)):
         far = 0.0
         for d in range(3):
-            place = drops[i, d] + velocity[d] * time_s - camera[0, d] + CUBE_M / 2.0
-            end[d] = place - CUBE_M * math.floor(place / CUBE_M) - CUBE_M / 2.0
+            end[d] = places[i, d] - camera[0, d]
             far = max(far, abs(end[d]))
         shown = OPAQUE * min((CUBE_M / 2.0 - far) / FADE_M, 1.0)
         for d in range(3):
@@ -114,4 +129,6 @@ def _streak(
                 hidden = shown * max(covered, 0.0)
                 for d in range(3):
                     behind = painted[v, u, d]
-                    painted[v, u, d] = np.uint8(behind + hidden * (colour[2 - d] - behind) + 0.5)
+                    painted[v, u, d] = np.uint8(
+                        behind + hidden * (colours[i, 2 - d] - behind) + 0.5
+                    )

@@ -10,6 +10,8 @@ Place = tuple[float, float, float, float]
 BARK: Colour = (0.30, 0.22, 0.15)
 LEAVES: tuple[Colour, ...] = ((0.20, 0.34, 0.14), (0.25, 0.40, 0.16), (0.17, 0.30, 0.16))
 STEEL: Colour = (0.42, 0.43, 0.44)
+ARM_M, ARM_HALF_M = 0.7, (0.09, 0.05)
+"""Half length, width and height of a lamp's arm."""
 GLASS: Colour = (0.10, 0.13, 0.16)
 RUBBER: Colour = (0.05, 0.05, 0.05)
 PAINTS: tuple[Colour, ...] = (
@@ -40,18 +42,40 @@ def add_tree(builder: MeshBuilder, solid: Solid, place: Place, number: int) -> N
     )  # fmt: skip
 
 
-def add_lamp(builder: MeshBuilder, solid: Solid, place: Place, number: int, towards: float) -> None:
-    """Adds a post with an arm; `towards` is the yaw in which the street lies."""
+def lamp_head(
+    solid: Solid, foot: tuple[float, float, float], towards: float
+) -> tuple[float, float, float]:
+    """Returns where a lamp's light comes from: below the outer half of its arm."""
+    reach = 1.5 * ARM_M
+    x, y = foot[0] + reach * math.cos(towards), foot[1] + reach * math.sin(towards)
+    return x, y, foot[2] + solid.height - 0.1
+
+
+def add_lamp(
+    builder: MeshBuilder, solid: Solid, place: Place, number: int, towards: float, lens: int
+) -> None:
+    """Adds a post with an arm.
+
+    Args:
+        builder, solid, place, number: As of the others.
+        towards: The yaw in which the street lies.
+        lens: What the arm's underside is called, the part that shines.
+    """
     x, y, z, yaw = place
     half = solid.length / 2.0
     builder.box(
         (x, y, z + solid.height / 2.0), (half, half, solid.height / 2.0), yaw, Tag.POLE, STEEL,
         taper=0.6, instance=number,
     )  # fmt: skip
-    reach = 0.7
-    at = (x + reach * math.cos(towards), y + reach * math.sin(towards), z + solid.height - 0.05)
-    builder.box(at, (reach, 0.09, 0.05), towards, Tag.POLE, STEEL, is_open_below=False,
-                instance=number)  # fmt: skip
+    cos, sin = math.cos(towards), math.sin(towards)
+    at = (x + ARM_M * cos, y + ARM_M * sin, z + solid.height - ARM_HALF_M[1])
+    builder.box(at, (ARM_M, *ARM_HALF_M), towards, Tag.POLE, STEEL, instance=number)
+    below = [
+        (at[0] + a * ARM_M * cos - b * ARM_HALF_M[0] * sin,
+         at[1] + a * ARM_M * sin + b * ARM_HALF_M[0] * cos, z + solid.height - 2.0 * ARM_HALF_M[1])
+        for a, b in ((1, -1), (-1, -1), (-1, 1), (1, 1))
+    ]  # fmt: skip
+    builder.polygon(below, Tag.POLE, STEEL, instance=number, part=lens)
 
 
 def add_parked_car(builder: MeshBuilder, solid: Solid, place: Place, number: int) -> None:

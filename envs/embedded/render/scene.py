@@ -22,10 +22,11 @@ from dreamdrive.envs.embedded.render.models import (
     walker_in_step,
 )
 from dreamdrive.envs.embedded.render.still import GROUP, still_of
+from dreamdrive.envs.embedded.render.switches import BRAKE, SHINING, lit_posts, vehicle_flags
 from dreamdrive.envs.embedded.render.vehicle_parts import REARLAMP, Part
 from dreamdrive.envs.embedded.world import World
 
-BRAKE_GLOW = (1.0, 0.08, 0.05)
+BRAKE_GLOW, LENS_GLOW = (1.0, 0.08, 0.05), (1.0, 0.96, 0.84)
 DEFAULT_PAINT = (120, 120, 130)
 
 Shown = tuple[int, str, int]
@@ -81,6 +82,7 @@ class Scene:
 
     Attributes:
         away: Numbers of the town's solid objects that it was built without.
+        flags: Of the lamps of each vehicle that are on.
     """
 
     def __init__(self, world: World) -> None:
@@ -104,12 +106,15 @@ class Scene:
         self._still_normals, self._still_groups = still.normals, still.groups
         self._ground_m = still.ground_m
         self._lamps, self._actors = still.parts, None
+        self._lenses = np.nonzero(still.mesh.part >= furniture.FIRST_LENS)[0]
+        self._lens_post = still.mesh.part[self._lenses] - furniture.FIRST_LENS
 
-    def update(self, has_lamps_on: bool = False) -> None:
+    def update(self, is_dark: bool = False) -> None:
         """Brings triangles to where the world's actors are now.
 
         Args:
-            has_lamps_on: Whether vehicles drive with their lamps on.
+            is_dark: Whether vehicles of whom nobody has told drive with their lamps on, and the
+                lenses of street lamps glow.
         """
         world = self._world
         if world.away is not self.away or world.paints is not self._paints:
@@ -143,10 +148,24 @@ class Scene:
                 lamp = self._lamps[furniture.lamp_part(light, shown)]
                 is_lit = shown == state
                 found.colour[lamp] = furniture.LAMP_COLOURS[shown] if is_lit else furniture.HOUSING
-        is_braking = np.isin(self._rear_owner, np.nonzero(cars.brake > 0.05)[0])
-        found.colour[self._rear] = np.where(is_braking[:, None], BRAKE_GLOW, REARLAMP)
-        found.finish[self._rear] = np.where(is_braking | has_lamps_on, Finish.GLOWING, Finish.MATT)
-        found.finish[self._front] = Finish.GLOWING if has_lamps_on else Finish.MATT
+        self._switch_lamps(is_dark)
+
+    def _switch_lamps(self, is_dark: bool) -> None:
+        """Lets the glass of lamps glow that are on."""
+        found, self.flags = self.triangles, vehicle_flags(self._world, is_dark)
+        is_braking, is_on = self.flags & BRAKE > 0, self.flags & SHINING > 0
+        is_red = is_braking[self._rear_owner]
+        found.colour[self._rear] = np.where(is_red[:, None], BRAKE_GLOW, REARLAMP)
+        is_lit = is_red | is_on[self._rear_owner]
+        found.finish[self._rear] = np.where(is_lit, Finish.GLOWING, Finish.MATT)
+        is_lit = is_on[self._front_owner]
+        found.finish[self._front] = np.where(is_lit, Finish.GLOWING, Finish.MATT)
+        if len(self._lenses):
+            posts = lit_posts(self._world) if is_dark else []
+            is_lit = np.isin(self._lens_post, posts)
+            plain = self._still.colour[self._lenses]
+            found.colour[self._lenses] = np.where(is_lit[:, None], LENS_GLOW, plain)
+            found.finish[self._lenses] = np.where(is_lit, Finish.GLOWING, Finish.MATT)
 
     def _swing_limbs(self) -> None:
         """Brings the limbs of walkers to where their way has them."""
@@ -188,6 +207,7 @@ class Scene:
         self._rear = len(self._still) + np.nonzero(moving.part == Part.REARLAMP)[0]
         self._rear_owner = owner[moving.part == Part.REARLAMP]
         self._front = len(self._still) + np.nonzero(moving.part == Part.HEADLAMP)[0]
+        self._front_owner = owner[moving.part == Part.HEADLAMP]
         self.triangles = Triangles(
             everything.points, np.concatenate([self._still_normals, self._local_normals]),
             everything.colour, everything.tag, everything.instance, everything.finish,

@@ -182,6 +182,36 @@ def test_wind_slants_the_rain_that_colour_cameras_see(world, car):
     assert 5.0 * slants[0] < slants[1], slants
 
 
+def test_lamps_and_headlights_shine_by_night_as_clients_switch_them(world, car):
+    kinds, states = ("rgb", "depth", "semantic_segmentation"), carla.VehicleLightState
+    ahead = carla.Transform(carla.Location(x=1.5, z=2.4), carla.Rotation(pitch=-10.0))
+    made = {kind: listen(world, f"sensor.camera.{kind}", ahead, car, **SIZE) for kind in kinds}
+    plain = {kind: pixels(seen(world, messages)) for kind, (_, messages) in made.items()}
+    lamps, before = world.get_lightmanager(), world.get_weather()
+    world.set_weather(carla.WeatherParameters.ClearNight)
+    world.tick()
+    lights = lamps.get_all_lights()
+
+    def shown(state, are_lamps_on):
+        car.set_light_state(carla.VehicleLightState(state))
+        (lamps.turn_on if are_lamps_on else lamps.turn_off)(lights)
+        world.tick()
+        frame = world.tick()
+        found = {kind: until(messages, frame) for kind, (_, messages) in made.items()}
+        for kind in kinds[1:]:
+            np.testing.assert_array_equal(found[kind], plain[kind])
+        return found["rgb"].sum(-1)
+
+    dark, lit = shown(states.NONE, False), shown(states.NONE, True)
+    low, high = shown(states.LowBeam, False), shown(states.HighBeam, False)
+    world.set_weather(before)
+    for sensor, _ in made.values():
+        sensor.stop()
+    for brighter, darker in ((lit, dark), (low, dark), (high, low)):
+        assert ((brighter - darker) > 15).mean() > 0.02
+        assert (brighter - darker).min() > -6
+
+
 def test_debug_shapes_are_seen_by_colour_cameras_alone(world, car):
     colour, colours = listen(world, "sensor.camera.rgb", PLACE, car, **SIZE)
     tags, tagged = listen(world, "sensor.camera.semantic_segmentation", PLACE, car, **SIZE)

@@ -12,6 +12,7 @@ from dreamdrive.envs.embedded.compiled import compiled
 from dreamdrive.envs.embedded.render import (
     events,
     flow,
+    lamplight,
     paint,
     pixels,
     rain,
@@ -24,7 +25,7 @@ from dreamdrive.envs.embedded.towns import load_town
 from dreamdrive.envs.embedded.world import World
 
 MODULES = (collision, dynamics, kerbs, lights, records, touching)
-RENDERING = (events, flow, paint, pixels, rain, raster, ray_tree, scene, shadows)
+RENDERING = (events, flow, lamplight, paint, pixels, rain, raster, ray_tree, scene, shadows)
 
 
 def compiled_in(module):

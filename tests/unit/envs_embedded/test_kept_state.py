@@ -1,16 +1,17 @@
 """What the server keeps beside the world: debug shapes, lamps, halted junctions, complaints."""
 
 import io
+import re
 
 import numpy as np
 import pytest
 
 from dreamdrive.envs.embedded.complaints import PER_MINUTE, PER_PEER, Complaints
 from dreamdrive.envs.embedded.debug_shapes import DebugShapes, ShapeKind
-from dreamdrive.envs.embedded.lamps import Lamps
+from dreamdrive.envs.embedded.lamps import EVERY, NO_POST, Lamps
 from dreamdrive.envs.embedded.lights import TrafficLights
 from dreamdrive.envs.embedded.limits import Limits
-from dreamdrive.envs.embedded.towns import load_town
+from dreamdrive.envs.embedded.towns import build_town, load_town
 from dreamdrive.errors import ConfigError
 
 TOWN = load_town("Dream01")
@@ -62,6 +63,23 @@ def test_lamps_stay_where_they_are_and_are_taken_over_together():
     with pytest.raises(Exception, match="no light"):
         lamps.update([[2, [0.0] * 3, 5.0, 2, [1, 2, 3], True], [10**6, [0.0] * 3, 1, 2, RED, True]])
     assert lamps.states[2][5] is False
+
+
+def test_lamps_are_the_posts_of_a_town_unless_nobody_can_draw_it():
+    town = load_town("DreamCurves")
+    assert min(Lamps(town).posts) > NO_POST
+    broken = re.sub(r'(<roadMark [^>]*width=")[^"]*', r"\1wide", town.xodr, count=1)
+    lamps = Lamps(build_town("broken", broken))
+    assert set(lamps.posts) == {NO_POST}
+    assert len(lamps.states) == len(lamps.posts) == -(-len(town.spawn_points) // EVERY)
+
+
+def test_lamps_that_are_found_by_night_are_on():
+    lamps = Lamps(TOWN)
+    assert lamps.see_sun(-20.0)
+    assert all(state[5] for state in lamps.states.values())
+    assert lamps.see_sun(20.0)
+    assert not any(state[5] for state in lamps.states.values())
 
 
 def test_a_halted_junction_stands_still_alone():

@@ -193,7 +193,7 @@ def test_rear_lamps_glow_when_a_vehicle_brakes_or_drives_in_the_dark():
     world.vehicles.brake[0] = 1.0
     scene.update()
     glowing.append((scene.triangles.finish == Finish.GLOWING).sum())
-    scene.update(has_lamps_on=True)
+    scene.update(is_dark=True)
     glowing.append((scene.triangles.finish == Finish.GLOWING).sum())
     assert glowing[0] < glowing[1] < glowing[2]
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from dreamdrive.envs.embedded.render.lamplight import LIGHT, Lamplight
 from dreamdrive.envs.embedded.render.mesh import Finish, MeshBuilder, Tag
 from dreamdrive.envs.embedded.render.rain import DOWNWIND, FALL_MPS, WIND_MPS, rain
 from dreamdrive.envs.embedded.render.raster import Image
@@ -162,8 +163,8 @@ def test_fog_glows_by_day_alone_and_the_sky_with_it():
         assert (bright == dull).all() != is_lit
 
 
-def rained(weather, time_s=0.0, pose=ORIGIN, builder=None, samples=1):
-    """Returns how much rain brightens a black picture, shape (H, W)."""
+def rained(weather, time_s=0.0, pose=ORIGIN, builder=None, samples=1, lamplight=None):
+    """Returns what rain adds to a black picture: red, green and blue, shape (H, W, 3)."""
     lens = Lens(240, 240, 60.0)
     image = Image(
         triangles_of(builder or MeshBuilder()),
@@ -171,8 +172,8 @@ def rained(weather, time_s=0.0, pose=ORIGIN, builder=None, samples=1):
         lens._replace(width=samples * lens.width, height=samples * lens.height),
     )
     painted = np.zeros((lens.height, lens.width, 4), np.uint8)
-    rain(painted, image, weather, light_of(weather), time_s, samples)
-    return painted[:, :, 1].astype(float)
+    rain(painted, image, weather, light_of(weather), lamplight, time_s, samples)
+    return painted[:, :, 2::-1].astype(float)
 
 
 def slant(picture):
@@ -183,23 +184,21 @@ def slant(picture):
     slants = np.arange(-1.2, 1.2001, 0.05)
     gathered = []
     for slant in slants:
-        rows = [np.roll(row, -round(slant * (k % 10))) for k, row in enumerate(picture)]
+        rows = [np.roll(row, -round(slant * (k % 10))) for k, row in enumerate(picture[:, :, 1])]
         gathered.append((np.array(rows).reshape(-1, 10, picture.shape[1]).sum(1) ** 2).sum())
     return slants[int(np.argmax(gathered))]
 
 
 @pytest.mark.parametrize("samples", [1, 2])
 def test_rain_slants_with_the_wind(samples):
-    """A camera that looks along x sees wind along y, one that looks along -x sees it mirrored."""
-    across = WIND_MPS * DOWNWIND[1] / FALL_MPS
-    back = Pose(0, 0, 0, 0, 180.0, 0)
-    assert slant(rained(sky(rain=100.0, wind=0.0), samples=samples)) == pytest.approx(0.0, abs=0.06)
-    for wind in (50.0, 100.0):
-        weather = sky(rain=100.0, wind=wind)
-        wanted = across * wind / 100.0
-        assert slant(rained(weather, samples=samples)) == pytest.approx(wanted, abs=0.25)
-        seen = slant(rained(weather, pose=back, samples=samples))
-        assert seen == pytest.approx(-wanted, abs=0.25)
+    """By its speed over that of the fall, to the right of who looks across it, or to the left."""
+    downwind = np.degrees(np.arctan2(DOWNWIND[1], DOWNWIND[0]))
+    for wind in (0.0, 50.0, 100.0):
+        for side in (-1.0, 1.0):
+            across = Pose(0, 0, 0, 0, downwind + 90.0 * side, 0)
+            seen = slant(rained(sky(rain=100.0, wind=wind), pose=across, samples=samples))
+            wanted = -side * WIND_MPS * wind / 100.0 / FALL_MPS
+            assert seen == pytest.approx(wanted, abs=0.11)
 
 
 def test_more_rain_has_more_streaks_and_none_has_none():
@@ -227,6 +226,22 @@ def test_walls_hide_the_rain_behind_them():
     free, hidden = rained(sky(rain=100.0)), rained(sky(rain=100.0), builder=builder)
     np.testing.assert_array_equal(free[:, :119], hidden[:, :119])
     assert np.count_nonzero(hidden[:, 121:]) < 0.3 * np.count_nonzero(free[:, 121:])
+
+
+def test_drops_catch_the_light_of_lamps():
+    """Those that are 1 to 8 m before a lamp of a beam; none behind it catches any."""
+    night = sky(rain=100.0, altitude=-30.0)
+    row = np.zeros(1, LIGHT)
+    row["axes"], row["colour"], row["reach"], row["owner"] = np.eye(3), (3000.0, 0.0, 0.0), 60.0, -1
+    row["wide"], row["below"], row["above"] = 0.55, 0.2, 0.03
+    lamplight = Lamplight(np.zeros(3), row, np.zeros((0, 7)))
+    places = np.array([[5.0, 0.0, -0.5], [-5.0, 0.0, -0.5], [5.0, 4.0, -0.5]])
+    middle, behind, aside = lamplight.at(places)
+    assert middle[0] > 10.0 * aside[0] > 0.0 == behind[0]
+    assert middle[1:].max() == 0.0
+    dark, lit = (rained(night, lamplight=light)[:, :, 0] for light in (None, lamplight))
+    assert (lit >= dark).all()
+    assert lit[120:].max() > 120.0 > 60.0 > dark.max()
 
 
 def test_cameras_see_rain_that_falls_from_tick_to_tick():
