@@ -71,9 +71,9 @@ def _waited(port: int) -> tuple[float, float]:
 
     def tick() -> None:
         with Caller(port) as other:
-            while not is_done.is_set():
+            took.append(other.took_s("tick_cue"))
+            while not is_done.wait(0.002):
                 took.append(other.took_s("tick_cue"))
-                is_done.wait(0.002)
 
     with Caller(port) as new:
         ticking = threading.Thread(target=tick)
