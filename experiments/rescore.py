@@ -28,9 +28,10 @@ class RescoreConfig:
     folder: Positional[Path]
     """Folder of an evaluation."""
     scorers: tuple[str, ...] = (DEFAULT,)
-    """leaderboard-1.0, leaderboard-2.0, leaderboard-2.1, bench2drive-0.0.3, bench2drive-corrected,
-    bench2drive-abilities-0.0.3, nuplan-comfort, pdms-style-1, or your own as module:attribute.
-    Without a choice, the abilities too where drives had scenarios that ask for them."""
+    """leaderboard-1.0, leaderboard-2.0, leaderboard-2.1, leaderboard-2.1-min-speed,
+    bench2drive-0.0.3, bench2drive-corrected, bench2drive-abilities-0.0.3, nuplan-comfort,
+    pdms-style-1, or your own as module:attribute. Without a choice, the abilities too
+    where drives had scenarios that ask for them."""
     bootstrap_samples: int = 2000
     out: Path | None = None
     """Where `scores.json` and `leaderboard/` are written; by default into the folder itself."""

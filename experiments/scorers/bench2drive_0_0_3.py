@@ -10,12 +10,13 @@ from dreamdrive.driving.comfort import COMFORT_BOUNDS
 from dreamdrive.errors import NotMeasuredError
 from dreamdrive.experiments.event_log import DriveLog
 from dreamdrive.experiments.scorers.bench2drive_rules import (
+    CHECKPOINTS,
     ended_as_bench2drive,
     is_success,
-    speed_percentages,
 )
 from dreamdrive.experiments.scorers.infractions import product_penalty
 from dreamdrive.experiments.scorers.leaderboard_2_0 import FACTORS
+from dreamdrive.experiments.scorers.min_speed import speed_percentages
 from dreamdrive.experiments.scorers.scorer import RouteScore, Scorer, ticks_of
 from dreamdrive.experiments.scorers.signals import savitzky_golay
 
@@ -44,7 +45,8 @@ def rule(log: DriveLog) -> RouteScore:
     """
     log = ended_as_bench2drive(log, NAME)
     completion, penalty = log.result.completion_pct, product_penalty(log, FACTORS)
-    kept = [pct for pct in speed_percentages(log, NAME) if pct <= DROPPED_ABOVE_PCT]
+    percentages = speed_percentages(log, NAME, CHECKPOINTS)
+    kept = [pct for pct in percentages if pct <= DROPPED_ABOVE_PCT]
     return RouteScore(
         value=round(max(0.0, completion * penalty), DIGITS),
         terms={

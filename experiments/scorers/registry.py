@@ -10,6 +10,7 @@ MODULES: dict[str, str] = {
     "leaderboard-1.0": "leaderboard_1_0",
     "leaderboard-2.0": "leaderboard_2_0",
     "leaderboard-2.1": "leaderboard_2_1",
+    "leaderboard-2.1-min-speed": "leaderboard_2_1_min_speed",
     "bench2drive-0.0.3": "bench2drive_0_0_3",
     "bench2drive-corrected": "bench2drive_corrected",
     "bench2drive-abilities-0.0.3": "bench2drive_abilities",

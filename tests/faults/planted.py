@@ -167,7 +167,7 @@ FAULTS = [
         '(signal.orientation == "-") == (lane > 0)', "unit/envs_embedded/test_town_signals.py",
     ),
     Fault(
-        "minimum speed is judged at other check-points", "experiments/scorers/bench2drive_rules.py",
+        "minimum speed is judged at other check-points", "experiments/scorers/min_speed.py",
         "LAST_CHECKPOINT_SHARE = 0.95", "LAST_CHECKPOINT_SHARE = 0.99",
         "unit/experiments/scorers/test_upstream.py",
     ),

@@ -4,7 +4,7 @@ import pytest
 from dreamdrive.errors import NotMeasuredError
 from dreamdrive.experiments.event_log import log_of_result
 from dreamdrive.experiments.scorers.bench2drive_0_0_3 import published_smoothness
-from dreamdrive.experiments.scorers.bench2drive_rules import speed_percentages
+from dreamdrive.experiments.scorers.min_speed import speed_percentages
 from dreamdrive.experiments.scorers.registry import find_scorer
 from support.drives import drive
 from support.logs import event, log, ticks
@@ -76,12 +76,12 @@ def test_a_drive_ends_when_it_has_stood_for_60_seconds():
 
 def test_check_points_compare_with_the_traffic():
     made = log([], way(1001, speed_mps=10.0, traffic_mps=8.0))
-    assert speed_percentages(made, "x") == [125.0] * len(speed_percentages(made, "x"))
-    assert len(speed_percentages(made, "x")) == 20
+    assert speed_percentages(made, "x", 20) == [125.0] * len(speed_percentages(made, "x", 20))
+    assert len(speed_percentages(made, "x", 20)) == 20
     nobody = log([], way(1001, traffic_mps=np.nan))
-    assert set(speed_percentages(nobody, "x")) == {100.0}
+    assert set(speed_percentages(nobody, "x", 20)) == {100.0}
     halfway = log([], way(1001, progress_m=np.linspace(0.0, 500.0, 1001)), completion=50.0)
-    assert len(speed_percentages(halfway, "x")) == 9
+    assert len(speed_percentages(halfway, "x", 20)) == 9
 
 
 def test_published_efficiency_drops_what_is_above_1000_and_forgets_standing():

@@ -15,7 +15,7 @@ from dreamdrive.experiments.event_log import LogEvent, make_log
 from dreamdrive.experiments.leaderboard_json import leaderboard_results
 from dreamdrive.experiments.score_tables import term_interval
 from dreamdrive.experiments.scored_drives import ScoredDrive
-from dreamdrive.experiments.scorers.bench2drive_rules import speed_percentages
+from dreamdrive.experiments.scorers.min_speed import speed_percentages
 from dreamdrive.experiments.scorers.registry import find_scorer
 from support.drives import drive
 from support.logs import ticks
@@ -69,7 +69,7 @@ def test_the_cases_tell_the_versions_apart():
 def test_smoothness_and_efficiency_are_those_of_the_published_tool(told):
     made, upstream = signal_log(told), told["upstream"]
     terms = find_scorer("bench2drive-0.0.3").score(made).terms
-    assert speed_percentages(made, "x") == upstream["percentages"]
+    assert speed_percentages(made, "x", 20) == upstream["percentages"]
     assert terms["comfort_pct"] == 100.0 * upstream["smoothness"]
     assert terms["efficiency_pct"] == upstream["efficiency"]
 
