@@ -8,7 +8,7 @@ from pathlib import Path
 from dreamdrive.envs.carla.scenarios.registry import check_types
 from dreamdrive.envs.carla.server_kinds import server_of
 from dreamdrive.envs.embedded.towns import TEST_TOWNS, check_towns
-from dreamdrive.errors import ConfigError
+from dreamdrive.errors import ConfigError, ServerError
 from dreamdrive.experiments.drive_jobs import Conditions, DriveJob, DriverSettings, route_name
 from dreamdrive.experiments.drive_pool import DrivePool
 from dreamdrive.experiments.drives import (
@@ -38,6 +38,7 @@ from dreamdrive.experiments.scores import SCORER, score
 from dreamdrive.experiments.standing import missing
 from dreamdrive.experiments.summary import (
     groups_of,
+    lost_drives,
     scenario_table,
     summarise,
     table_of,
@@ -205,7 +206,8 @@ def evaluate(config: EvaluateConfig) -> Path:
         ConfigError: If a policy, a scorer or the server does not exist, or `out` holds results
             under other conditions, or another process works there.
         CheckpointError: If the files of a policy are broken.
-        ServerError: If the given server is gone.
+        ServerError: If the given server is gone; and at the end, when all is written, if drives
+            were lost to the simulator.
         StorageError: If a result could not be written.
     """
     from dreamdrive.experiments.report import ReportConfig, report
@@ -241,6 +243,11 @@ def evaluate(config: EvaluateConfig) -> Path:
             console.print(table)
     page = report(ReportConfig(run=config.out))
     console.print(f"Open {page.resolve().as_uri()}", markup=False, highlight=False)
+    if lost := lost_drives(summary):
+        raise ServerError(
+            f"Drives were lost to the simulator: {lost}", where=config.out,
+            do="The same command makes them again.",
+        )  # fmt: skip
     return config.out
 
 

@@ -205,12 +205,9 @@ def warnings_of(summary: dict[str, Any]) -> list[str]:
         for name, facts in heads.items()
         if facts["num_policy_faults"]
     ]
-    lost = [
-        f"{n} {facts['num_sim_errors']}" for n, facts in heads.items() if facts["num_sim_errors"]
-    ]
-    if lost:
+    if lost := lost_drives(summary):
         told.append(
-            f"Lost to the simulator and in no mean: {', '.join(lost)} drives. "
+            f"Lost to the simulator and in no mean: {lost} drives. "
             "The same command makes them again."
         )
     other = [
@@ -223,6 +220,14 @@ def warnings_of(summary: dict[str, Any]) -> list[str]:
             "their traffic may have driven otherwise than other policies met it."
         )
     return told
+
+
+def lost_drives(summary: dict[str, Any]) -> str:
+    """Returns how many drives of each policy were lost to the simulator; empty if none was."""
+    heads = {n: facts for n, facts in summary["policies"].items() if "run_of" not in facts}
+    return ", ".join(
+        f"{n} {facts['num_sim_errors']}" for n, facts in heads.items() if facts["num_sim_errors"]
+    )
 
 
 def show(interval: Interval, digits: int) -> str:

@@ -184,19 +184,24 @@ def read_entries(path: Path, subset: str = "") -> list[RouteEntry]:
 
 
 def _subset(entries: list[RouteEntry], subset: str, path: Path) -> list[RouteEntry]:
-    """Returns the routes of `0-4,7`; a range runs over the file's order, both ends included."""
+    """Returns the routes of `0-4,7`; a range runs over the file's order, both ends included.
+
+    Ids may have dashes themselves, as in `Dream06-1-000-Dream06-1-004`.
+    """
     names = [entry.name for entry in entries]
     wanted: set[int] = set()
     for part in subset.replace(" ", "").split(","):
-        first, dash, last = part.partition("-")
-        bounds = [part, part] if part in names or not dash else [first, last]
-        for name in bounds:
-            if name not in names:
-                raise RouteError(
-                    f"There is no route {name!r} of the subset {subset!r}", where=path,
-                    do=f"Its routes: {', '.join(names[:20])}{', …' if len(names) > 20 else ''}.",
-                )  # fmt: skip
-        wanted.update(range(names.index(bounds[0]), names.index(bounds[1]) + 1))
+        words = part.split("-")
+        cuts = [("-".join(words[:i]), "-".join(words[i:])) for i in range(1, len(words))]
+        found = [(a, b) for a, b in [(part, part), *cuts] if a in names and b in names]
+        if not found:
+            unknown = part if len(cuts) != 1 else next(n for n in cuts[0] if n not in names)
+            raise RouteError(
+                f"There is no route {unknown!r} of the subset {subset!r}", where=path,
+                do=f"Its routes: {', '.join(names[:20])}{', …' if len(names) > 20 else ''}.",
+            )  # fmt: skip
+        first, last = found[0]
+        wanted.update(range(names.index(first), names.index(last) + 1))
     return [entry for i, entry in enumerate(entries) if i in wanted]
 
 

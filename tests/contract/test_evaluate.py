@@ -164,7 +164,8 @@ def test_a_drive_that_no_server_lives_through_is_not_scored(tmp_path, kills):
         tmp_path / "out", policies=("x=support.odd_policies:serial_killer", "standing"), retries=1,
         tick_deadline_s=5.0,
     )  # fmt: skip
-    evaluate(made)
+    with pytest.raises(ServerError, match="lost to the simulator: x 1"):
+        evaluate(made)
     lost = results(made)["x/Dream07-1-000-0"]
     assert (lost.cause, len(lost.sim_errors)) == ("sim_error", 2)
     assert len(list(kills.iterdir())) == 2

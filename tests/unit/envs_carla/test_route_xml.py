@@ -152,6 +152,17 @@ def test_a_subset_is_written_as_the_leaderboard_does(tmp_path, carla_map):
         read_entries(path, "0-9")
 
 
+def test_a_subset_may_name_routes_with_dashes(tmp_path, carla_map):
+    path = tmp_path / "routes.xml"
+    routes = fixed_routes(carla_map, 1, 6)
+    names = [f"Dream06-1-{i:03d}" for i in range(6)]
+    save_routes(path, [replace(r, name=n) for n, r in zip(names, routes, strict=True)])
+    subset = "Dream06-1-000-Dream06-1-002,Dream06-1-004"
+    assert [e.name for e in read_entries(path, subset)] == [*names[:3], names[4]]
+    with pytest.raises(RouteError, match="no route 'Dream06-1-009' of the subset"):
+        read_entries(path, "Dream06-1-009")
+
+
 @pytest.mark.parametrize(
     ("text", "line", "words"),
     [
