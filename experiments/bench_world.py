@@ -22,9 +22,14 @@ GROWTH_RATIO = 1.0
 
 SMALL = {"image_size_x": "256", "image_size_y": "144"}
 SWEEP_POINTS, SWEEPS_A_SECOND = 100_000, 20
-SENSORS: tuple[tuple[str, str, dict[str, str], float], ...] = (
+LARGE = {"image_size_x": "800", "image_size_y": "600"}
+NIGHT = " by night"
+"""Ends the names of cameras that look when lamps shine."""
+SENSORS: tuple[tuple[str, str, dict[str, str], float | None], ...] = (
     ("RGB 256x144", "sensor.camera.rgb", SMALL, 150.0),
-    ("RGB 800x600", "sensor.camera.rgb", {"image_size_x": "800", "image_size_y": "600"}, 20.0),
+    ("RGB 800x600", "sensor.camera.rgb", LARGE, 20.0),
+    (f"RGB 256x144{NIGHT}", "sensor.camera.rgb", SMALL, None),
+    (f"RGB 800x600{NIGHT}", "sensor.camera.rgb", LARGE, None),
     ("semantics 256x144", "sensor.camera.semantic_segmentation", SMALL, 250.0),
     ("depth 256x144", "sensor.camera.depth", SMALL, 250.0),
     (
@@ -69,12 +74,17 @@ def growth_rows(config: BenchConfig, cores: int) -> list[Row]:
 
 def sensor_rows(config: BenchConfig, cores: int) -> list[Row]:
     """Returns frames a second of sensors on a moving vehicle, ticks among traffic included."""
+    from dreamdrive.envs.embedded.simulator import SUN_ALTITUDE
+
     rows = []
     for name, kind, attributes, floor in SENSORS:
         sim = _peopled(config.town, config.num_server_vehicles, 0)
         parent = int(sim.world.vehicles.id[0])
         sim.open_eyes(kind, attributes)
         sensor = sim.world.spawn(kind, attributes, *EYE, 0.0, parent).id
+        if name.endswith(NIGHT):
+            sim.weather = [*sim.weather[:SUN_ALTITUDE], -30.0, *sim.weather[SUN_ALTITUDE + 1 :]]
+            sim.let_lamps_follow_sun()
 
         def frame(sim: Any = sim, sensor: int = sensor) -> None:
             sim.tick()

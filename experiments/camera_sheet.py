@@ -35,12 +35,15 @@ CAMERAS = (
     ("instance_segmentation", "instances (coloured by number)", ""),
     ("normals", "normals", ""),
 )
-CLOUDINESS, RAIN, FOG = "cloudiness", "precipitation", "fog_density"
+CLOUDINESS, RAIN, FOG, WIND = "cloudiness", "precipitation", "fog_density", "wind_intensity"
 SUN, AZIMUTH = "sun_altitude_angle", "sun_azimuth_angle"
 WEATHERS: tuple[tuple[str, dict[str, float]], ...] = (
     ("clear noon", {SUN: 50.0, AZIMUTH: 60.0, CLOUDINESS: 5.0}),
     ("dusk", {SUN: 4.0, CLOUDINESS: 10.0}),
-    ("fog and rain", {SUN: 35.0, CLOUDINESS: 90.0, FOG: 45.0, RAIN: 70.0, "wetness": 80.0}),
+    (
+        "fog and rain",
+        {SUN: 35.0, CLOUDINESS: 90.0, FOG: 45.0, RAIN: 70.0, "wetness": 80.0, WIND: 50},
+    ),
     ("night", {SUN: -20.0, CLOUDINESS: 20.0}),
 )
 Picture = NDArray[np.uint8]

@@ -39,8 +39,12 @@ LIGHT = np.dtype(
 """A lamp: its place, axes ahead, to the right and up, light at a metre, how far it shines; of beams
 the slopes to the side, downwards and upwards over which they fall (`wide` is 0 of a street lamp),
 and the row of the box that does not stop them."""
-AHEAD, RIGHT, UP, COLOUR, REACH, WIDE, BELOW, ABOVE, OWNER = 3, 6, 9, 12, 15, 16, 17, 18, 19
-"""Where these begin among the numbers of a row."""
+AHEAD, RIGHT, UP, COLOUR, REACH, WIDE, BELOW, ABOVE, OWNER, FADING = (
+    3, 6, 9, 12, 15, 16, 17, 18, 19, 20
+)  # fmt: skip
+"""Where these begin among the numbers of a row, in which slopes are inverted, and 1 / reach²."""
+NONE = 255
+"""Stands for no lamp."""
 GLOWING, ROAD = int(Finish.GLOWING), int(Tag.ROAD)
 CELL_M, SIDE, PER_CELL = 4.0, 64, 6
 """Width of a square, squares a side, and lamps that one knows."""
@@ -72,9 +76,13 @@ class Lamplight:
     def __init__(
         self, eye: NDArray[np.float64], lamps: NDArray[np.void], boxes: NDArray[np.float64]
     ) -> None:
-        self._lamps = lamps.view(np.float64).reshape(len(lamps), -1)
+        self._lamps = np.column_stack(
+            [lamps.view(np.float64).reshape(len(lamps), -1), lamps["reach"] ** -2.0]
+        )
+        slopes = self._lamps[:, WIDE:OWNER]
+        np.divide(1.0, slopes, out=slopes, where=slopes > 0.0)
         self._corner = (np.floor(eye[:2] / CELL_M) - SIDE // 2) * CELL_M
-        self._known = np.full((SIDE, SIDE, PER_CELL), -1, np.int64)
+        self._known = np.full((SIDE, SIDE, PER_CELL), NONE, np.uint8)
         _spread(self._lamps, self._corner, self._known)
         self._ends = np.full((len(lamps), BINS), np.inf)
         _stop(self._lamps, boxes, self._ends)
@@ -105,7 +113,7 @@ class Lamplight:
         return found
 
 
-@compiled(void(_LIGHTS, float64[::1], int64[:, :, ::1]))
+@compiled(void(_LIGHTS, float64[::1], uint8[:, :, ::1]))
 def _spread(lamps: Any, corner: Any, known: Any) -> None:
     """Lets each square know the lamps that are brightest in its middle, the brightest first."""
     bright = np.zeros(known.shape)
@@ -129,7 +137,7 @@ def _spread(lamps: Any, corner: Any, known: Any) -> None:
                     aside = abs(x * lamps[i, RIGHT] + y * lamps[i, RIGHT + 1]) - CELL_M
                     if ahead < 0.0 or aside > SPREAD * ahead:
                         continue
-                    slope = max(aside, 0.0) / (lamps[i, WIDE] * ahead)
+                    slope = max(aside, 0.0) * lamps[i, WIDE] / ahead
                     value *= GRAZING / (1.0 + slope * slope) ** 3
                 for slot in range(PER_CELL):
                     if value > bright[row, column, slot]:
@@ -188,7 +196,7 @@ def _reaching(
         dx, dy, dz: The way from the place to the lamp.
         square, inverse: Its length, squared, and 1 over it.
     """
-    share = square / (lamps[i, REACH] * lamps[i, REACH])
+    share = square * lamps[i, FADING]
     if share >= 1.0:
         return 0.0
     share = (1.0 - share * share) * inverse * inverse
@@ -201,10 +209,10 @@ def _reaching(
     aside = -(dx * lamps[i, RIGHT] + dy * lamps[i, RIGHT + 1] + dz * lamps[i, RIGHT + 2]) * slope
     if abs(aside) >= SPREAD:
         return 0.0
-    inside = 1.0 - (aside / SPREAD) ** 2
-    direction = (aside / SPREAD + 1.0) * 0.5 * (BINS - 1)
-    first = int(direction)
-    free = 0.0
+    aside *= 1.0 / SPREAD
+    inside = 1.0 - aside * aside
+    direction = (aside + 1.0) * ((BINS - 1) / 2)
+    first, free = min(int(direction), BINS - 2), 0.0
     if ahead < ends[i, first] + DEEP_M:
         free += first + 1 - direction
     if ahead < ends[i, first + 1] + DEEP_M:
@@ -212,10 +220,8 @@ def _reaching(
     if free <= 0.0:
         return 0.0
     up = -(dx * lamps[i, UP] + dy * lamps[i, UP + 1] + dz * lamps[i, UP + 2]) * slope + DOWN
-    aside /= lamps[i, WIDE]
-    left = 1.0 / (
-        1.0 + aside * aside + (up / lamps[i, ABOVE] if up > 0.0 else -up / lamps[i, BELOW])
-    )
+    aside *= SPREAD * lamps[i, WIDE]
+    left = 1.0 / (1.0 + aside * aside + max(up * lamps[i, ABOVE], -up * lamps[i, BELOW]))
     return share * free * inside * inside * left * left * left
 
 
@@ -236,7 +242,7 @@ def _is_below(x: float, y: float, z: float, measures: Any, moving: Any) -> bool:
 
 @compiled(
     void(
-        float64[:, ::1], _LIGHTS, float64[::1], int64[:, :, ::1], float64[:, ::1], float64[:, ::1],
+        float64[:, ::1], _LIGHTS, float64[::1], uint8[:, :, ::1], float64[:, ::1], float64[:, ::1],
     )
 )  # fmt: skip
 def _shine(places: Any, lamps: Any, corner: Any, known: Any, ends: Any, found: Any) -> None:
@@ -247,7 +253,7 @@ def _shine(places: Any, lamps: Any, corner: Any, known: Any, ends: Any, found: A
             continue
         for slot in range(PER_CELL):
             i = known[row, column, slot]
-            if i < 0:
+            if i == NONE:
                 break
             dx = lamps[i, 0] - places[p, 0]
             dy = lamps[i, 1] - places[p, 1]
@@ -266,12 +272,12 @@ def _lit(
     """Returns the light that a surface takes at a place."""
     red = green = blue = 0.0
     row, column = _cell(x, y, corner)
-    if min(row, column) < 0 or max(row, column) >= SIDE or known[row, column, 0] < 0:
+    if min(row, column) < 0 or max(row, column) >= SIDE or known[row, column, 0] == NONE:
         return red, green, blue
     is_shaded = is_above and normal[t, 2] > 0.3 and _is_below(x, y, z, measures, moving)
     for slot in range(PER_CELL):
         i = known[row, column, slot]
-        if i < 0:
+        if i == NONE:
             break
         dx, dy, dz = lamps[i, 0] - x, lamps[i, 1] - y, lamps[i, 2] - z
         facing = dx * normal[t, 0] + dy * normal[t, 1] + dz * normal[t, 2]
@@ -290,7 +296,7 @@ def _lit(
     void(
         int32[:, ::1], float32[:, ::1], float64[:, ::1], float32[:, ::1], float32[:, ::1],
         uint8[::1], uint8[::1], float64[::1], float64[::1], float64, _LIGHTS, float64[::1],
-        int64[:, :, ::1], float64[:, ::1], float64[::1], float32[:, ::1], boolean, int64,
+        uint8[:, :, ::1], float64[:, ::1], float64[::1], float32[:, ::1], boolean, int64,
         uint8[:, :, ::1],
     )
 )  # fmt: skip
@@ -309,10 +315,13 @@ def _add(
     for top in range(0, height, BLOCK):
         for left in range(0, width, BLOCK):
             bottom, right = min(top + BLOCK, height), min(left + BLOCK, width)
-            first, is_one = triangle[top * samples, left * samples], True
+            first, others = triangle[top * samples, left * samples], 0
             for row in range(top * samples, bottom * samples):
                 for column in range(left * samples, right * samples):
-                    is_one &= triangle[row, column] == first
+                    others |= triangle[row, column] ^ first
+            is_one = others == 0
+            if is_one and (first < 0 or finish[first] == GLOWING):
+                continue
             num = 0
             for v in range(top, top if is_one else bottom):
                 for u in range(left, right):

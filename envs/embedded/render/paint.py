@@ -37,7 +37,7 @@ only grazes it; and how much nearer to the light what covers it has to be. Cells
 
 SKY_M = 1000.0
 """No fog is looked through for longer than this, to the sky either."""
-HEIGHTS = 1024
+HEIGHTS = 256
 """Steps of the sine of a ray's height over the horizon in which fog before the sky is looked up."""
 UNSEEN = 0.002
 """Half of the least change of a colour that shows."""

@@ -187,7 +187,7 @@ def test_each_sensor_has_a_row_and_a_floor(monkeypatch):
     monkeypatch.setattr(bench_world, "SENSORS", small)
     rows = bench_world.sensor_rows(TINY, 1)
     assert holds_numbers(rows)
-    assert [r.floor for r in rows] == [150.0, 20.0, 250.0, 250.0, 20.0]
+    assert [r.floor for r in rows] == [150.0, 20.0, None, None, 250.0, 250.0, 20.0]
 
 
 SMALL_LENS = {"image_size_x": "8", "image_size_y": "6", "points_per_second": "20000"}
