@@ -38,6 +38,10 @@ class MissingExtraError(DreamdriveError, ImportError):
         return (ImportError, (str(self),))
 
 
+class MissingAssetsError(DreamdriveError, OSError):
+    """Files that an optional dependency fetches by itself are not there and cannot be fetched."""
+
+
 class ConfigError(DreamdriveError, ValueError):
     """A configuration has an unknown field, a wrong type or an impossible value."""
 

@@ -1,14 +1,15 @@
 """`MetaDriveDrive-v0`: MetaDrive's generated roads with the spaces of `CarlaDrive-v0`.
 
 MetaDrive (Li et al. 2021, arXiv:2109.12674) is in ISO axes but for lateral offsets from a lane,
-which are positive to the right. It needs its assets on disk
-(`python -m metadrive.pull_asset`), from which it draws nothing here.
+which are positive to the right. It needs its assets on disk, which it downloads where they are
+missing, and draws nothing of them here.
 """
 
 import itertools
 import math
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from dreamdrive.envs.roads.env import FULL_BRAKE_MPS2, FULL_THROTTLE_MPS2, RoadsEnv, Rules
 from dreamdrive.envs.roads.line import RouteLine
 from dreamdrive.envs.roads.simulator import LaneStrip, Layout, Mark, Traffic
-from dreamdrive.errors import MissingExtraError, ServerError
+from dreamdrive.errors import MissingAssetsError, MissingExtraError, ServerError
 
 STEP_M = 0.5
 NUM_ROADS = 1000
@@ -36,6 +37,7 @@ class MetaDriveSimulator:
         speed_limit_mps: The limit everywhere: its own traffic keeps none of its lanes'.
 
     Raises:
+        MissingAssetsError: If its assets are not there and cannot be downloaded.
         MissingExtraError: If MetaDrive is not installed.
     """
 
@@ -46,6 +48,7 @@ class MetaDriveSimulator:
             from metadrive import MetaDriveEnv
         except ImportError as error:
             raise MissingExtraError("metadrive-simulator", "metadrive") from error
+        _fetch_assets()
         self._limit_mps, self._class, self._made = speed_limit_mps, MetaDriveEnv, None
         self._config = {
             "use_render": False, "log_level": 50, "map": num_blocks, "num_scenarios": NUM_ROADS,
@@ -147,6 +150,29 @@ class MetaDriveSimulator:
             end = lane.position(lane.length, 0.0)
 
 
+def _fetch_assets() -> None:
+    """Lets MetaDrive download its assets unless they are there.
+
+    Raises:
+        MissingAssetsError: If it cannot.
+    """
+    from metadrive.engine.asset_loader import AssetLoader
+    from metadrive.pull_asset import ASSET_URL, pull_asset
+
+    folder = Path(AssetLoader.asset_path)
+    if (folder / "version.txt").exists() and not AssetLoader.should_update_asset():
+        return
+    try:
+        pull_asset(update=True)
+    except OSError as error:
+        raise MissingAssetsError(
+            f"MetaDrive's assets of its version are missing and cannot be downloaded: {error}",
+            where=folder,
+            do=f"Fetch {ASSET_URL} where there is a network, and unpack it into {folder.parent}, "
+            f"so that {folder / 'version.txt'} is there.",
+        ) from error
+
+
 def strip_of(lane: Any, first_m: float = 0.0) -> LaneStrip:
     """Returns a lane of MetaDrive, or the part of it from a metre on."""
     end_m = float(lane.length)
@@ -185,6 +211,7 @@ class MetaDriveDriveEnv(RoadsEnv):
 
     Raises:
         ConfigError: If there is no such reward.
+        MissingAssetsError: If MetaDrive's assets are not there and cannot be downloaded.
         MissingExtraError: If MetaDrive is not installed.
     """
 
