@@ -8,9 +8,9 @@ more. The lost tick holds the lock of the Python API's Traffic Manager, so the s
 its own RPC port, whose thread needs no lock.
 
 The Traffic Manager's own thread ends with the first of its calls that the server answers too late,
-be it that the whole process stood still meanwhile. Then no switch helps: the tick waits for ever,
-with a lock that nothing else can take from it. Such a process ends with a sentence, so that who
-watches it can start another.
+be it that the whole process stood still meanwhile, or never, since it has ended. Then no switch
+helps: the tick waits for ever, with a lock that nothing else can take from it. Such a process ends
+with a sentence, so that who watches it can start another.
 
 The switch costs the Traffic Manager a step of its own, after which its vehicles drive otherwise. So
 a tick that is merely slow, on a machine that has more to do than cores, must not be taken for a
@@ -37,8 +37,8 @@ IN_VAIN = 5
 
 ENDED = (
     "The Traffic Manager of this process has ended, since the server was too slow for a call of "
-    "its own or the process stood still. A tick waits for it that nothing can end, so the process "
-    "ends; what it has written stands. A slow server wants a longer tick deadline."
+    "its own, or has ended, or the process stood still. A tick waits for it that nothing can end, "
+    "so the process ends; what it has written stands. A slow server wants a longer tick deadline."
 )
 EXIT_CODE = 75
 """`EX_TEMPFAIL` of sysexits.h: another try may succeed."""
@@ -141,7 +141,9 @@ class TickWatchdog:
                     continue
                 if not is_answered:
                     with contextlib.suppress(OSError):
-                        self._ask_server()
+                        # One that nobody listens for has ended, and given its last answer.
+                        with contextlib.suppress(ConnectionRefusedError):
+                            self._ask_server()
                         is_answered = True
                     rested_since = time.monotonic() - self._lost_after_s / 2.0
                     continue

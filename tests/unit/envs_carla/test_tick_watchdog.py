@@ -179,6 +179,22 @@ def test_a_server_that_does_not_answer_is_waited_for(manager):
     assert manager.calls == []
 
 
+def test_a_server_that_has_ended_is_not_waited_for(manager):
+    def refuse():
+        raise ConnectionRefusedError
+
+    over = threading.Event()
+    watchdog = TickWatchdog(refuse, lost_after_s=0.05, end_process=over.set)
+    ticking = threading.Thread(
+        target=lambda: [watchdog.begin(world_at(8), manager.port, 7), over.wait(4 * WAIT_S)]
+    )
+    ticking.start()
+    ticking.join()
+    watchdog.end()
+    watchdog.close()
+    assert over.is_set()
+
+
 def test_a_slow_server_and_a_tick_that_is_over_are_left_alone(manager):
     watchdog = TickWatchdog(answer, lost_after_s=0.0)
     looked = threading.Event()
