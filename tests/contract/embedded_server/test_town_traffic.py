@@ -49,12 +49,14 @@ def test_twenty_vehicles_drive_a_minute_on_the_motorway():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(800)
 @pytest.mark.parametrize("town", STYLED)
 def test_twenty_vehicles_drive_for_ten_minutes_in_a_town_of_any_style(town):
     check(driven(town, 20, 600, 240.0), 20)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.skipif(not TOWN01.is_file(), reason="CARLA's Town01 is not shipped")
 def test_fifty_vehicles_drive_for_twenty_minutes_in_town01():
     check(driven(TOWN01, 50, 1200, 540.0), 50)
