@@ -27,7 +27,7 @@ FAULTS = [
     Fault(
         "the keys of the ring cache are not rotated", "worldmodel/attention.py",
         "self._in_time(ring.angle)", "self._in_time(0.0 * ring.angle)",
-        "unit/worldmodel/test_dynamics.py",
+        "unit/worldmodel/test_dynamics_options.py",
     ),
     Fault(
         "an Euler step goes the wrong way", "kernels/flow_step.py",
