@@ -5,6 +5,7 @@ A suite that passes says little until it is known to fail: `pytest -m slow tests
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -43,5 +44,6 @@ def test_a_planted_fault_is_noticed(fault: Fault, tmp_path: Path) -> None:
         cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(tmp_path)}, text=True,
         capture_output=True, timeout=280, check=False,
     )  # fmt: skip
-    assert done.returncode == 1, done.stdout[-2000:]
+    # Where a test fails with sensors alive, CARLA's client may abort the process at its end.
+    assert done.returncode in (1, -signal.SIGABRT), done.stdout[-2000:]
     assert "failed" in done.stdout
