@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from faults.planted import FAULTS, Fault
+from faults import elsewhere, in_the_server
+from faults.fault import Fault
 
+FAULTS = [*elsewhere.FAULTS, *in_the_server.FAULTS]
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("agents", "dreamdrive", "envs", "experiments", "kernels", "planners", "worldmodel")
 VERDICT = """
