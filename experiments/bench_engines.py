@@ -62,7 +62,8 @@ class BenchEnginesConfig:
         peer_python: The interpreter that peers run in, where their packages need others than this.
         seconds: For each way and peer.
         earlier: A checkout of an earlier version, to measure dreams and updates of both in one run.
-        work: What of both: steps of environments, updates of an agent, and of a world model.
+        work: What of both: steps of environments, updates of an agent, and of a world model, by
+            flow matching and by rollouts.
         ways: Which ways of that work, beside the earlier version's eager one; all by default.
         long_steps: Steps of one dream, whose last ones are measured against its first; 0 for none.
     """
@@ -77,7 +78,7 @@ class BenchEnginesConfig:
     peer_python: Path = Path(sys.executable)
     seconds: float = 2.0
     earlier: Path | None = None
-    work: tuple[str, ...] = ("dreams", "agent", "model")
+    work: tuple[str, ...] = ("dreams", "agent", "model", "rollouts")
     ways: tuple[str, ...] = ()
     long_steps: int = 10_000
 

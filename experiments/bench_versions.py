@@ -27,11 +27,13 @@ WAYS: dict[str, tuple[str, ...]] = {
     ),
     "agent": ("eager", "packed", "packed, compiled", "fused", "fused, bfloat16"),
     "model": ("eager", "quick", "eager, compiled", "quick, compiled"),
+    "rollouts": ("eager", "fused", "fused, bfloat16"),
 }
 EARLIER: dict[str, tuple[str, ...]] = {
     "dreams": ("eager",),
     "agent": ("eager", "eager, compiled"),
     "model": ("eager", "eager, compiled"),
+    "rollouts": ("eager",),
 }
 
 

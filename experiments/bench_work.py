@@ -19,6 +19,9 @@ CONTEXT = 6
 """Frames that a model sees before a dream, as `train agent` has it."""
 DREAMS, WINDOWS, FRAMES = 64, 16, 8
 """Dreams of an agent's update; windows of a model's, and frames of each."""
+ROLLED, ROLLED_FRAMES = 32, 14
+"""Windows that a model's rollouts begin in and follow, as `train worldmodel` has them on average,
+and frames of each, four of them seen."""
 
 Work = tuple[str, int, Callable[[], Any]]
 """Its name, the frames that it makes, and what makes them; a float that comes out is a loss."""
@@ -104,6 +107,36 @@ def model(way: str) -> Iterator[Work]:
     yield "a model's update", WINDOWS * FRAMES, update
 
 
+def rollouts(way: str) -> Iterator[Work]:
+    """Yields updates of a world model by its own rollouts, pictures included; ways are engines."""
+    from dreamdrive.worldmodel.losses import LossConfig, rollout_loss
+    from dreamdrive.worldmodel.model import WorldModel
+
+    model = WorldModel.from_pretrained().requires_grad_(True)
+    model.tokenizer.requires_grad_(False)
+    batch, generator = windows(model, ROLLED, ROLLED_FRAMES), torch.Generator().manual_seed(0)
+    how: dict[str, Any] = {}
+    engine, _, precision = way.partition(", ")
+    if engine == "fused":
+        from dreamdrive.worldmodel.rolling import build_rolling
+
+        how["rolling"] = build_rolling(
+            model, ROLLED, ROLLED_FRAMES - 1, is_fused=True,
+            precision=precision or "float32",  # type: ignore[arg-type]
+        )  # fmt: skip
+    optimizer = torch.optim.AdamW([*model.dynamics.parameters(), *model.heads.parameters()], 1e-4)
+
+    def update() -> float:
+        with torch.autocast("cpu", torch.bfloat16, enabled=bool(precision)):
+            loss, _ = rollout_loss(model, batch, LossConfig(), generator, context=4, **how)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        return float(loss.detach())
+
+    yield "a model's update by rollouts", ROLLED * (ROLLED_FRAMES - 1), update
+
+
 def _compile(model: Any) -> None:
     network = model.dynamics.network
     network.forward = torch.compile(network.forward, dynamic=False)
@@ -123,11 +156,11 @@ def windows(model: Any, count: int, frames: int) -> Any:
     vector = model.normalise_vector(torch.from_numpy(kept.vector)[rows][:, frame])
     action = torch.from_numpy(kept.action)[rows][:, frame]
     nothing = torch.zeros(count, frames)
-    return Batch(latent, vector, action, nothing, nothing.long())
+    return Batch(latent, vector, action, nothing, nothing.long(), image)
 
 
 WORK: dict[str, Callable[[str], Iterator[Work]]] = {
-    "dreams": dreams, "agent": agent, "model": model,
+    "dreams": dreams, "agent": agent, "model": model, "rollouts": rollouts,
 }  # fmt: skip
 
 

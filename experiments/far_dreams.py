@@ -18,6 +18,7 @@ from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from dreamdrive.worldmodel.adversary import AdversaryConfig, Clip
 from dreamdrive.worldmodel.model import WorldModel
+from dreamdrive.worldmodel.rolling import Rolling
 from dreamdrive.worldmodel.surroundings import situated
 
 if TYPE_CHECKING:
@@ -71,11 +72,17 @@ class FarDreams(nn.Module):
             setattr(self, f"memory_{number}", tensor)
 
     def go_on(
-        self, model: WorldModel, data: "LatentTable", generator: torch.Generator
+        self, model: WorldModel, data: "LatentTable", generator: torch.Generator, rolling: Rolling
     ) -> tuple[Clip, Clip, dict[str, float]]:
         """Returns the frames that came and those dreamed, and facts of the dreams.
 
         The dreamed ones have their gradient; the dreams themselves go on without.
+
+        Args:
+            model: Dreams.
+            data: Recorded frames.
+            generator: Source of randomness.
+            rolling: Takes the steps, for as many dreams as there are.
 
         Raises:
             EpisodeError: If every episode is shorter than what is dreamed in a step.
@@ -83,13 +90,15 @@ class FarDreams(nn.Module):
         config = self.config
         frames = config.between + config.judged
         with torch.no_grad():
-            self._begin_anew(model, data, frames, generator)
+            self._begin_anew(model, rolling, data, frames, generator)
             self._find_actions(data, frames, generator)
-            self._dream(model, data, config.between, generator)
+        memory = rolling.open(self._memory)
+        with torch.no_grad():
+            _, _, memory = self._dream(model, rolling, memory, data, config.between, generator)
         rows = self.row[:, None] + torch.arange(1, config.judged + 1, device=self.row.device)
-        dreamed, agent = self._dream(model, data, config.judged, generator)
+        dreamed, agent, memory = self._dream(model, rolling, memory, data, config.judged, generator)
         self.latent, self.vector = self.latent.detach(), self.vector.detach()
-        self._memory = tree_map(torch.Tensor.detach, self._memory)
+        self._memory = tree_map(torch.Tensor.detach, rolling.close(memory))
         with torch.no_grad():
             chance = model.heads(agent.detach()).termination.sum(-1)
         self.age, self.left = self.age + frames, self.left - frames
@@ -99,32 +108,35 @@ class FarDreams(nn.Module):
         return real, dreamed, {"dream_age": float(self.age.float().mean())}
 
     def _dream(
-        self, model: WorldModel, data: "LatentTable", frames: int, generator: torch.Generator
-    ) -> tuple[Clip, Tensor]:
-        """Takes the dreams on, and returns the new frames and the last agent tokens, (P, D)."""
+        self, model: WorldModel, rolling: Rolling, memory: Any, data: "LatentTable", frames: int,
+        generator: torch.Generator,
+    ) -> tuple[Clip, Tensor, Any]:  # fmt: skip
+        """Takes the dreams on; returns the new frames, the last agent tokens (P, D), the memory."""
         device = self.row.device
         ahead = torch.arange(1, frames + 1, device=device)
         actions = data.table.action_NA[self.row[:, None] + ahead]
-        latents, vectors, memory = [self.latent], [self.vector], self._memory
+        latents, vectors = [self.latent], [self.vector]
         agent = self.latent.new_zeros(len(self.latent), model.dynamics.agent_size)
         for t in range(frames):
             noise = (
                 torch.randn(self.latent.shape, generator=generator, device=device),
                 torch.randn(self.vector.shape, generator=generator, device=device),
             )
-            step = model.dynamics.step(latents[-1], vectors[-1], actions[:, t], memory, noise)
+            step = rolling.step(latents[-1], vectors[-1], actions[:, t], memory, noise)
             latents.append(step.latent)
             vectors.append(step.vector)
             memory, agent = step.memory, step.agent
-        self.latent, self.vector, self._memory = latents[-1], vectors[-1], memory
+        self.latent, self.vector = latents[-1], vectors[-1]
         self.row = self.row + frames
         if not frames:
-            return Clip(self.latent[:, None], self.vector[:, None], actions), agent
-        return Clip(torch.stack(latents[1:], 1), torch.stack(vectors[1:], 1), actions), agent
+            return Clip(self.latent[:, None], self.vector[:, None], actions), agent, memory
+        clip = Clip(torch.stack(latents[1:], 1), torch.stack(vectors[1:], 1), actions)
+        return clip, agent, memory
 
     def _begin_anew(
-        self, model: WorldModel, data: "LatentTable", frames: int, generator: torch.Generator
-    ) -> None:
+        self, model: WorldModel, rolling: Rolling, data: "LatentTable", frames: int,
+        generator: torch.Generator,
+    ) -> None:  # fmt: skip
         """Begins dreams that are due anew, once there are enough; all take the same steps.
 
         A batch of always the same size is what a compiled network is made for.
@@ -136,12 +148,13 @@ class FarDreams(nn.Module):
         rows = data.table.windows(P, self.context + frames, generator)[:, : self.context]
         batch = data.batch(rows)
         memory: Any = model.dynamics.init_memory(P, model.device)
-        memory = situated(memory, batch.surroundings)
+        memory = rolling.open(situated(memory, batch.surroundings))
         for t in range(1, self.context):
             noise = (torch.zeros_like(batch.latent[:, 0]), torch.zeros_like(batch.vector[:, 0]))
-            memory = model.dynamics.step(
+            memory = rolling.step(
                 batch.latent[:, t - 1], batch.vector[:, t - 1], batch.action[:, t], memory, noise
             ).memory
+        memory = rolling.close(memory)
         longest = torch.full((P,), self.config.longest, device=due.device)
         longest[: round(self.config.young_share * P)] = self.config.young
         life = 1 + (torch.rand(P, generator=generator, device=due.device) * longest).long()

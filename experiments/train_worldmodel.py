@@ -33,7 +33,7 @@ from dreamdrive.experiments.surroundings import (
 from dreamdrive.experiments.train_tokenizer import images
 from dreamdrive.experiments.training_report import Speed, report_dream, report_weights
 from dreamdrive.experiments.training_state import TrainingState
-from dreamdrive.experiments.training_step import window_loss
+from dreamdrive.experiments.training_step import Ways, window_loss
 from dreamdrive.worldmodel.adversary import AdversaryConfig, Critic
 from dreamdrive.worldmodel.dynamics import DynamicsConfig
 from dreamdrive.worldmodel.episodes import EpisodeStore, FrameTable
@@ -86,6 +86,9 @@ class TrainWorldModelConfig:
     teacher_forcing_share: float = 0.25
     """Share of the second phase in which that chance falls to 0."""
     learning_rate: float = 1e-3
+    engine: Literal["auto", "eager", "fused"] = "auto"
+    """How rollouts are computed: by autograd, or with compiled loops and written-out gradients,
+    faster on a processor and the same but for rounding; `auto` is fused where that can run."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of the products of a training step; weights, sums of losses and moments stay in 32 bits
     (Micikevicius et al. 2018, arXiv:1710.03740)."""
@@ -260,7 +263,7 @@ def train_worldmodel(config: TrainWorldModelConfig, frames: LatentTable | None =
         store, init.config.causes,
         may_lack_actions=kind == "transformer" and sizes.has_null_action,
     )  # fmt: skip
-    begin_run(config.out, config, may_change=("steps", "save_every", "compile", "quick"))
+    begin_run(config.out, config, may_change=("steps", "save_every", "engine", "compile", "quick"))
     model = init
     if not config.fine_tune:
         fields = to_dict(init.config) | {"kind": config.kind}
@@ -298,16 +301,17 @@ def train_worldmodel(config: TrainWorldModelConfig, frames: LatentTable | None =
     if config.compile and isinstance(model.dynamics, TransformerDynamics):
         network = model.dynamics.network
         network.forward = torch.compile(network.forward, dynamic=False)  # type: ignore[method-assign]
+    ways = Ways.of(model, config)
     shown, speed = _shown(data, config), Speed(device)
     with RunLog(config.out, "train worldmodel", config.steps) as log:
         while state.step < config.steps:
-            loss, metrics = window_loss(model, data, config, state)
+            loss, metrics = window_loss(model, data, config, state, ways)
             norm = state.update(loss)
             metrics = {"loss": float(loss.detach())} | metrics | {"grad_norm": norm}
             speed.add(int(metrics["frames"]))
             is_saved = state.step % config.save_every == 0 or state.step == config.steps
             if is_saved:
-                metrics |= _speed(model, data, config, state, speed)
+                metrics |= _speed(model, data, config, state, ways, speed)
             log(state.step, metrics)
             if is_saved:
                 state.save(config.out / "training", to_dict(config))
@@ -359,14 +363,14 @@ def _shown(data: LatentTable, config: TrainWorldModelConfig) -> tuple[Batch, int
 
 def _speed(
     model: WorldModel, data: LatentTable, config: TrainWorldModelConfig, state: TrainingState,
-    speed: Speed,
+    ways: Ways, speed: Speed,
 ) -> dict[str, float]:  # fmt: skip
     """Returns the speed since the last save; drawing and dreaming for it count for nothing."""
     drawn = state.generator.get_state()
     dreams = {name: x.clone() for name, x in state.module.named_buffers()}
 
     def loss() -> tuple[Tensor, int]:
-        found, metrics = window_loss(model, data, config, state)
+        found, metrics = window_loss(model, data, config, state, ways)
         return found, int(metrics["frames"])
 
     found = speed.measure(loss)

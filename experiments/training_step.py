@@ -1,14 +1,15 @@
 """One step of a world model's training: which phase it belongs to, its windows, and its loss."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
-from dreamdrive.errors import ConfigError
+from dreamdrive.errors import ConfigError, KernelError
 from dreamdrive.experiments.far_dreams import FarDreams
 from dreamdrive.experiments.training_state import TrainingState
 from dreamdrive.worldmodel.adversary import CRITIC_WEIGHT, Critic, adversarial_loss
+from dreamdrive.worldmodel.engine import why_not
 from dreamdrive.worldmodel.jepa import Jepa, clean_frames, jepa_loss
 from dreamdrive.worldmodel.losses import (
     Batch,
@@ -18,6 +19,7 @@ from dreamdrive.worldmodel.losses import (
     teacher_forcing_ratio,
 )
 from dreamdrive.worldmodel.model import WorldModel
+from dreamdrive.worldmodel.rolling import Rolling, build_rolling
 from dreamdrive.worldmodel.transformer import TransformerDynamics
 
 if TYPE_CHECKING:
@@ -27,18 +29,48 @@ SHORTEST = 3
 """Fewest frames that a training rollout imagines."""
 
 
+class Ways(NamedTuple):
+    """What takes the steps of a training: of rollouts from windows, and of far dreams."""
+
+    windows: Rolling
+    dreams: Rolling
+
+    @classmethod
+    def of(cls, model: WorldModel, config: "TrainWorldModelConfig") -> "Ways":
+        """Returns them as asked, or fused where that can run.
+
+        Raises:
+            KernelError: If the fused way is asked for by name and cannot run here.
+        """
+        why = why_not(model, "fused")
+        if config.engine == "fused" and why:
+            raise KernelError(f"The engine 'fused' cannot run: {why}", do="Use --engine eager")
+        is_fused, judged = config.engine != "eager" and not why, config.adversary
+        windows = build_rolling(
+            model, config.batch_size, config.context + config.horizon - 1, is_fused=is_fused,
+            precision=config.precision,
+        )  # fmt: skip
+        dreams = build_rolling(
+            model, judged.dreams, max(judged.between + judged.judged, config.context - 1),
+            is_fused=is_fused and config.loss.adversarial > 0.0, precision=config.precision,
+        )  # fmt: skip
+        return cls(windows, dreams)
+
+
 def window_loss(
-    model: WorldModel, data: "LatentTable", config: "TrainWorldModelConfig", state: TrainingState
-) -> tuple[Tensor, dict[str, float]]:
+    model: WorldModel, data: "LatentTable", config: "TrainWorldModelConfig", state: TrainingState,
+    ways: Ways,
+) -> tuple[Tensor, dict[str, float]]:  # fmt: skip
     """Returns the loss of the phase that a step belongs to, on fresh windows, and what to log."""
     with torch.autocast(model.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
-        loss, parts, facts = _phase_loss(model, data, config, state)
+        loss, parts, facts = _phase_loss(model, data, config, state, ways)
     return loss, {name: float(value.detach()) for name, value in parts.items()} | facts
 
 
 def _phase_loss(
-    model: WorldModel, data: "LatentTable", config: "TrainWorldModelConfig", state: TrainingState
-) -> tuple[Tensor, dict[str, Tensor], dict[str, float]]:
+    model: WorldModel, data: "LatentTable", config: "TrainWorldModelConfig", state: TrainingState,
+    ways: Ways,
+) -> tuple[Tensor, dict[str, Tensor], dict[str, float]]:  # fmt: skip
     facts: dict[str, float] = {}
     is_recurrent = model.config.kind == "recurrent"
     flow_steps = 0 if is_recurrent else round(config.steps * (1.0 - config.rollout_share))
@@ -65,10 +97,11 @@ def _phase_loss(
         loss, parts = rollout_loss(
             model, batch, config.loss, state.generator,
             context=config.context, teacher_forcing=facts["teacher_forcing"],
+            rolling=ways.windows,
         )  # fmt: skip
         if config.loss.adversarial:
             weight = min(1.0, t / max(1, config.adversary.warmup)) * config.loss.adversarial
-            rest, named, told = _adversarial(model, data, weight, state)
+            rest, named, told = _adversarial(model, data, weight, state, ways.dreams)
             loss, parts, facts = loss + rest, parts | named, facts | told
     if config.loss.jepa:
         foresight, named, health = _jepa(model, batch, state)
@@ -79,13 +112,13 @@ def _phase_loss(
 
 
 def _adversarial(
-    model: WorldModel, data: "LatentTable", weight: float, state: TrainingState
+    model: WorldModel, data: "LatentTable", weight: float, state: TrainingState, rolling: Rolling
 ) -> tuple[Tensor, dict[str, Tensor], dict[str, float]]:
     """Returns what dreams of any age add to the loss, the parts, and facts of them."""
     critic, dreams = (state.module.get_submodule(name) for name in ("critic", "dreams"))
     assert isinstance(critic, Critic)
     assert isinstance(dreams, FarDreams)
-    real, dreamed, facts = dreams.go_on(model, data, state.generator)
+    real, dreamed, facts = dreams.go_on(model, data, state.generator, rolling)
     parts, told = adversarial_loss(critic, real, dreamed, state.generator)
     return weight * parts["adversarial"] + CRITIC_WEIGHT * parts["critic"], parts, facts | told
 

@@ -29,9 +29,9 @@ C4, C5, C6 = np.float32(9.6181291076e-3), np.float32(1.3333558146e-3), np.float3
 def fast(function: Any) -> Any:
     """Returns a function compiled at its first call and kept on disk, sums in any order."""
     try:
-        return njit(cache=True, fastmath=True, error_model="numpy")(function)
+        return njit(cache=True, fastmath=True, error_model="numpy", nogil=True)(function)
     except RuntimeError:  # No folder can be written to, neither the package's nor the user's.
-        return njit(fastmath=True, error_model="numpy")(function)
+        return njit(fastmath=True, error_model="numpy", nogil=True)(function)
 
 
 @fast

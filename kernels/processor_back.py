@@ -1,7 +1,7 @@
-"""Gradients of a rollout's loops for a processor, compiled by numba; weights are frozen.
+"""Gradients of a rollout's loops for a processor, compiled by numba.
 
-Each is the transpose of a loop in `processor`, for an agent that learns through the dream: what
-comes out of it is what the loss changes with what went in; that of attention is in
+Each is the transpose of a loop in `processor`, for agents and models that learn through the dream:
+what comes out of it is what the loss changes with what went in; that of attention is in
 `processor_space` and `processor_time`. Shapes: as in `processor`.
 """
 

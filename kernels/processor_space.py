@@ -66,9 +66,9 @@ def attend(qkv: Any, turning: Turning, heads: Heads, weights: Any, out: Any) -> 
 
 def attend_back(
     qkv: Any, turning: Turning, heads: Heads, changes: Heads, weights: Any, change: Any, slope: Any,
-    out: Any,
+    scales: Any, out: Any,
 ) -> None:  # fmt: skip
-    """Writes the change of queries, keys and values.
+    """Writes the change of queries, keys and values, and adds that of their scales.
 
     Args:
         qkv: As in `attend`, and likewise `turning` and `heads`.
@@ -76,6 +76,7 @@ def attend_back(
         weights: What `attend` wrote.
         change: Of what was read, (B · N, M · P).
         slope: Scratch of the shape of `weights`.
+        scales: Of queries and of keys, (2, P), added to.
         out: Result, of the shape of `qkv`.
     """
     turn(qkv, *turning, *heads)
@@ -85,7 +86,7 @@ def attend_back(
     softmax_back(weights, slope)
     np.matmul(slope, heads.key, out=changes.query)
     np.matmul(slope.swapaxes(2, 3), heads.query, out=changes.key)
-    turn_back(qkv, *turning, *changes, out)
+    turn_back(qkv, *turning, *changes, scales, out)
 
 
 @fast
@@ -126,8 +127,11 @@ def turn(qkv, query_scale, key_scale, cos, sin, epsilon, query, key, value):
 
 
 @fast
-def turn_back(qkv, query_scale, key_scale, cos, sin, epsilon, query, key, value, out):
-    """Writes the change of Q from those of queries, keys and values, which are overwritten."""
+def turn_back(qkv, query_scale, key_scale, cos, sin, epsilon, query, key, value, scales, out):
+    """Writes the change of Q from those of queries, keys and values, which are overwritten.
+
+    That of the scales is added to `scales`, (2, P).
+    """
     B, G, N, P = key.shape
     J, half = query.shape[2] // N, P // 2
     M = G * J
@@ -141,14 +145,17 @@ def turn_back(qkv, query_scale, key_scale, cos, sin, epsilon, query, key, value,
             for m in range(M + G):
                 told = query[b, m // J, (m % J) * N + n] if m < M else key[b, m - M, n]
                 scale = query_scale if m < M else key_scale
+                sums = scales[0] if m < M else scales[1]
                 size = factor * inverse[m] if m < M else inverse[m]
+                source, back = row[m * P : (m + 1) * P], out[b * N + n, m * P : (m + 1) * P]
                 low, high = told[:half], told[half:]
                 for p in range(half):
-                    first = low[p] * cos[n, p] + high[p] * sin[n, p]
-                    second = high[p] * cos[n, p] - low[p] * sin[n, p]
-                    low[p] = first * scale[p] * size
-                    high[p] = second * scale[half + p] * size
-                source, back = row[m * P : (m + 1) * P], out[b * N + n, m * P : (m + 1) * P]
+                    first = (low[p] * cos[n, p] + high[p] * sin[n, p]) * size
+                    second = (high[p] * cos[n, p] - low[p] * sin[n, p]) * size
+                    sums[p] += first * source[p]
+                    sums[half + p] += second * source[half + p]
+                    low[p] = first * scale[p]
+                    high[p] = second * scale[half + p]
                 along = ZERO
                 for p in range(P):
                     along += told[p] * source[p]

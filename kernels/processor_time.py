@@ -69,7 +69,9 @@ def turn(qkv, query_scale, key_scale, cos, sin, epsilon, inverse, query, key, va
 
 
 @fast
-def turn_back(qkv, query_scale, key_scale, cos, sin, inverse, query, key, value, along, out):
+def turn_back(
+    qkv, query_scale, key_scale, cos, sin, inverse, query, key, value, along, scales, out
+):
     """Writes the change of `qkv` from those of queries and keys, which are overwritten, and values.
 
     Args:
@@ -77,6 +79,7 @@ def turn_back(qkv, query_scale, key_scale, cos, sin, inverse, query, key, value,
         query: The change of the queries, (M, P, R).
         key: (G, P, R), and likewise `value`.
         along: Scratch (R,).
+        scales: The change of the scales of queries and keys, (2, P), added to.
         out: Result (E, R).
     """
     M, P, R = query.shape
@@ -85,6 +88,7 @@ def turn_back(qkv, query_scale, key_scale, cos, sin, inverse, query, key, value,
     for m in range(M + G):
         told = query[m] if m < M else key[m - M]
         scale = query_scale if m < M else key_scale
+        sums = scales[0] if m < M else scales[1]
         size = factor if m < M else ONE
         rate = inverse[m]
         for r in range(R):
@@ -92,12 +96,17 @@ def turn_back(qkv, query_scale, key_scale, cos, sin, inverse, query, key, value,
         for p in range(half):
             low, high, c, s = told[p], told[half + p], cos[p], sin[p]
             below, above = qkv[m * P + p], qkv[m * P + half + p]
-            first, second = size * scale[p], size * scale[half + p]
+            first, second, low_sum, high_sum = scale[p], scale[half + p], ZERO, ZERO
             for r in range(R):
                 x, y = low[r] * c[r] + high[r] * s[r], high[r] * c[r] - low[r] * s[r]
-                x, y = x * first * rate[r], y * second * rate[r]
+                x, y = x * size * rate[r], y * size * rate[r]
+                low_sum += x * below[r]
+                high_sum += y * above[r]
+                x, y = x * first, y * second
                 along[r] += x * below[r] + y * above[r]
                 low[r], high[r] = x, y
+            sums[p] += low_sum
+            sums[half + p] += high_sum
         for r in range(R):
             along[r] *= rate[r] * rate[r] / np.float32(P)
         for p in range(P):

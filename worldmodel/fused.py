@@ -5,6 +5,7 @@ The products go to oneDNN with weights that are packed once; everything between 
 for the order of sums.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -52,43 +53,19 @@ class FusedStep:
         dynamics = model.dynamics
         assert isinstance(dynamics, TransformerDynamics), "see engine.why_not"
         self.model, self.batch_size, self.precision = model, batch_size, precision
-        self._dynamics, self._network = dynamics, dynamics.network
+        self._dynamics, self.network = dynamics, dynamics.network
         network, config = dynamics.network, dynamics.network.config
         B, N, D = batch_size, network.num_tokens, config.width
         G, P = config.num_key_heads, config.width // config.num_heads
-        self._sizes = D, G
-        rows = B * N
-        self.products: list[tuple[int, int, int, Packed]] = []
-        """Of a step: rows, entries in and out, and weight."""
-
-        def packed(*linears: nn.Linear, rows: int = rows) -> Packed:
-            bias = None if linears[0].bias is None else torch.cat([x.bias for x in linears])
-            weight = torch.cat([x.weight for x in linears])
-            made = pack(weight, bias, precision, rows, both_ways=both_ways)
-            self.products.append((rows, weight.shape[1], len(weight), made))
-            return made
-
-        patches = B * network.num_patches
-        self._embed_patch = packed(network.embed_patch, rows=patches)
-        self._to_patch = packed(network.to_patch, rows=patches)
-        self._blocks = []
-        for block in network.blocks:
-            assert isinstance(block, Block)
-            attention = block.attention
-            self._blocks.append(
-                (
-                    block.reads_past, packed(attention.to_query, attention.to_key_value),
-                    packed(attention.out), packed(block.gate_up), packed(block.down),
-                    array(block.modulation_bias), array(attention.query_scale),
-                    array(attention.key_scale),
-                )
-            )  # fmt: skip
+        self._sizes, self._is_both_ways = (D, G), both_ways
+        rows, patches = B * N, B * network.num_patches
+        self.pack_weights()
         self._place = array(network.place)
         self._norm = array(network.norm.weight), array(network.norm.bias)
         angle = network.space_angle
         self._space = array(angle.cos()), array(angle.sin())
         self._frequency = TIME_BASE ** (-torch.arange(P // 2).double() / (P // 2))
-        self._heads = FusedHeads(model.heads)
+        self.heads: Callable[[Tensor], Outcome] = FusedHeads(model.heads)
         self._times: dict[tuple[float, float], Tensor] = {}
 
         def scratch(*shape: int) -> tuple[Tensor, Any]:
@@ -108,6 +85,35 @@ class FusedStep:
         self._weights = np.zeros((B, G, heads * N, N), np.float32)
         self._score = np.zeros(config.window, np.float32)
         self._is_past = np.zeros(config.window, np.bool_)
+
+    def pack_weights(self) -> None:
+        """Packs the weights as they are now; the vectors among them are read where they are."""
+        network = self.network
+        rows, patches = (self.batch_size * x for x in (network.num_tokens, network.num_patches))
+        self.products: list[tuple[int, int, int, Packed]] = []
+        """Of a step: rows, entries in and out, and weight."""
+
+        def packed(*linears: nn.Linear, rows: int = rows) -> Packed:
+            bias = None if linears[0].bias is None else torch.cat([x.bias for x in linears])
+            weight = torch.cat([x.weight for x in linears])
+            made = pack(weight, bias, self.precision, rows, both_ways=self._is_both_ways)
+            self.products.append((rows, weight.shape[1], len(weight), made))
+            return made
+
+        self._embed_patch = packed(network.embed_patch, rows=patches)
+        self._to_patch = packed(network.to_patch, rows=patches)
+        self._blocks = []
+        for block in network.blocks:
+            assert isinstance(block, Block)
+            attention = block.attention
+            self._blocks.append(
+                (
+                    block.reads_past, packed(attention.to_query, attention.to_key_value),
+                    packed(attention.out), packed(block.gate_up), packed(block.down),
+                    array(block.modulation_bias), array(attention.query_scale),
+                    array(attention.key_scale),
+                )
+            )  # fmt: skip
 
     def __call__(
         self,
@@ -135,7 +141,7 @@ class FusedStep:
         self, state: RolloutState, action_BA: Tensor, noise: tuple[Tensor, Tensor], num_steps: int,
         in_place: bool,
     ) -> tuple[RolloutState, Imagined]:  # fmt: skip
-        model, config = self.model, self._network.config
+        model, config = self.model, self.network.config
         if config.has_step_size and num_steps not in NUM_STEPS:
             raise ConfigError(f"This model learned to dream in {NUM_STEPS} steps, not {num_steps}")
         given = self._given(state, action_BA)
@@ -148,7 +154,7 @@ class FusedStep:
         z, u = (x.contiguous() for x in noise)
         for i in range(num_steps):
             tau = i / num_steps
-            asked = self._asked(given, u, tau, 1.0 / num_steps)
+            asked = self.asked(given, u, tau, 1.0 / num_steps)
             told = self._pass(z, state.latent_BCHW, *asked, ring)
             assert told is not None
             latent, change, token = told
@@ -159,7 +165,7 @@ class FusedStep:
                 u = euler_step(predicted, u, now, 1.0 / num_steps)
         vector = model.unnormalise_vector(predicted)
         after = state.followed_by(latent)._replace(vector_BK=vector, memory=given.kept())
-        return after, Imagined(latent, vector, *self._heads(token))
+        return after, Imagined(latent, vector, *self.heads(token))
 
     def observe(self, state: RolloutState, action_BA: Tensor) -> Any:
         """Returns the memory after a real frame, written in place.
@@ -168,7 +174,7 @@ class FusedStep:
         """
         with torch.no_grad():
             given = self._given(state, action_BA)
-            asked = self._asked(given, torch.zeros_like(given.before_BK), 0.0, 1.0)
+            asked = self.asked(given, torch.zeros_like(given.before_BK), 0.0, 1.0)
             z = torch.zeros_like(state.latent_BCHW, memory_format=torch.contiguous_format)
             self._pass(z, state.latent_BCHW, *asked, given.ring, shows=False)
             return given.kept()
@@ -177,22 +183,23 @@ class FusedStep:
         before, memory = self.model.normalise_vector(state.vector_BK), state.memory
         recalled = external = None
         if isinstance(memory, Remembered):
-            recalled, external = self._recall(memory, state.latent_BCHW, before, action_BA)
+            recalled, external = self.recall(memory, state.latent_BCHW, before, action_BA)
             memory = memory.ring
-        embedded = self._network._action(action_BA[:, None])[:, 0]
+        embedded = self.network._action(action_BA[:, None])[:, 0]
         return Given(before, memory, recalled, external, embedded)
 
-    def _asked(self, given: "Given", u: Tensor, tau: float, size: float) -> tuple[Tensor, Tensor]:
+    def asked(self, given: "Given", u: Tensor, tau: float, size: float) -> tuple[Tensor, Tensor]:
         """Returns the tokens beside the patches, and the modulation, of a pass of the blocks."""
-        network = self._network
+        network = self.network
         vector = network.embed_vector(torch.cat([u, given.before_BK], -1))
         between = [] if given.recalled is None else [network.embed_recalled(given.recalled)]
         extra = torch.stack([*between, vector, network.agent_action(given.embedded_BD)], 1)
-        return extra, network.modulation(given.embedded_BD + self._time(tau, size))
+        return extra, network.modulation(given.embedded_BD + self.time(tau, size))
 
-    def _recall(
+    def recall(
         self, memory: Remembered, latent: Tensor, before: Tensor, action_BA: Tensor
     ) -> tuple[Tensor, MemoryState]:
+        """Returns what an external memory recalls of a frame, and that memory after it."""
         dynamics = self._dynamics
         assert dynamics.external is not None
         found, external = dynamics.external(
@@ -200,11 +207,11 @@ class FusedStep:
         )
         return (torch.zeros_like(found) if dynamics.is_muted else found), external
 
-    def _time(self, tau: float, step: float) -> Tensor:
+    def time(self, tau: float, step: float) -> Tensor:
         """Returns the embedding of a flow time and the size of the step, (1, D)."""
         if (tau, step) in self._times:
             return self._times[tau, step]
-        network = self._network
+        network = self.network
         embedded: Tensor = network.embed_tau(_fourier(torch.full((1,), tau)))
         if network.config.has_step_size:
             embedded = embedded + network.embed_step(_fourier(torch.full((1,), step)))
@@ -225,7 +232,7 @@ class FusedStep:
 
         Without `shows` it ends where the last layer over time has been written.
         """
-        network, (D, _) = self._network, self._sizes
+        network, (D, _) = self.network, self._sizes
         p = network.config.patch
         x_, (wide, wide_), (hidden, hidden_) = self._x[1], self._wide, self._hidden
         patches, patches_ = self._patches

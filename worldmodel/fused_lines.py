@@ -1,4 +1,4 @@
-"""Keys and values of dreams that an agent learns through: a place for every frame of a dream.
+"""Keys and values of dreams that are learned through: a place for every frame of a dream.
 
 No frame is written over before its gradient has come back, and none is ever copied. All tokens of
 all dreams lie side by side (`kernels.processor_time`).
@@ -108,8 +108,9 @@ class TimeLines:
         return across, weights
 
     def attend_back(
-        self, layer: int, step: int, kept: tuple[Any, Any], scales: Any, change: Any, out: Any
-    ) -> None:
+        self, layer: int, step: int, kept: tuple[Any, Any], scales: Any, change: Any,
+        scale_sums: Any, out: Any,
+    ) -> None:  # fmt: skip
         """Writes the change of queries, keys and values of a frame, and adds that of earlier ones.
 
         Later frames must have been there before: what they read of this one is in the changes.
@@ -118,6 +119,7 @@ class TimeLines:
             layer: As in `attend`, and likewise `step` and `scales`.
             kept: What `attend` returned.
             change: Of what was read, (R, M · P).
+            scale_sums: The change of the scales, (2, P), added to.
             out: Result (R, E).
         """
         key, value = (line[layer] for line in self._lines)
@@ -135,7 +137,7 @@ class TimeLines:
         )
         processor_time.turn_back(
             across, *scales, self._cos[step], self._sin[step], self._inverse, self._read,
-            key_change[at], value_change[at], self._rows[0], self._changed,
+            key_change[at], value_change[at], self._rows[0], scale_sums, self._changed,
         )  # fmt: skip
         torch.from_numpy(out).copy_(torch.from_numpy(self._changed).T)
 

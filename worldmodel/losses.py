@@ -32,6 +32,7 @@ from dreamdrive.worldmodel.mdnrnn import MDNRNNDynamics
 from dreamdrive.worldmodel.model import WorldModel
 from dreamdrive.worldmodel.path import interpolate
 from dreamdrive.worldmodel.recurrence import Recurrence
+from dreamdrive.worldmodel.rolling import OwnRolling, Rolling
 from dreamdrive.worldmodel.rssm import RSSMDynamics
 from dreamdrive.worldmodel.shortcut import FINEST, Parts, along, draw_steps, two_halves
 from dreamdrive.worldmodel.state import RolloutState
@@ -251,6 +252,7 @@ def rollout_loss(
     *,
     context: int,
     teacher_forcing: float = 0.0,
+    rolling: Rolling | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Returns the loss of one-step predictions that are fed back, and its parts.
 
@@ -262,19 +264,21 @@ def rollout_loss(
         context: Frames seen before the model is on its own, at least 1.
         teacher_forcing: Chance that a fed-back frame is the true one instead; it falls with
             `teacher_forcing_ratio`.
+        rolling: What takes the steps, for B dreams; the model's own dynamics by default.
     """
+    rolling = OwnRolling(model) if rolling is None else rolling
     B, T = batch.latent.shape[:2]
-    memory: Any = model.dynamics.init_memory(B, batch.latent.device)
-    memory = situated(memory, _hidden(batch, config, generator).surroundings)
+    true_memory: Any = model.dynamics.init_memory(B, batch.latent.device)
+    true_memory = situated(true_memory, _hidden(batch, config, generator).surroundings)
+    memory = rolling.open(true_memory)
     latent, vector = batch.latent[:, 0], batch.vector[:, 0]
-    latents, vectors, agents = [], [], []
-    true_memory, true_agents = memory, []
+    latents, vectors, agents, true_agents = [], [], [], []
     for t in range(1, T):
         noise = (
             torch.randn(latent.shape, generator=generator, device=latent.device),
             torch.randn(vector.shape, generator=generator, device=latent.device),
         )
-        step = model.dynamics.step(latent, vector, batch.action[:, t], memory, noise)
+        step = rolling.step(latent, vector, batch.action[:, t], memory, noise)
         memory = step.memory
         latents.append(step.latent)
         vectors.append(step.vector)

@@ -10,7 +10,7 @@ from dreamdrive.experiments.devices import device_of
 from dreamdrive.experiments.train_tokenizer import images
 from dreamdrive.experiments.train_worldmodel import LatentTable, TrainWorldModelConfig, judging
 from dreamdrive.experiments.training_state import TrainingState, restore_generator
-from dreamdrive.experiments.training_step import window_loss
+from dreamdrive.experiments.training_step import Ways, window_loss
 from dreamdrive.worldmodel.adversary import AdversaryConfig
 from dreamdrive.worldmodel.distillation import DistillationConfig, distillation_loss, student_of
 from dreamdrive.worldmodel.episodes import EpisodeStore, FrameTable
@@ -99,7 +99,7 @@ def test_a_world_model_learns_on_one_device(model, table, moved, rollout_share, 
     if loss.jepa:
         learning["jepa"] = Jepa(JepaConfig(), model.dynamics.agent_size)
     state = TrainingState(moved(learning), learning_rate=1e-3, steps=10, seed=0)
-    found, parts = window_loss(model, data, config, state)
+    found, parts = window_loss(model, data, config, state, Ways.of(model, config))
     assert found.device == table.device
     assert {"flow", "jepa"} <= set(parts) or {"adversarial", "consistency"} <= set(parts)
     state.update(found)

@@ -7,6 +7,8 @@ from dreamdrive.experiments.far_dreams import FarDreams
 from dreamdrive.experiments.train_worldmodel import LatentTable
 from dreamdrive.worldmodel.adversary import AdversaryConfig
 from dreamdrive.worldmodel.episodes import EpisodeStore, FrameTable
+from dreamdrive.worldmodel.packed import has_packed_products
+from dreamdrive.worldmodel.rolling import OwnRolling, build_rolling
 from support.tiny_episodes import save_tiny_episodes
 from support.tiny_world import tiny_model
 
@@ -31,7 +33,7 @@ def test_dreams_go_on_where_they_stopped_and_outlive_episodes(model, data):
     oldest, moved = 0, 0
     for _ in range(20):
         latent, row, age = dreams.latent, dreams.row, dreams.age
-        real, dreamed, facts = dreams.go_on(model, data, generator)
+        real, dreamed, facts = dreams.go_on(model, data, generator, OwnRolling(model))
         went_on = dreams.age == age + FRAMES
         is_new = dreams.age == FRAMES
         assert (went_on | is_new).all()
@@ -55,7 +57,7 @@ def test_a_dream_is_what_the_model_dreams_under_the_recorded_actions(model, data
     config = AdversaryConfig(dreams=2, longest=40, between=0, judged=3)
     dreams, generator = FarDreams(model, config, CONTEXT), torch.Generator().manual_seed(0)
     monkeypatch.setattr("torch.randn", lambda shape, **_: torch.zeros(shape))
-    _, dreamed, _ = dreams.go_on(model, data, generator)
+    _, dreamed, _ = dreams.go_on(model, data, generator, OwnRolling(model))
     start = dreams.row - 3
     memory = model.dynamics.init_memory(2, model.device)
     batch = data.batch(start[:, None] + torch.arange(1 - CONTEXT, 4))
@@ -75,12 +77,16 @@ def test_a_dream_is_what_the_model_dreams_under_the_recorded_actions(model, data
     assert not torch.equal(dreamed.action, other)
 
 
-def test_the_gradient_goes_through_the_judged_frames_alone(data):
+@pytest.mark.parametrize("is_fused", [False, True])
+def test_the_gradient_goes_through_the_judged_frames_alone(data, is_fused):
+    if is_fused and not has_packed_products():
+        pytest.skip("PyTorch without oneDNN")
     model = tiny_model().requires_grad_(True)
     model.tokenizer.requires_grad_(False)
+    rolling = build_rolling(model, CONFIG.dreams, FRAMES, is_fused=is_fused)
     dreams, generator = FarDreams(model, CONFIG, CONTEXT), torch.Generator().manual_seed(0)
     for _ in range(2):  # The second would reach into the first's graph if it were kept.
-        _, dreamed, _ = dreams.go_on(model, data, generator)
+        _, dreamed, _ = dreams.go_on(model, data, generator, rolling)
         (dreamed.latent.square().mean() + dreamed.vector.square().mean()).backward()
     assert dreamed.latent.shape[1] == CONFIG.judged
     assert not any(buffer.requires_grad for buffer in dreams.buffers())
@@ -93,9 +99,9 @@ def test_a_dream_that_the_model_ends_is_begun_anew(model, data):
         member[-1].bias.data[-1] += 50.0
     for dreamer, expected in ((model, False), (ends, True)):
         dreams, generator = FarDreams(dreamer, CONFIG, CONTEXT), torch.Generator().manual_seed(0)
-        dreams.go_on(dreamer, data, generator)
+        dreams.go_on(dreamer, data, generator, OwnRolling(dreamer))
         dreams.left.clamp_(min=FRAMES if expected else 3 * FRAMES)
-        dreams.go_on(dreamer, data, generator)
+        dreams.go_on(dreamer, data, generator, OwnRolling(dreamer))
         assert bool((dreams.left <= 0).all()) == expected
 
 
@@ -104,7 +110,7 @@ def test_some_dreams_stay_young(model, data):
     dreams, generator = FarDreams(model, config, CONTEXT), torch.Generator().manual_seed(0)
     ages = []
     for _ in range(15):
-        dreams.go_on(model, data, generator)
+        dreams.go_on(model, data, generator, OwnRolling(model))
         ages.append(dreams.age)
     age = torch.stack(ages)
     # A life of 6 frames ends within the step, of 4, that it does not outlast.
@@ -114,11 +120,24 @@ def test_some_dreams_stay_young(model, data):
 
 def test_dreams_that_were_kept_go_on_as_those_that_never_stopped(model, data):
     dreams, generator = FarDreams(model, CONFIG, CONTEXT), torch.Generator().manual_seed(0)
-    dreams.go_on(model, data, generator)
+    dreams.go_on(model, data, generator, OwnRolling(model))
     kept = {name: x.clone() for name, x in dreams.state_dict().items()}
     drawn = generator.get_state()
-    expected = dreams.go_on(model, data, generator)[1].latent
+    expected = dreams.go_on(model, data, generator, OwnRolling(model))[1].latent
     again = FarDreams(model, CONFIG, CONTEXT)
     again.load_state_dict(kept)
     generator.set_state(drawn)
-    assert torch.equal(again.go_on(model, data, generator)[1].latent, expected)
+    assert torch.equal(again.go_on(model, data, generator, OwnRolling(model))[1].latent, expected)
+
+
+@pytest.mark.skipif(not has_packed_products(), reason="PyTorch without oneDNN")
+def test_fused_dreams_go_on_as_the_model_s_own(model, data):
+    found = []
+    for is_fused in (False, True):
+        dreams, generator = FarDreams(model, CONFIG, CONTEXT), torch.Generator().manual_seed(0)
+        rolling = build_rolling(model, CONFIG.dreams, FRAMES, is_fused=is_fused)
+        clips = [dreams.go_on(model, data, generator, rolling)[1].detach() for _ in range(6)]
+        found.append([torch.stack(x) for x in zip(*clips, strict=True)])
+        assert int(dreams.age.max()) >= 2 * FRAMES
+    for own, fused in zip(*found, strict=True):
+        torch.testing.assert_close(fused, own, atol=1e-4, rtol=1e-3)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from dreamdrive.errors import ConfigError
+from dreamdrive.errors import ConfigError, KernelError
 from dreamdrive.experiments.train_tokenizer import (
     TrainTokenizerConfig,
     rare_rows,
@@ -131,6 +131,33 @@ def test_a_killed_world_model_run_ends_as_an_unbroken_one(
     assert any(not torch.equal(v, tensors_of(world)[k]) for k, v in expected.items())
     for name, value in expected.items():
         torch.testing.assert_close(found[name], value, rtol=0, atol=0, msg=name)
+
+
+def test_a_fused_training_learns_what_an_eager_one_does(tmp_path, world, episodes, monkeypatch):
+    monkeypatch.setattr("dreamdrive.experiments.far_dreams.ENDED", 1.0)
+    found = {}
+    for engine in ("eager", "fused"):
+        train_worldmodel(
+            world_config(
+                tmp_path / engine, world, episodes, rollout_share=1.0, engine=engine, steps=6,
+                loss=LossConfig(adversarial=0.5),
+                adversary=AdversaryConfig(dreams=4, between=1, judged=2, width=4, warmup=1),
+            )
+        )  # fmt: skip
+        found[engine] = metrics_of(tmp_path / engine)
+    names = ("loss", "latent", "vector", "reconstruction", "adversarial", "critic", "grad_norm")
+    for name in names:
+        eager, fused = ([row[name] for row in found[engine]] for engine in ("eager", "fused"))
+        assert fused == pytest.approx(eager, rel=1e-3), name
+        assert len(set(eager)) > 1, f"{name} stays as it is"
+
+
+def test_what_cannot_be_fused_is_said_where_it_is_asked_for(tmp_path, world, episodes):
+    config = world_config(
+        tmp_path, world, episodes, kind="recurrent", fine_tune=False, engine="fused"
+    )
+    with pytest.raises(KernelError, match="models of the kind recurrent"):
+        train_worldmodel(config)
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])
