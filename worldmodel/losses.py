@@ -40,7 +40,7 @@ from dreamdrive.worldmodel.surroundings import situated
 from dreamdrive.worldmodel.transformer import TransformerDynamics
 
 SHOWN = 5
-"""Frames of a training rollout that are decoded."""
+"""Frames of a training rollout that are decoded, those that the decoder only mixes in included."""
 
 
 class Batch(NamedTuple):
@@ -312,11 +312,11 @@ def rollout_loss(
         )
         first = max(1, last - SHOWN + 1)
         raw = model.unnormalise_latent(predicted[:, first - 1 : last])
-        image, _ = model.tokenizer.decode(raw)
         # The decoder mixes a frame with the two before; those without them do not count.
         scored = max(1, last - first - 1)
+        image, _ = model.tokenizer.decode(raw, shown=scored)
         parts["reconstruction"] = model.tokenizer.reconstruction_loss(
-            image[:, -scored:], batch.image[:, last - scored + 1 : last + 1], squares=0.0,
+            image, batch.image[:, last - scored + 1 : last + 1], squares=0.0,
             is_weighted=config.class_weights,
         )  # fmt: skip
     return _total(parts, config), parts

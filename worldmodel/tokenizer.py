@@ -217,16 +217,19 @@ class Tokenizer(nn.Module):
             x = self.fold(x.unflatten(0, (-1, s)).flatten(1, 2))
         return x.unflatten(0, (B, -1))
 
-    def decode(self, latent_BTCHW: Tensor, cache: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def decode(
+        self, latent_BTCHW: Tensor, cache: Tensor | None = None, *, shown: int | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Returns RGB of shape (B, T, 3, H, W), in [0, 1] but not clipped, and the cache.
 
         Args:
             latent_BTCHW: Shape (B, T / `time_stride`, C, H/8, W/8).
             cache: What the call on the latents before returned; None at an episode's start.
+            shown: How many of the latents are shown, the last ones; all by default.
         """
         B, s = len(latent_BTCHW), self.config.time_stride
         x, cache = self._mix_latents(latent_BTCHW, cache)
-        x = x.flatten(0, 1)
+        x = (x if shown is None else x[:, -shown:]).flatten(0, 1)
         if s > 1:
             x = self.unfold(x).unflatten(1, (s, -1)).flatten(0, 1)
         x = self.fine_out(F.pixel_shuffle(self.up(self.coarse_out(x)), 2))

@@ -27,6 +27,20 @@ def test_shapes_are_an_eighth() -> None:
     assert tokenizer.decode(posterior.mean)[0].shape == (1, 2, 3, 64, 64)
 
 
+@pytest.mark.parametrize("stride", [1, 2])
+def test_only_what_is_shown_is_drawn_and_it_is_the_same(stride: int) -> None:
+    torch.manual_seed(0)
+    tokenizer = Tokenizer(TokenizerConfig(image_size=16, time_stride=stride))
+    latent = torch.randn(2, 5, tokenizer.config.latent_channels, 2, 2)
+    with torch.no_grad():
+        (whole, cache), (last, cache_too) = (
+            tokenizer.decode(latent, shown=shown) for shown in (None, 3)
+        )
+    assert last.shape[1] == 3 * stride
+    torch.testing.assert_close(last, whole[:, 2 * stride :])
+    assert torch.equal(cache, cache_too)
+
+
 def test_time_convolution_equals_a_hand_computed_sum() -> None:
     conv = CausalTimeConv(1, kernel=3)
     conv.mix.weight.data = torch.tensor([[100.0, 10.0, 1.0]])
