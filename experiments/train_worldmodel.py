@@ -33,7 +33,7 @@ from dreamdrive.experiments.surroundings import (
 from dreamdrive.experiments.train_tokenizer import images
 from dreamdrive.experiments.training_report import Speed, report_dream, report_weights
 from dreamdrive.experiments.training_state import TrainingState
-from dreamdrive.experiments.training_step import Ways, window_loss
+from dreamdrive.experiments.training_step import Ways, held_out_loss, window_loss
 from dreamdrive.worldmodel.adversary import AdversaryConfig, Critic
 from dreamdrive.worldmodel.dynamics import DynamicsConfig
 from dreamdrive.worldmodel.episodes import EpisodeStore, FrameTable
@@ -57,6 +57,9 @@ class TrainWorldModelConfig:
 
     data: tuple[Path, ...] = (Path("data/train"),)
     """Folders of episodes."""
+    held_out: tuple[Path, ...] = ()
+    """Folders of episodes that nothing is learned from: the loss on them is logged at every save,
+    as `held_out_…`. Where it rises while training's falls, episodes are learned by heart."""
     init: Path = Path("runs/tokenizer/model")
     """A world model whose tokenizer is trained; with `fine_tune`, one that is trained whole."""
     out: Path = Path("runs/worldmodel")
@@ -128,6 +131,8 @@ class TrainWorldModelConfig:
         return cls(transformer=preset.transformer)
 
 
+MAY_CHANGE = ("steps", "save_every", "held_out", "engine", "compile", "quick")
+"""Settings with which a run may go on that it did not begin with."""
 SHOWN_WINDOWS, SHOWN_FRAMES = 3, 12
 """Windows whose dream TensorBoard shows, and frames of each."""
 
@@ -263,7 +268,7 @@ def train_worldmodel(config: TrainWorldModelConfig, frames: LatentTable | None =
         store, init.config.causes,
         may_lack_actions=kind == "transformer" and sizes.has_null_action,
     )  # fmt: skip
-    begin_run(config.out, config, may_change=("steps", "save_every", "engine", "compile", "quick"))
+    begin_run(config.out, config, may_change=MAY_CHANGE)
     model = init
     if not config.fine_tune:
         fields = to_dict(init.config) | {"kind": config.kind}
@@ -301,7 +306,7 @@ def train_worldmodel(config: TrainWorldModelConfig, frames: LatentTable | None =
     if config.compile and isinstance(model.dynamics, TransformerDynamics):
         network = model.dynamics.network
         network.forward = torch.compile(network.forward, dynamic=False)  # type: ignore[method-assign]
-    ways = Ways.of(model, config)
+    ways, held_out = Ways.of(model, config), _held_out(model, config, around)
     shown, speed = _shown(data, config), Speed(device)
     with RunLog(config.out, "train worldmodel", config.steps) as log:
         while state.step < config.steps:
@@ -312,6 +317,8 @@ def train_worldmodel(config: TrainWorldModelConfig, frames: LatentTable | None =
             is_saved = state.step % config.save_every == 0 or state.step == config.steps
             if is_saved:
                 metrics |= _speed(model, data, config, state, ways, speed)
+                if held_out is not None:
+                    metrics |= held_out_loss(model, held_out, config, state.step, ways)
             log(state.step, metrics)
             if is_saved:
                 state.save(config.out / "training", to_dict(config))
@@ -349,6 +356,24 @@ def facts_of(table: FrameTable, folders: Sequence[Path]) -> dict[str, Any]:
         "data": [str(folder) for folder in folders], "episodes": len(table.length_E),
         "frames": len(table), "drivers": sorted({name for name in table.drivers if name}),
     }  # fmt: skip
+
+
+def _held_out(
+    model: WorldModel, config: TrainWorldModelConfig, around: tuple[str, ...]
+) -> LatentTable | None:
+    """Returns the frames that nothing is learned from, if there are some."""
+    if not config.held_out:
+        return None
+    store = EpisodeStore(*config.held_out)
+    check_episodes(store, model.config)
+    table = FrameTable.load(store, model.config.causes).to(model.device)
+    longest = max(config.window, config.context + config.horizon)
+    table.windows(1, longest, torch.Generator(model.device))  # Too short: refused before training.
+    names = model.config.quantities
+    told = quantities_of(store, names).to(model.device) if names else None
+    data = LatentTable(model, table, quantity_NQ=told)
+    data.surroundings_EX = surroundings_of(store, around).to(model.device) if around else None
+    return data
 
 
 def _shown(data: LatentTable, config: TrainWorldModelConfig) -> tuple[Batch, int]:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 SHORTEST = 3
 """Fewest frames that a training rollout imagines."""
+HELD_OUT_BATCHES = 8
+"""Batches of the windows that nothing is learned from."""
 
 
 class Ways(NamedTuple):
@@ -67,42 +69,81 @@ def window_loss(
     return loss, {name: float(value.detach()) for name, value in parts.items()} | facts
 
 
+def held_out_loss(
+    model: WorldModel, data: "LatentTable", config: "TrainWorldModelConfig", step: int, ways: Ways
+) -> dict[str, float]:
+    """Returns the parts of the loss on episodes that nothing is learned from, as `held_out_…`.
+
+    Throughout a phase the windows are the same, those of rollouts as long as at the end.
+    """
+    generator = torch.Generator(model.device).manual_seed(0)
+    step = config.steps if step >= _flow_steps(model, config) else step
+    total: dict[str, float] = {}
+    with (
+        torch.no_grad(),
+        torch.autocast(model.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"),
+    ):
+        for _ in range(HELD_OUT_BATCHES):
+            seen = _seen(model, data, config, step, generator, ways)
+            for name, value in seen.parts.items():
+                total[name] = total.get(name, 0.0) + float(value) / HELD_OUT_BATCHES
+    return {f"held_out_{name}": value for name, value in total.items()}
+
+
+class Seen(NamedTuple):
+    """A loss of some windows, its parts, facts to log, and the windows."""
+
+    loss: Tensor
+    parts: dict[str, Tensor]
+    facts: dict[str, float]
+    batch: Batch
+
+
+def _seen(
+    model: WorldModel, data: "LatentTable", config: "TrainWorldModelConfig", step: int,
+    generator: torch.Generator, ways: Ways,
+) -> Seen:  # fmt: skip
+    """Returns the loss of fresh windows in the phase that a step belongs to."""
+    flow_steps = _flow_steps(model, config)
+    if model.config.kind in ("mdnrnn", "rssm"):
+        batch = _windows(data, config.window, config, generator, with_images=False)
+        return Seen(*sequence_loss(model, batch, config.loss, generator), {}, batch)
+    if step < flow_steps or flow_steps == config.steps:
+        batch = _windows(data, config.window, config, generator, with_images=False)
+        return Seen(*flow_loss(model, batch, config.loss, generator), {}, batch)
+    t, t_max = step - flow_steps, config.steps - flow_steps
+    longest = SHORTEST + round((config.horizon - SHORTEST) * min(1.0, 2.0 * t / t_max))
+    drawn = torch.randint(SHORTEST, longest + 1, (), generator=generator, device=model.device)
+    forcing = config.teacher_forcing * teacher_forcing_ratio(
+        t, config.teacher_forcing_share * t_max
+    )
+    batch = _windows(
+        data, config.context + int(drawn), config, generator,
+        with_images=config.loss.reconstruction > 0,
+    )  # fmt: skip
+    told = rollout_loss(
+        model, batch, config.loss, generator, context=config.context, teacher_forcing=forcing,
+        rolling=ways.windows,
+    )  # fmt: skip
+    return Seen(*told, {"teacher_forcing": forcing}, batch)
+
+
+def _flow_steps(model: WorldModel, config: "TrainWorldModelConfig") -> int:
+    """Returns how many steps learn by flow matching, before rollouts begin."""
+    is_recurrent = model.config.kind == "recurrent"
+    return 0 if is_recurrent else round(config.steps * (1.0 - config.rollout_share))
+
+
 def _phase_loss(
     model: WorldModel, data: "LatentTable", config: "TrainWorldModelConfig", state: TrainingState,
     ways: Ways,
 ) -> tuple[Tensor, dict[str, Tensor], dict[str, float]]:  # fmt: skip
-    facts: dict[str, float] = {}
-    is_recurrent = model.config.kind == "recurrent"
-    flow_steps = 0 if is_recurrent else round(config.steps * (1.0 - config.rollout_share))
-    if model.config.kind in ("mdnrnn", "rssm"):
-        batch = _windows(data, config.window, config, state, with_images=False)
-        loss, parts = sequence_loss(model, batch, config.loss, state.generator)
-    elif state.step < flow_steps or flow_steps == config.steps:
-        batch = _windows(data, config.window, config, state, with_images=False)
-        loss, parts = flow_loss(model, batch, config.loss, state.generator)
-    else:
-        t, t_max = state.step - flow_steps, config.steps - flow_steps
-        longest = SHORTEST + round((config.horizon - SHORTEST) * min(1.0, 2.0 * t / t_max))
-        drawn = torch.randint(
-            SHORTEST, longest + 1, (), generator=state.generator, device=model.device
-        )
-        horizon = int(drawn)
-        facts["teacher_forcing"] = config.teacher_forcing * teacher_forcing_ratio(
-            t, config.teacher_forcing_share * t_max
-        )
-        batch = _windows(
-            data, config.context + horizon, config, state,
-            with_images=config.loss.reconstruction > 0,
-        )  # fmt: skip
-        loss, parts = rollout_loss(
-            model, batch, config.loss, state.generator,
-            context=config.context, teacher_forcing=facts["teacher_forcing"],
-            rolling=ways.windows,
-        )  # fmt: skip
-        if config.loss.adversarial:
-            weight = min(1.0, t / max(1, config.adversary.warmup)) * config.loss.adversarial
-            rest, named, told = _adversarial(model, data, weight, state, ways.dreams)
-            loss, parts, facts = loss + rest, parts | named, facts | told
+    loss, parts, facts, batch = _seen(model, data, config, state.step, state.generator, ways)
+    if config.loss.adversarial and "teacher_forcing" in facts:
+        t = state.step - _flow_steps(model, config)
+        weight = min(1.0, t / max(1, config.adversary.warmup)) * config.loss.adversarial
+        rest, named, told = _adversarial(model, data, weight, state, ways.dreams)
+        loss, parts, facts = loss + rest, parts | named, facts | told
     if config.loss.jepa:
         foresight, named, health = _jepa(model, batch, state)
         loss, parts, facts = loss + config.loss.jepa * foresight, parts | named, facts | health
@@ -142,10 +183,10 @@ def _jepa(
 
 
 def _windows(
-    data: "LatentTable", length: int, config: "TrainWorldModelConfig", state: TrainingState, *,
-    with_images: bool,
+    data: "LatentTable", length: int, config: "TrainWorldModelConfig",
+    generator: torch.Generator, *, with_images: bool,
 ) -> Batch:  # fmt: skip
-    rows = data.table.windows(config.batch_size, length, state.generator, ending=config.ending)
+    rows = data.table.windows(config.batch_size, length, generator, ending=config.ending)
     return data.batch(rows, with_images=with_images)._replace(
         oversampling=data.table.oversampling(length, config.ending)
     )

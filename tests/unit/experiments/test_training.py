@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from dreamdrive.errors import ConfigError, KernelError
+from dreamdrive.errors import ConfigError, EpisodeError, KernelError
 from dreamdrive.experiments.train_tokenizer import (
     TrainTokenizerConfig,
     rare_rows,
@@ -150,6 +150,38 @@ def test_a_fused_training_learns_what_an_eager_one_does(tmp_path, world, episode
         eager, fused = ([row[name] for row in found[engine]] for engine in ("eager", "fused"))
         assert fused == pytest.approx(eager, rel=1e-3), name
         assert len(set(eager)) > 1, f"{name} stays as it is"
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_what_is_held_out_is_measured_and_not_learned(
+    tmp_path, world, episodes, tmp_path_factory, share
+):
+    other = save_tiny_episodes(tmp_path_factory.mktemp("held-out"), count=3, steps=14)
+    found = []
+    for held_out in ((), (other,)):
+        folder = tmp_path / str(len(held_out))
+        train_worldmodel(
+            world_config(folder, world, episodes, rollout_share=share, held_out=held_out)
+        )
+        found.append((tensors_of(folder / "model"), metrics_of(folder)))
+    (plain, _), (weights, rows) = found
+    assert all(torch.equal(weights[name], value) for name, value in plain.items())
+    saved = [row for row in rows if "held_out_cause" in row]
+    assert [row["step"] for row in saved] == [2, 4]
+    for name in ("flow", "vector", "reward") if share == 0.0 else ("latent", "reconstruction"):
+        told = [row[f"held_out_{name}"] for row in saved]
+        assert told[0] != told[1], f"{name} is that of other weights"
+        assert told[1] != pytest.approx(rows[-1][name])
+
+
+def test_episodes_that_are_too_short_to_be_held_out_are_refused_at_once(
+    tmp_path, world, episodes, tmp_path_factory
+):
+    short = save_tiny_episodes(tmp_path_factory.mktemp("short"), count=2, steps=3)
+    config = world_config(tmp_path, world, episodes, held_out=(short,))
+    with pytest.raises(EpisodeError, match="No episode has 5 frames"):
+        train_worldmodel(config)
+    assert not (tmp_path / "metrics.jsonl").exists()
 
 
 def test_what_cannot_be_fused_is_said_where_it_is_asked_for(tmp_path, world, episodes):
