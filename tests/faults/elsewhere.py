@@ -227,4 +227,22 @@ FAULTS = [
         "agent_BTD[is_known], reward[is_known], cause[is_known]", "agent_BTD, reward, cause",
         "unit/worldmodel/test_null_action.py",
     ),
+    Fault(
+        "weights learn what one thread's dreams teach alone", "worldmodel/fused_weights.py",
+        "torch.stack(x).sum(0) for x in each", "x[0].clone() for x in each",
+        "unit/worldmodel/test_fused_weights.py::"
+        "test_threads_share_the_dreams_out_and_add_up_what_they_learn",
+    ),
+    Fault(
+        "gradients of weights go on from the dream before", "worldmodel/fused_weights.py",
+        "one.zero()", "pass",
+        "unit/worldmodel/test_fused_weights.py::"
+        "test_the_weights_are_those_that_hold_when_a_dream_begins",
+    ),
+    Fault(
+        "a training's rollouts keep the weights that it began with", "worldmodel/fused_rollout.py",
+        "if versions != self._packed:", "if not self._packed:",
+        "unit/worldmodel/test_fused_weights.py::"
+        "test_the_weights_are_those_that_hold_when_a_dream_begins",
+    ),
 ]  # fmt: skip
