@@ -98,7 +98,8 @@ class TrainWorldModelConfig:
     device: str = "auto"
     """`cpu`, `cuda`, `cuda:1`; `auto` is a GPU where there is one."""
     compile: bool = False
-    """Compile the network first: some minutes and a C++ compiler, then faster."""
+    """Compile the network first: some minutes and a C++ compiler, then faster where it is eager, in
+    flow matching for one; fused rollouts do not use it."""
     quick: bool = True
     """Products by oneDNN on a processor that has it: the same but for rounding."""
     seed: int = 0

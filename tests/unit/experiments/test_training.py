@@ -158,20 +158,22 @@ def test_what_is_held_out_is_measured_and_not_learned(
 ):
     other = save_tiny_episodes(tmp_path_factory.mktemp("held-out"), count=3, steps=14)
     found = []
-    for held_out in ((), (other,)):
-        folder = tmp_path / str(len(held_out))
+    for number, held_out in enumerate(((), (other,), (episodes,))):
+        folder = tmp_path / str(number)
         train_worldmodel(
             world_config(folder, world, episodes, rollout_share=share, held_out=held_out)
         )
         found.append((tensors_of(folder / "model"), metrics_of(folder)))
-    (plain, _), (weights, rows) = found
+    (plain, _), (weights, rows), (_, learned_rows) = found
     assert all(torch.equal(weights[name], value) for name, value in plain.items())
-    saved = [row for row in rows if "held_out_cause" in row]
+    saved, learned = (
+        [row for row in some if "held_out_cause" in row] for some in (rows, learned_rows)
+    )
     assert [row["step"] for row in saved] == [2, 4]
     for name in ("flow", "vector", "reward") if share == 0.0 else ("latent", "reconstruction"):
         told = [row[f"held_out_{name}"] for row in saved]
         assert told[0] != told[1], f"{name} is that of other weights"
-        assert told[1] != pytest.approx(rows[-1][name])
+        assert told != [row[f"held_out_{name}"] for row in learned], "not of what is held out"
 
 
 def test_episodes_that_are_too_short_to_be_held_out_are_refused_at_once(
