@@ -19,11 +19,10 @@ from rich.table import Table
 
 from dreamdrive.checkpoint import git_commit
 from dreamdrive.errors import ConfigError
+from dreamdrive.experiments.latent_table import LatentTable, encoded_frames
 from dreamdrive.experiments.run import begin_run, console
 from dreamdrive.experiments.train_worldmodel import (
-    LatentTable,
     TrainWorldModelConfig,
-    encoded_frames,
     train_worldmodel,
 )
 from dreamdrive.experiments.truth_measures import MeasureConfig, measure

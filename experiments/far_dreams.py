@@ -10,19 +10,17 @@ end, or it has lived as long as was drawn for it, it is begun anew from recorded
 Shapes: P dreams, T frames, K vector.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
+from dreamdrive.experiments.latent_table import LatentTable
 from dreamdrive.worldmodel.adversary import AdversaryConfig, Clip
 from dreamdrive.worldmodel.model import WorldModel
 from dreamdrive.worldmodel.rolling import Rolling
 from dreamdrive.worldmodel.surroundings import situated
-
-if TYPE_CHECKING:
-    from dreamdrive.experiments.train_worldmodel import LatentTable
 
 CANDIDATES = 256
 """Recorded moments among which a dream looks for one that is like it."""
@@ -72,7 +70,7 @@ class FarDreams(nn.Module):
             setattr(self, f"memory_{number}", tensor)
 
     def go_on(
-        self, model: WorldModel, data: "LatentTable", generator: torch.Generator, rolling: Rolling
+        self, model: WorldModel, data: LatentTable, generator: torch.Generator, rolling: Rolling
     ) -> tuple[Clip, Clip, dict[str, float]]:
         """Returns the frames that came and those dreamed, and facts of the dreams.
 
@@ -108,7 +106,7 @@ class FarDreams(nn.Module):
         return real, dreamed, {"dream_age": float(self.age.float().mean())}
 
     def _dream(
-        self, model: WorldModel, rolling: Rolling, memory: Any, data: "LatentTable", frames: int,
+        self, model: WorldModel, rolling: Rolling, memory: Any, data: LatentTable, frames: int,
         generator: torch.Generator,
     ) -> tuple[Clip, Tensor, Any]:  # fmt: skip
         """Takes the dreams on; returns the new frames, the last agent tokens (P, D), the memory."""
@@ -134,7 +132,7 @@ class FarDreams(nn.Module):
         return clip, agent, memory
 
     def _begin_anew(
-        self, model: WorldModel, rolling: Rolling, data: "LatentTable", frames: int,
+        self, model: WorldModel, rolling: Rolling, data: LatentTable, frames: int,
         generator: torch.Generator,
     ) -> None:  # fmt: skip
         """Begins dreams that are due anew, once there are enough; all take the same steps.
@@ -168,7 +166,7 @@ class FarDreams(nn.Module):
         self.row, self.left = choose(rows[:, -1], self.row), choose(life, self.left)
         self.age = self.age.masked_fill(due, 0)
 
-    def _find_actions(self, data: "LatentTable", frames: int, generator: torch.Generator) -> None:
+    def _find_actions(self, data: LatentTable, frames: int, generator: torch.Generator) -> None:
         """Moves dreams whose episode ends to recorded moments that are like them."""
         table = data.table
         episode = torch.searchsorted(table.start_E, self.row, right=True) - 1

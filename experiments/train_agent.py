@@ -16,9 +16,9 @@ from dreamdrive.agents.networks import Actor, Critic
 from dreamdrive.checkpoint import load_header, load_tensors, save_checkpoint
 from dreamdrive.config import to_dict
 from dreamdrive.experiments.devices import device_of
+from dreamdrive.experiments.latent_table import LatentTable
 from dreamdrive.experiments.run import RunLog, begin_run
 from dreamdrive.experiments.start_states import StartStates
-from dreamdrive.experiments.train_worldmodel import LatentTable
 from dreamdrive.experiments.training_state import restore_generator
 from dreamdrive.experiments.untrained import randomised_dynamics, untrained_dynamics
 from dreamdrive.worldmodel.engine import build_step, why_not

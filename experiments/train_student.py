@@ -10,9 +10,10 @@ from dreamdrive.config import to_dict
 from dreamdrive.envs.dream.contexts import Contexts
 from dreamdrive.errors import ConfigError
 from dreamdrive.experiments.devices import device_of
+from dreamdrive.experiments.latent_table import LatentTable
 from dreamdrive.experiments.run import RunLog, begin_run
 from dreamdrive.experiments.surroundings import surroundings_of
-from dreamdrive.experiments.train_worldmodel import LatentTable, averaged, facts_of
+from dreamdrive.experiments.train_worldmodel import averaged, facts_of
 from dreamdrive.experiments.training_state import TrainingState
 from dreamdrive.files import write_atomically
 from dreamdrive.worldmodel.distillation import (

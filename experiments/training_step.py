@@ -7,6 +7,7 @@ from torch import Tensor
 
 from dreamdrive.errors import ConfigError, KernelError
 from dreamdrive.experiments.far_dreams import FarDreams
+from dreamdrive.experiments.latent_table import LatentTable
 from dreamdrive.experiments.training_state import TrainingState
 from dreamdrive.worldmodel.adversary import CRITIC_WEIGHT, Critic, adversarial_loss
 from dreamdrive.worldmodel.engine import why_not
@@ -23,7 +24,7 @@ from dreamdrive.worldmodel.rolling import Rolling, build_rolling
 from dreamdrive.worldmodel.transformer import TransformerDynamics
 
 if TYPE_CHECKING:
-    from dreamdrive.experiments.train_worldmodel import LatentTable, TrainWorldModelConfig
+    from dreamdrive.experiments.train_worldmodel import TrainWorldModelConfig
 
 SHORTEST = 3
 """Fewest frames that a training rollout imagines."""
@@ -60,7 +61,7 @@ class Ways(NamedTuple):
 
 
 def window_loss(
-    model: WorldModel, data: "LatentTable", config: "TrainWorldModelConfig", state: TrainingState,
+    model: WorldModel, data: LatentTable, config: "TrainWorldModelConfig", state: TrainingState,
     ways: Ways,
 ) -> tuple[Tensor, dict[str, float]]:  # fmt: skip
     """Returns the loss of the phase that a step belongs to, on fresh windows, and what to log."""
@@ -70,7 +71,7 @@ def window_loss(
 
 
 def held_out_loss(
-    model: WorldModel, data: "LatentTable", config: "TrainWorldModelConfig", step: int, ways: Ways
+    model: WorldModel, data: LatentTable, config: "TrainWorldModelConfig", step: int, ways: Ways
 ) -> dict[str, float]:
     """Returns the parts of the loss on episodes that nothing is learned from, as `held_out_…`.
 
@@ -100,7 +101,7 @@ class Seen(NamedTuple):
 
 
 def _seen(
-    model: WorldModel, data: "LatentTable", config: "TrainWorldModelConfig", step: int,
+    model: WorldModel, data: LatentTable, config: "TrainWorldModelConfig", step: int,
     generator: torch.Generator, ways: Ways,
 ) -> Seen:  # fmt: skip
     """Returns the loss of fresh windows in the phase that a step belongs to."""
@@ -135,7 +136,7 @@ def _flow_steps(model: WorldModel, config: "TrainWorldModelConfig") -> int:
 
 
 def _phase_loss(
-    model: WorldModel, data: "LatentTable", config: "TrainWorldModelConfig", state: TrainingState,
+    model: WorldModel, data: LatentTable, config: "TrainWorldModelConfig", state: TrainingState,
     ways: Ways,
 ) -> tuple[Tensor, dict[str, Tensor], dict[str, float]]:  # fmt: skip
     loss, parts, facts, batch = _seen(model, data, config, state.step, state.generator, ways)
@@ -153,7 +154,7 @@ def _phase_loss(
 
 
 def _adversarial(
-    model: WorldModel, data: "LatentTable", weight: float, state: TrainingState, rolling: Rolling
+    model: WorldModel, data: LatentTable, weight: float, state: TrainingState, rolling: Rolling
 ) -> tuple[Tensor, dict[str, Tensor], dict[str, float]]:
     """Returns what dreams of any age add to the loss, the parts, and facts of them."""
     critic, dreams = (state.module.get_submodule(name) for name in ("critic", "dreams"))
@@ -183,7 +184,7 @@ def _jepa(
 
 
 def _windows(
-    data: "LatentTable", length: int, config: "TrainWorldModelConfig",
+    data: LatentTable, length: int, config: "TrainWorldModelConfig",
     generator: torch.Generator, *, with_images: bool,
 ) -> Batch:  # fmt: skip
     rows = data.table.windows(config.batch_size, length, generator, ending=config.ending)

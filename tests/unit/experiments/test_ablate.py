@@ -10,9 +10,9 @@ from dreamdrive.checkpoint import load_tensors
 from dreamdrive.errors import ConfigError
 from dreamdrive.experiments import ablate as subject
 from dreamdrive.experiments.ablate import FULL, SHOWN, VARIANTS, AblateConfig, ablate, rows_of
+from dreamdrive.experiments.latent_table import encoded_frames
 from dreamdrive.experiments.train_worldmodel import (
     TrainWorldModelConfig,
-    encoded_frames,
     train_worldmodel,
 )
 from dreamdrive.experiments.truth_measures import MeasureConfig

@@ -7,8 +7,9 @@ import torch
 
 from dreamdrive.errors import ConfigError
 from dreamdrive.experiments.devices import device_of
+from dreamdrive.experiments.latent_table import LatentTable
 from dreamdrive.experiments.train_tokenizer import images
-from dreamdrive.experiments.train_worldmodel import LatentTable, TrainWorldModelConfig, judging
+from dreamdrive.experiments.train_worldmodel import TrainWorldModelConfig, judging
 from dreamdrive.experiments.training_state import TrainingState, restore_generator
 from dreamdrive.experiments.training_step import Ways, window_loss
 from dreamdrive.worldmodel.adversary import AdversaryConfig

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dreamdrive.experiments.far_dreams import FarDreams
-from dreamdrive.experiments.train_worldmodel import LatentTable
+from dreamdrive.experiments.latent_table import LatentTable
 from dreamdrive.worldmodel.adversary import AdversaryConfig
 from dreamdrive.worldmodel.episodes import EpisodeStore, FrameTable
 from dreamdrive.worldmodel.packed import has_packed_products

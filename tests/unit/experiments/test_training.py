@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from dreamdrive.errors import ConfigError, EpisodeError, KernelError
+from dreamdrive.experiments.latent_table import LatentTable
 from dreamdrive.experiments.train_tokenizer import (
     TrainTokenizerConfig,
     rare_rows,
     train_tokenizer,
 )
 from dreamdrive.experiments.train_worldmodel import (
-    LatentTable,
     TrainWorldModelConfig,
     new_dynamics,
     train_worldmodel,
