@@ -1,6 +1,7 @@
 """Reads a Gymnasium environment's spaces into an `Interface`, and makes them from it again."""
 
 import inspect
+import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -8,6 +9,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from dreamdrive.envs.repeat import RepeatedAction
 from dreamdrive.errors import ConfigError
 from dreamdrive.worldmodel.interface import WHOLE, ImagePart, Interface, VectorPart
 
@@ -52,7 +54,10 @@ def can_render(env_id: str) -> bool:
 
 
 def open_env(
-    env_id: str, options: Mapping[str, Any], pictures: Pictures = "auto"
+    env_id: str,
+    options: Mapping[str, Any],
+    pictures: Pictures = "auto",
+    action_repeat: int = 1,
 ) -> tuple[gym.Env[Any, Any], Interface]:
     """Returns an environment that gives the pictures that its interface names.
 
@@ -61,24 +66,29 @@ def open_env(
         options: Keyword arguments of the environment.
         pictures: Where the model's pictures come from: the observation, `render()`, nowhere, or
             the first of these that there is.
+        action_repeat: Steps of the environment for which each action is held.
 
     Raises:
         ConfigError: If it cannot be made, or if a space is none that a world model can learn.
     """
     render = pictures == "render" or (pictures == "auto" and can_render(env_id))
     env = make_env(env_id, options, render=render)
-    interface = read_interface(env, env_id, options, pictures)
+    interface = read_interface(env, env_id, options, pictures, action_repeat)
     if render and interface.pictures == "observation":
         # Drawing twice would only cost time.
         env.close()
         env = make_env(env_id, options, render=False)
-    return env, interface
+    return (RepeatedAction(env, action_repeat) if action_repeat > 1 else env), interface
 
 
 def read_interface(
-    env: gym.Env[Any, Any], env_id: str, options: Mapping[str, Any], pictures: Pictures = "auto"
+    env: gym.Env[Any, Any],
+    env_id: str,
+    options: Mapping[str, Any],
+    pictures: Pictures = "auto",
+    action_repeat: int = 1,
 ) -> Interface:
-    """Returns the interface of an environment.
+    """Returns the interface of an environment whose actions are held for some of its steps.
 
     Raises:
         ConfigError: If a space is none that a world model can learn.
@@ -96,10 +106,11 @@ def read_interface(
             "Pictures come from the observation where it has one", where=env_id,
             do="Use --pictures auto.",
         )  # fmt: skip
-    spec = env.spec
+    limit = None if env.spec is None else env.spec.max_episode_steps
     return Interface(
         env_id=env_id, env_options=dict(options), image=image, vectors=vectors, pictures=found,
-        max_steps=None if spec is None else spec.max_episode_steps,
+        action_repeat=action_repeat,
+        max_steps=None if limit is None else math.ceil(limit / action_repeat),
         **_action_fields(env.action_space, env_id),
     )  # fmt: skip
 

@@ -17,6 +17,7 @@ from dreamdrive.envs.interface import Pictures, open_env
 from dreamdrive.errors import EpisodeError
 from dreamdrive.experiments.env_policies import (
     EnvPolicy,
+    Interrupted,
     Seen,
     make_env_policy,
     parse_name,
@@ -50,8 +51,12 @@ class CollectEnvConfig:
     policies: tuple[str, ...] = ("held", "random")
     """Who acts, by turns: random, held, a trained policy's folder, a Stable-Baselines3 .zip, or
     module:factory; NAME= before it names the driver in the episodes."""
+    interruptions: float = 0.0
+    """Chance at each decision that a random action takes the policy's place and is held a while."""
     image_size: int = 64
     """Height and width of the model's pictures, a multiple of 8."""
+    action_repeat: int = 1
+    """Steps of the environment for which each action is held; they make up one decision."""
     max_steps: int = 1000
     """Decisions after which an episode is cut, where the environment's limit is not nearer."""
     seed: int = 0
@@ -64,8 +69,13 @@ class CollectEnvConfig:
         Raises:
             ValueError: If a value is outside its range.
         """
-        if min(self.episodes, self.workers, self.max_steps) < 1 or not self.policies:
-            raise ValueError("episodes, workers, max_steps and policies cannot be none")
+        if (
+            min(self.episodes, self.workers, self.max_steps, self.action_repeat) < 1
+            or not self.policies
+        ):
+            raise ValueError("episodes, workers, steps and policies cannot be none")
+        if not 0 <= self.interruptions <= 1:
+            raise ValueError(f"interruptions are a chance, got {self.interruptions}")
         if self.image_size < 8 or self.image_size % 8:
             raise ValueError(f"image_size must be a multiple of 8, got {self.image_size}")
 
@@ -80,7 +90,9 @@ def collect_env(config: CollectEnvConfig) -> Path:
         StorageError: If an episode could not be written; those before it stand.
         WorkerError: If a worker died; the episodes that stand are kept.
     """
-    env, interface = open_env(config.env, parse_options(config.env_options), config.pictures)
+    env, interface = open_env(
+        config.env, parse_options(config.env_options), config.pictures, config.action_repeat
+    )
     for text in config.policies:
         make_env_policy(parse_name(text)[1], env.action_space, interface)
     env.close()
@@ -111,15 +123,20 @@ def _name(config: CollectEnvConfig, number: int) -> str:
 
 def _collect_part(config: CollectEnvConfig, numbers: list[int]) -> Iterator[tuple[int, float]]:
     """Plays and commits episodes one by one; yields frames and return of each."""
-    env, interface = open_env(config.env, parse_options(config.env_options), config.pictures)
+    env, interface = open_env(
+        config.env, parse_options(config.env_options), config.pictures, config.action_repeat
+    )
     policies: dict[str, EnvPolicy] = {}
     try:
         for number in numbers:
             driver = _driver(config, number)
             if driver not in policies:
-                policies[driver] = make_env_policy(
+                policy = make_env_policy(
                     parse_name(driver)[1], env.action_space, interface, explores=True
                 )
+                if config.interruptions > 0:
+                    policy = Interrupted(policy, env.action_space, config.interruptions)
+                policies[driver] = policy
             episode = play(
                 env, interface, policies[driver], image_size=config.image_size,
                 max_steps=config.max_steps, seed=derive_seed(config.seed, "env", number) % 2**31,

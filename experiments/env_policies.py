@@ -70,6 +70,38 @@ class RandomActions:
         return self._action
 
 
+class Interrupted:
+    """Another policy, whose place a random action takes now and then for up to `LONGEST_HOLD`.
+
+    What it does to come back is what a world model would not see otherwise.
+
+    Args:
+        policy: The other one.
+        space: The action space.
+        chance: Of an interruption at a decision at which there is none.
+    """
+
+    def __init__(self, policy: EnvPolicy, space: gym.Space[Any], chance: float) -> None:
+        self._policy, self._space, self._chance = policy, space, chance
+
+    def reset(self, rng: np.random.Generator) -> None:
+        """Begins an episode."""
+        self._policy.reset(rng)
+        self._space.seed(int(rng.integers(2**31)))
+        self._rng, self._left = rng, 0
+
+    def act(self, seen: Seen) -> Any:
+        """Returns the policy's action, or the random one."""
+        chosen = self._policy.act(seen)
+        if self._left == 0 and self._rng.random() < self._chance:
+            self._left = int(self._rng.integers(1, LONGEST_HOLD + 1))
+            self._held = self._space.sample()
+        if self._left == 0:
+            return chosen
+        self._left -= 1
+        return self._held
+
+
 class TrainedPolicy:
     """An actor that was trained in a dream of the environment.
 
@@ -95,6 +127,12 @@ class TrainedPolicy:
                 f"This policy was trained in a dream of {whose}, whose spaces differ from those "
                 f"of {interface.env_id}", where=folder,
                 do="Give one that was trained on episodes of this environment.",
+            )  # fmt: skip
+        if learned.action_repeat != interface.action_repeat:
+            raise ConfigError(
+                f"This policy was trained for actions that are held for {learned.action_repeat} "
+                f"steps, not {interface.action_repeat}", where=folder,
+                do=f"Give --action-repeat {learned.action_repeat}.",
             )  # fmt: skip
 
     def reset(self, rng: np.random.Generator) -> None:

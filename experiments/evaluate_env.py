@@ -42,6 +42,8 @@ class EvaluateEnvConfig:
     episodes: int = 50
     seed: int = 10_000
     """Episode i has the seed `seed + i`, those of `collect` lie elsewhere."""
+    action_repeat: int = 1
+    """Steps of the environment for which each action is held, as it was collected with."""
     max_steps: int = 1000
     """Decisions after which an episode is cut, where the environment's limit is not nearer."""
     image_size: int = 64
@@ -56,8 +58,9 @@ class EvaluateEnvConfig:
         Raises:
             ValueError: If one is outside its range.
         """
-        if min(self.episodes, self.workers, self.max_steps, self.bootstrap_samples) < 1:
-            raise ValueError("episodes, workers, max_steps and bootstrap_samples cannot be none")
+        numbers = (self.episodes, self.workers, self.max_steps, self.bootstrap_samples)
+        if min(*numbers, self.action_repeat) < 1:
+            raise ValueError("episodes, workers, steps and bootstrap_samples cannot be none")
         names = [parse_name(text)[0] for text in self.policies]
         if not names or len(set(names)) < len(names):
             raise ValueError("give one or more policies, each with a name of its own")
@@ -94,7 +97,9 @@ def evaluate_env(config: EvaluateEnvConfig) -> Path:
         StorageError: If a result could not be written; those before it stand.
         WorkerError: If a worker died; the results that stand are kept.
     """
-    env, interface = open_env(config.env, parse_options(config.env_options), config.pictures)
+    env, interface = open_env(
+        config.env, parse_options(config.env_options), config.pictures, config.action_repeat
+    )
     for text in config.policies:
         make_env_policy(parse_name(text)[1], env.action_space, interface)
     env.close()
@@ -135,7 +140,9 @@ def _stored(config: EvaluateEnvConfig, text: str, number: int) -> Played | None:
 
 
 def _play_part(config: EvaluateEnvConfig, jobs: list[tuple[str, int]]) -> Iterator[Played]:
-    env, interface = open_env(config.env, parse_options(config.env_options), config.pictures)
+    env, interface = open_env(
+        config.env, parse_options(config.env_options), config.pictures, config.action_repeat
+    )
     policies, prints = {}, {}
     try:
         for text, number in jobs:

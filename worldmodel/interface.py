@@ -74,6 +74,8 @@ class Interface:
     """Smallest action, where actions are discrete."""
     num_actions: int = 0
     """Number of actions, where they are discrete."""
+    action_repeat: int = 1
+    """Steps of the environment for which an action is held."""
     max_steps: int | None = None
     """Decisions until the environment's own time limit."""
 
@@ -90,6 +92,8 @@ class Interface:
             raise ConfigError("An observation needs an image or a vector")
         if (self.image is not None) != (self.pictures == "observation"):
             raise ConfigError("Pictures come from the observation where it has an image")
+        if self.action_repeat < 1:
+            raise ConfigError("An action is held for one step or more")
         if self.action == "discrete" and self.num_actions < 1:
             raise ConfigError("There must be at least one action")
         size = math.prod(self.action_shape)
