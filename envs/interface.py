@@ -78,7 +78,7 @@ def open_env(
         # Drawing twice would only cost time.
         env.close()
         env = make_env(env_id, options, render=False)
-    return (RepeatedAction(env, action_repeat) if action_repeat > 1 else env), interface
+    return (env if action_repeat == 1 else RepeatedAction(env, action_repeat)), interface
 
 
 def read_interface(

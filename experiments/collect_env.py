@@ -94,7 +94,9 @@ def collect_env(config: CollectEnvConfig) -> Path:
         config.env, parse_options(config.env_options), config.pictures, config.action_repeat
     )
     for text in config.policies:
-        make_env_policy(parse_name(text)[1], env.action_space, interface)
+        make_env_policy(
+            parse_name(text)[1], env.action_space, interface, image_size=config.image_size
+        )
     env.close()
     begin_run(config.out, config, may_change=("episodes", "workers"))
     missing = [n for n in range(config.episodes) if not _is_there(config, n)]
@@ -132,7 +134,11 @@ def _collect_part(config: CollectEnvConfig, numbers: list[int]) -> Iterator[tupl
             driver = _driver(config, number)
             if driver not in policies:
                 policy = make_env_policy(
-                    parse_name(driver)[1], env.action_space, interface, explores=True
+                    parse_name(driver)[1],
+                    env.action_space,
+                    interface,
+                    image_size=config.image_size,
+                    explores=True,
                 )
                 if config.interruptions > 0:
                     policy = Interrupted(policy, env.action_space, config.interruptions)

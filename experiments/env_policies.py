@@ -108,19 +108,24 @@ class TrainedPolicy:
     Args:
         folder: What `dreamdrive train agent` wrote.
         interface: Of the environment that it acts in.
+        image_size: Height and width of the pictures that it will see.
         explores: Draw actions instead of taking the mode.
 
     Raises:
         CheckpointError: If it is missing or damaged.
-        ConfigError: If it was trained for an environment of other spaces.
+        ConfigError: If it was trained for other spaces, pictures of another size, or actions that
+            are held for longer or shorter.
     """
 
-    def __init__(self, folder: str | Path, interface: Interface, *, explores: bool = False) -> None:
+    def __init__(
+        self, folder: str | Path, interface: Interface, *, image_size: int, explores: bool = False
+    ) -> None:
         from dreamdrive.agents.artefact import load_policy
 
         self._parts, self._explores = load_policy(folder), explores
         self._interface = interface
-        learned = self._parts[1].config.interface
+        config = self._parts[1].config
+        learned = config.interface
         if learned is None or not same_spaces(learned, interface):
             whose = "CarlaDrive-v0" if learned is None else learned.env_id
             raise ConfigError(
@@ -130,9 +135,14 @@ class TrainedPolicy:
             )  # fmt: skip
         if learned.action_repeat != interface.action_repeat:
             raise ConfigError(
-                f"This policy was trained for actions that are held for {learned.action_repeat} "
-                f"steps, not {interface.action_repeat}", where=folder,
+                f"This policy learned with --action-repeat {learned.action_repeat}, and here it is "
+                f"{interface.action_repeat}", where=folder,
                 do=f"Give --action-repeat {learned.action_repeat}.",
+            )  # fmt: skip
+        if config.image_size != image_size:
+            raise ConfigError(
+                f"This policy learned from pictures of {config.image_size} pixels, and here they "
+                f"have {image_size}", where=folder, do=f"Give --image-size {config.image_size}.",
             )  # fmt: skip
 
     def reset(self, rng: np.random.Generator) -> None:
@@ -222,7 +232,12 @@ def parse_name(text: str) -> tuple[str, str]:
 
 
 def make_env_policy(
-    spec: str, space: gym.Space[Any], interface: Interface, *, explores: bool = False
+    spec: str,
+    space: gym.Space[Any],
+    interface: Interface,
+    *,
+    image_size: int,
+    explores: bool = False,
 ) -> EnvPolicy:
     """Returns a policy by its name.
 
@@ -230,6 +245,7 @@ def make_env_policy(
         spec: One of `POSSIBLE`, without a name before it.
         space: The action space of the environment.
         interface: Of the environment.
+        image_size: Height and width of the pictures that it will see.
         explores: Whether a trained policy draws its actions.
 
     Raises:
@@ -248,7 +264,7 @@ def make_env_policy(
         loaded: dict[str, Any] = {}
         return DrivingPolicy(lambda seed: make_policy(spec, seed=seed, loaded=loaded))
     if is_policy(spec):
-        return TrainedPolicy(spec, interface, explores=explores)
+        return TrainedPolicy(spec, interface, image_size=image_size, explores=explores)
     module, _, factory = spec.partition(":")
     if factory and "/" not in module:
         return OwnPolicy(_acting(module, factory))

@@ -101,7 +101,9 @@ def evaluate_env(config: EvaluateEnvConfig) -> Path:
         config.env, parse_options(config.env_options), config.pictures, config.action_repeat
     )
     for text in config.policies:
-        make_env_policy(parse_name(text)[1], env.action_space, interface)
+        make_env_policy(
+            parse_name(text)[1], env.action_space, interface, image_size=config.image_size
+        )
     env.close()
     begin_run(config.out, config, may_change=("policies", "episodes", "workers"))
     jobs = [(text, number) for number in range(config.episodes) for text in config.policies]
@@ -148,7 +150,9 @@ def _play_part(config: EvaluateEnvConfig, jobs: list[tuple[str, int]]) -> Iterat
         for text, number in jobs:
             name, spec = parse_name(text)
             if text not in policies:
-                policies[text] = make_env_policy(spec, env.action_space, interface)
+                policies[text] = make_env_policy(
+                    spec, env.action_space, interface, image_size=config.image_size
+                )
                 prints[text] = fingerprint(spec)
             episode = play(
                 env, interface, policies[text], image_size=config.image_size,

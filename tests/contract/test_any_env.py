@@ -93,6 +93,30 @@ def test_the_dream_has_the_environments_own_spaces(point: Path) -> None:
     assert info["cause"] in ("terminated", "time_limit")
 
 
+def test_a_policy_sees_and_acts_as_it_learned(
+    point: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["evaluate", "--env", ID, "--policies", point / "agent/policy", "--episodes", 1]
+    words += ["--workers", 1, "--max-steps", 5, "--out", tmp_path]
+    for other, said in (
+        (["--action-repeat", 2, "--image-size", 32], "--action-repeat 1"),
+        (["--image-size", 64], "--image-size 32"),
+    ):
+        assert main([str(word) for word in words + other]) != 0
+        assert said in capsys.readouterr().err
+    run(*words, "--image-size", 32)
+
+
+def test_episodes_of_held_and_interrupted_actions_are_recorded(tmp_path: Path) -> None:
+    run(
+        "collect", "--env", ID, "--out", tmp_path, "--episodes", 2, "--workers", 1,
+        "--action-repeat", 4, "--interruptions", 0.5, "--image-size", 32,
+    )  # fmt: skip
+    episode = EpisodeStore(tmp_path)[0]
+    assert len(episode) <= LIMIT / 4
+    assert episode.meta["interface"]["action_repeat"] == 4
+
+
 def test_the_truth_of_such_a_dream_is_measured(point: Path, tmp_path: Path) -> None:
     run(
         "truth", "--model", f"mine={point / 'worldmodel/model'}", "--data", point / "data",

@@ -142,6 +142,30 @@ def test_an_environment_is_opened_with_the_pictures_it_has() -> None:
     assert interface.image.shape == (16, 32, 1)
 
 
+def test_an_action_is_held_until_the_decision_or_the_episode_ends() -> None:
+    once, _ = open_env(ID, {})
+    held, interface = open_env(ID, {}, action_repeat=3)
+    assert (interface.action_repeat, interface.max_steps) == (3, 7)
+    assert open_env(ID, {})[1].action_repeat == 1
+    action = np.float32([[-0.5]])
+    for env in (once, held):
+        env.reset(seed=0)
+    for _ in range(7):
+        rewards, ended = [], (False, False)
+        while len(rewards) < 3 and not any(ended):
+            seen, reward, *ended, _ = once.step(action)
+            rewards.append(reward)
+        found = held.step(action)
+        np.testing.assert_array_equal(found[0]["speed"], seen["speed"])
+        assert (found[1], *found[2:4]) == (pytest.approx(sum(rewards)), *ended)
+        if any(ended):
+            break
+    assert any(ended)
+    assert len(rewards) < 3
+    with pytest.raises(ValueError, match="one step or more"):
+        open_env(ID, {}, action_repeat=-1)
+
+
 @pytest.mark.parametrize(
     ("name", "options", "pictures"),
     [
@@ -161,7 +185,7 @@ def test_parts_that_do_not_fit_are_refused() -> None:
     interface = interface_of(BOX, BOX)
     for change in (
         {"vectors": ()}, {"pictures": "observation"}, {"action_low": (1.0,)},
-        {"action": "discrete"},
+        {"action": "discrete"}, {"action_repeat": 0},
         {"vectors": (dataclasses.replace(interface.vectors[0], low=(0.0,)),)},
     ):  # fmt: skip
         with pytest.raises(ConfigError):
