@@ -239,7 +239,8 @@ def train_worldmodel(config: TrainWorldModelConfig, frames: LatentTable | None =
             if is_saved:
                 metrics |= _speed(model, data, config, state, ways, speed)
                 if held_out is not None:
-                    metrics |= held_out_loss(model, held_out, config, state.step, ways)
+                    with state.averaging():  # As they will be saved.
+                        metrics |= held_out_loss(model, held_out, config, state.step, ways)
             log(state.step, metrics)
             if is_saved:
                 state.save(config.out / "training", to_dict(config))

@@ -2,7 +2,8 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,16 @@ class TrainingState:
                 f"The {name} is {value}", where=f"step {self.step}",
                 do="Lower the learning rate; the last saved checkpoint is intact.",
             )  # fmt: skip
+
+    @contextmanager
+    def averaging(self) -> Iterator[None]:
+        """Inside, the module's weights are their moving averages; after it, its own again."""
+        own = {name: value.clone() for name, value in self.module.state_dict().items()}
+        self.module.load_state_dict(self.ema)
+        try:
+            yield
+        finally:
+            self.module.load_state_dict(own)
 
     def save(self, folder: Path, config: Mapping[str, Any]) -> None:
         """Writes everything as a checkpoint folder."""

@@ -75,7 +75,8 @@ def held_out_loss(
 ) -> dict[str, float]:
     """Returns the parts of the loss on episodes that nothing is learned from, as `held_out_…`.
 
-    Throughout a phase the windows are the same, those of rollouts as long as at the end.
+    Throughout a phase the windows and their noise are the same, those of rollouts as long as at
+    the end.
     """
     generator = torch.Generator(model.device).manual_seed(0)
     step = config.steps if step >= _flow_steps(model, config) else step

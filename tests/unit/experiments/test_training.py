@@ -19,6 +19,7 @@ from dreamdrive.experiments.train_worldmodel import (
     train_worldmodel,
 )
 from dreamdrive.experiments.training_state import DivergedError, TrainingState
+from dreamdrive.experiments.training_step import Ways, held_out_loss
 from dreamdrive.experiments.truth import TruthConfig, truth
 from dreamdrive.experiments.truth_measures import MeasureConfig
 from dreamdrive.experiments.untrained import randomised_dynamics, untrained_dynamics
@@ -174,6 +175,11 @@ def test_what_is_held_out_is_measured_and_not_learned(
         told = [row[f"held_out_{name}"] for row in saved]
         assert told[0] != told[1], f"{name} is that of other weights"
         assert told != [row[f"held_out_{name}"] for row in learned], "not of what is held out"
+    model = WorldModel.from_pretrained(tmp_path / "1/model")
+    config = world_config(tmp_path / "1", world, episodes, rollout_share=share)
+    table = LatentTable(model, FrameTable.load(EpisodeStore(other), model.config.causes))
+    saved_model = held_out_loss(model, table, config, 4, Ways.of(model, config))
+    assert {name: rows[-1][name] for name in saved_model} == pytest.approx(saved_model, rel=1e-5)
 
 
 def test_episodes_that_are_too_short_to_be_held_out_are_refused_at_once(
