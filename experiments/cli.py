@@ -194,6 +194,11 @@ COMMANDS: dict[str, Command] = {
             "calibrate --model runs/worldmodel/model --data data/development --out runs/calibrated",
         ),
     ),
+    "average": Command(
+        "average", "AverageConfig",
+        "Averages the weights of a world model and of what was fine-tuned from it.",
+        ("average --models dreamdrive-cpu runs/worldmodel/model --shares 0.3 0.7",),
+    ),
     "ablate": Command(
         "ablate", "AblateConfig", "Measures what each part of the world model is worth.",
         (
