@@ -166,10 +166,14 @@ class PedalInterruptions:
 
 
 class StopAndGo:
-    """The expert, interrupted by stops and by moments of full throttle."""
+    """The expert, interrupted by stops and by moments of full throttle.
 
-    def __init__(self) -> None:
-        self._expert = Expert()
+    One that does not see others besides brakes and collides without one having to do with the
+    other, so that what comes of braking can be told from what it comes with.
+    """
+
+    def __init__(self, config: ExpertConfig | None = None) -> None:
+        self._expert = Expert(config)
 
     def reset(self, rng: np.random.Generator) -> None:
         """Begins an episode."""
@@ -219,6 +223,7 @@ def make_driver(name: str) -> Driver:
         "blind": lambda: ExpertDriver(ExpertConfig(sees_others=False)),
         "careless": lambda: ExpertDriver(ExpertConfig(obeys_lights=False)),
         "stop_and_go": StopAndGo,
+        "heedless": lambda: StopAndGo(ExpertConfig(sees_others=False)),
         "random": SmoothRandom,
         "standing": Standing,
     }
@@ -229,8 +234,8 @@ def make_driver(name: str) -> Driver:
 
 
 DRIVER_NAMES = (
-    "expert", "noisy_expert", "recovery", "fast", "blind", "careless", "stop_and_go", "random",
-    "standing",
+    "expert", "noisy_expert", "recovery", "fast", "blind", "careless", "stop_and_go",
+    "heedless", "random", "standing",
 )  # fmt: skip
 """All drivers of the mixture."""
 
@@ -242,6 +247,7 @@ DEFAULT_SHARES: dict[str, float] = {
     "fast": 0.10,
     "recovery": 0.10,
     "stop_and_go": 0.06,
+    "heedless": 0.0,
     "random": 0.03,
     "standing": 0.02,
 }
