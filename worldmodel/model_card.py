@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from dreamdrive.worldmodel.shortcut import NUM_STEPS
 
 if TYPE_CHECKING:
-    from dreamdrive.worldmodel.model import WorldModel
+    from dreamdrive.worldmodel.model import WorldModel, WorldModelConfig
 
 FILE = "README.md"
 TOLD = ("data", "episodes", "frames", "drivers", "teacher", "step", "steps", "seconds")
@@ -46,7 +46,7 @@ def model_card(model: "WorldModel", facts: Mapping[str, Any], commit: str = "") 
         f"* A frame: {config.image_size} x {config.image_size} RGB as a latent of "
         f"{channels} x {height} x {width}, and a vector of {config.vector_size}: "
         f"{', '.join(config.vector_names)}.",
-        f"* A step: {config.step_s:g} s; an action: {config.action_size} numbers in [-1, 1].",
+        f"* A step: {_step(config)}; an action: {config.action_size} numbers in [-1, 1].",
         f"* Rewards are predicted in units of {config.reward_scale:g}; causes of termination: "
         f"{', '.join(config.causes)}.",
         *([f"* Of each decision it also tells: {', '.join(config.quantities)}."]
@@ -109,7 +109,8 @@ def limits(model: "WorldModel") -> list[str]:
             if sizes.memory.num_slots
             else "what was hidden for longer is made up anew"
         )
-        found.append(f"It sees the last {sizes.window} frames ({span:g} s); {memory}.")
+        lasting = f" ({span:g} s)" if config.interface is None else ""
+        found.append(f"It sees the last {sizes.window} frames{lasting}; {memory}.")
         if sizes.has_step_size:
             counts = ", ".join(map(str, NUM_STEPS))
             found.append(
@@ -118,14 +119,22 @@ def limits(model: "WorldModel") -> list[str]:
             )
         else:
             found.append(
-                "In one step it gives the mean of what may follow, in which vehicles that could "
-                "turn either way fade; `num_steps=4` draws one of the futures instead."
+                "In one step it gives the mean of what may follow, in which whatever could go "
+                "either way fades; `num_steps=4` draws one of the futures instead."
             )
     elif config.kind == "recurrent":
         found.append("It is deterministic: it gives the mean of what may follow.")
     else:
         found.append("With `num_steps=1` it gives the likeliest or the mean, with more it draws.")
     return found
+
+
+def _step(config: "WorldModelConfig") -> str:
+    """Returns how long a step is, which of another environment only itself knows."""
+    if config.interface is None:
+        return f"{config.step_s:g} s"
+    times = config.interface.action_repeat
+    return "one of the environment" if times == 1 else f"{times} of the environment"
 
 
 def _known(facts: Mapping[str, Any], names: Mapping[str, str]) -> list[str]:

@@ -8,6 +8,7 @@ import pytest
 
 from dreamdrive import checkpoint
 from dreamdrive.errors import StorageError
+from dreamdrive.worldmodel.interface import Interface, VectorPart
 from dreamdrive.worldmodel.model import SHIPPED, WorldModel
 from dreamdrive.worldmodel.model_card import FILE, limits, model_card
 from support.two_modes import two_mode_model
@@ -46,6 +47,24 @@ def test_limits_follow_from_what_it_is() -> None:
     recurrent = WorldModel(replace(plain.config, kind="recurrent"))
     assert any("deterministic" in limit for limit in limits(recurrent))
     assert not any("last 2 frames" in limit for limit in limits(recurrent))
+
+
+def test_of_another_environment_it_says_steps_and_no_seconds() -> None:
+    plain = two_mode_model()
+    assert "* A step: 0.1 s;" in model_card(plain, {})
+    size = plain.config.action_size
+    for repeat, said in ((1, "one of the environment"), (4, "4 of the environment")):
+        interface = Interface(
+            env_id="My-v0", vectors=(VectorPart(name="", shape=(1,), low=(0.0,), high=(1.0,)),),
+            action_shape=(size,), action_low=(-1.0,) * size, action_high=(1.0,) * size,
+            action_repeat=repeat,
+        )  # fmt: skip
+        config = replace(
+            plain.config, interface=interface, vector_names=interface.vector_names, quantities=()
+        )
+        page = model_card(WorldModel(config), {})
+        assert f"* A step: {said};" in page
+        assert "last 2 frames;" in page
 
 
 def test_page_and_weights_change_together_or_not_at_all(
