@@ -10,7 +10,6 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from dreamdrive.driving.causes import TERMINATION_CAUSES
 from dreamdrive.driving.palette import PALETTE
 from dreamdrive.driving.state import STATE_INDEX
 from dreamdrive.envs.dream.contexts import vehicle_pixels
@@ -21,6 +20,7 @@ from dreamdrive.experiments.video import FPS, Film
 from dreamdrive.files import write_atomically
 from dreamdrive.seeding import derive_seed
 from dreamdrive.worldmodel.episodes import EpisodeStore, FrameTable
+from dreamdrive.worldmodel.fitting import check_episodes
 from dreamdrive.worldmodel.model import DEFAULT, WorldModel
 
 VIDEO, GIF, STRIP, SCORES = "dream.mp4", "dream.gif", "dream.png", "dream.json"
@@ -72,8 +72,10 @@ def dream(config: DreamConfig) -> Path:
         StorageError: If something could not be written.
     """
     model = WorldModel.from_pretrained(config.model)
-    table = FrameTable.load(EpisodeStore(config.data), TERMINATION_CAUSES)
-    rows = lively_windows(table, config)
+    store = EpisodeStore(config.data)
+    check_episodes(store, model.config)
+    table = FrameTable.load(store, model.config.causes)
+    rows = lively_windows(table, config, is_driving=model.config.interface is None)
     begin_run(config.out, config)
     scenes = dream_scenes(model, table, rows, config)
     with RunLog(config.out, "film", config.context + config.horizon, "frame") as log:
@@ -97,17 +99,23 @@ def dream(config: DreamConfig) -> Path:
     return config.out / VIDEO
 
 
-def lively_windows(table: FrameTable, config: DreamConfig) -> torch.Tensor:
+def lively_windows(
+    table: FrameTable, config: DreamConfig, *, is_driving: bool = True
+) -> torch.Tensor:
     """Returns rows of windows in which there is something to see, (scenes, context + horizon).
 
-    Of many random windows those with traffic near by and a moving ego come first, one of each
-    episode as long as there are enough.
+    Of many random windows those with traffic near by and a moving ego come first, where nobody
+    drives those whose pictures change most; one of each episode as long as there are enough.
     """
     generator = torch.Generator().manual_seed(derive_seed(config.seed, "dream", "windows"))
     rows = table.windows(CANDIDATES, config.context + config.horizon, generator).unique(dim=0)
-    pixels = vehicle_pixels(table.image_NHWC[rows[:, config.context - 1 :: 5]].numpy()).mean(1)
-    speed = table.vector_NK[rows][:, :, STATE_INDEX["speed"]].mean(1).numpy()
-    score = np.minimum(pixels / ENOUGH_PIXELS, 1.0) + np.minimum(speed / ENOUGH_SPEED_MPS, 1.0)
+    shown = table.image_NHWC[rows[:, config.context - 1 :: 5]].numpy()
+    if is_driving:
+        speed = table.vector_NK[rows][:, :, STATE_INDEX["speed"]].mean(1).numpy()
+        score = np.minimum(vehicle_pixels(shown).mean(1) / ENOUGH_PIXELS, 1.0)
+        score += np.minimum(speed / ENOUGH_SPEED_MPS, 1.0)
+    else:
+        score = np.abs(np.diff(shown.astype(np.float32), axis=1)).mean((1, 2, 3, 4))
     episode = torch.searchsorted(table.start_E, rows[:, 0].contiguous(), right=True).numpy()
     order = np.argsort(-score, kind="stable")
     _, first = np.unique(episode[order], return_index=True)
@@ -135,12 +143,13 @@ def dream_scenes(
     real = table.image_NHWC[rows]
     dreamed = torch.cat([real[:, : config.context], torch.stack(frames, 1)], 1).numpy()
     risk = torch.cat([torch.zeros(len(rows), config.context), torch.stack(ends, 1)], 1).numpy()
-    speed = table.vector_NK[rows][:, :, STATE_INDEX["speed"]].numpy()
+    is_driving = model.config.interface is None
+    speed = table.vector_NK[rows][:, :, STATE_INDEX["speed"]].numpy() if is_driving else None
     action = table.action_NA[rows].numpy()
     return [
         Scene(
-            real=real[i].numpy(), dreamed=dreamed[i], action=action[i], speed_mps=speed[i],
-            risk=risk[i], context=config.context,
+            real=real[i].numpy(), dreamed=dreamed[i], action=action[i],
+            speed_mps=None if speed is None else speed[i], risk=risk[i], context=config.context,
         )
         for i in range(len(rows))
     ]  # fmt: skip

@@ -13,7 +13,8 @@ from dreamdrive.driving.palette import PALETTE
 from dreamdrive.files import write_atomically
 
 ZOOM = 4
-MARGIN, LABEL, BARS, FOOTER = 10, 24, 46, 52
+MARGIN, LABEL, FOOTER = 10, 24, 52
+BAR_ROW, FACTS = 14, 18
 INK, DIM, PAPER = (235, 235, 235), (150, 150, 155), (12, 12, 14)
 REAL_EDGE, DREAM_EDGE = (110, 110, 115), (255, 190, 60)
 LEFT_BAR, GAS_BAR, BRAKE_BAR = (90, 160, 255), (70, 200, 110), (240, 80, 70)
@@ -35,8 +36,9 @@ class Scene:
     Attributes:
         real: uint8, shape (T, H, W, 3).
         dreamed: Likewise.
-        action: The action that led to each frame, shape (T, 2).
-        speed_mps: Recorded speed, shape (T,).
+        action: The action that led to each frame, shape (T, A), within [-1, 1].
+        speed_mps: Recorded speed, shape (T,); None where nobody drives, whose actions have no
+            names, whose colours no classes and whose steps no length in seconds.
         risk: Predicted probability that the frame ends the episode, shape (T,).
         context: Real frames that the model saw.
     """
@@ -44,9 +46,15 @@ class Scene:
     real: Picture
     dreamed: Picture
     action: NDArray[np.float32]
-    speed_mps: NDArray[np.float32]
+    speed_mps: NDArray[np.float32] | None
     risk: NDArray[np.float32]
     context: int
+
+    def when(self, steps: int, *, sign: str = "+") -> str:
+        """Returns how long a number of steps is, in seconds where that is known."""
+        if self.speed_mps is None:
+            return f"{steps:{sign}d}"
+        return f"{steps * DECISION_DT_S:{sign}.1f} s"
 
 
 def draw_frame(scenes: list[Scene], t: int) -> Picture:
@@ -54,14 +62,15 @@ def draw_frame(scenes: list[Scene], t: int) -> Picture:
     size = scenes[0].real.shape[1] * ZOOM
     width = MARGIN + len(scenes) * (size + MARGIN)
     # Videos want even sizes.
-    height = LABEL + 2 * (size + LABEL) + BARS + FOOTER
+    bars = BAR_ROW * scenes[0].action.shape[1] + FACTS
+    footer = MARGIN if scenes[0].speed_mps is None else FOOTER
+    height = LABEL + 2 * (size + LABEL) + bars + footer
     canvas = Image.new("RGB", (width + width % 2, height + height % 2), PAPER)
     pen = ImageDraw.Draw(canvas)
     is_dreaming = t >= scenes[0].context
-    now_s = (t - scenes[0].context + 1) * DECISION_DT_S
     below = "dream, same actions" if is_dreaming else "dream: still watching reality"
     _text(pen, (MARGIN, 4), "reality", INK, 15)
-    when = f"{now_s:+.1f} s" if is_dreaming else f"{now_s:.1f} s"
+    when = scenes[0].when(t - scenes[0].context + 1, sign="+" if is_dreaming else "-")
     _text(pen, (width - MARGIN - 60, 4), when, DREAM_EDGE if is_dreaming else DIM, 15)
     _text(pen, (MARGIN, LABEL + size + 4), below, DREAM_EDGE if is_dreaming else DIM, 15)
     for i, scene in enumerate(scenes):
@@ -70,7 +79,8 @@ def draw_frame(scenes: list[Scene], t: int) -> Picture:
         _paste(canvas, scene.real[t], (left, LABEL), ZOOM, REAL_EDGE)
         _paste(canvas, scene.dreamed[t], (left, 2 * LABEL + size), ZOOM, edge)
         _bars(pen, (left, 2 * (LABEL + size) + 6), size, scene, t)
-    _legend(pen, (MARGIN, height - FOOTER), width - MARGIN)
+    if scenes[0].speed_mps is not None:
+        _legend(pen, (MARGIN, height - FOOTER), width - MARGIN)
     return np.asarray(canvas)
 
 
@@ -87,9 +97,10 @@ def draw_strip(scenes: list[Scene]) -> Picture:
     pen = ImageDraw.Draw(canvas)
     for k, moment in enumerate(moments):
         left = side + k * (size + MARGIN)
-        title = "last real frame" if moment == 0.0 else f"+{moment:.1f} s"
+        steps = round(moment / DECISION_DT_S)
+        title = "last real frame" if steps == 0 else first.when(steps)
         _text(pen, (left, 4), title, INK, 14)
-        t = first.context - 1 + round(moment / DECISION_DT_S)
+        t = first.context - 1 + steps
         for i, scene in enumerate(scenes):
             top = LABEL + i * (2 * size + 2 * MARGIN + 6)
             edge = DREAM_EDGE if moment > 0.0 else REAL_EDGE
@@ -98,7 +109,8 @@ def draw_strip(scenes: list[Scene]) -> Picture:
             if k == 0:
                 _text(pen, (MARGIN, top + size // 2), "reality", INK, 14)
                 _text(pen, (MARGIN, top + size + size // 2), "dream", DREAM_EDGE, 14)
-    _legend(pen, (MARGIN, height - FOOTER), width - MARGIN)
+    if first.speed_mps is not None:
+        _legend(pen, (MARGIN, height - FOOTER), width - MARGIN)
     return np.asarray(canvas)
 
 
@@ -123,24 +135,30 @@ def _paste(
 
 
 def _bars(pen: ImageDraw.ImageDraw, at: tuple[int, int], width: int, scene: Scene, t: int) -> None:
-    """Draws steer, pedal and the dream's risk; steer to the left goes to the left."""
-    steer, pedal = float(scene.action[t, STEER]), float(scene.action[t, ACCELERATION])
+    """Draws the action and the dream's risk; steer to the left goes to the left."""
     left, top = at
     middle, half = left + width * 5 // 8, width * 3 // 8
-    pedal_name = "throttle" if pedal >= 0.0 else "brake"
-    for row, (name, value, colour) in enumerate(
-        (("steer", -steer, LEFT_BAR), (pedal_name, pedal, GAS_BAR if pedal >= 0.0 else BRAKE_BAR))
-    ):
-        y = top + 14 * row
+    bars = _named(scene, t)
+    for row, (name, value, colour) in enumerate(bars):
+        y = top + BAR_ROW * row
         _text(pen, (left, y - 2), name, DIM, 12)
         pen.rectangle((middle - half, y + 2, middle + half, y + 10), (40, 40, 44))
         tip = middle + round(max(-1.0, min(1.0, value)) * half)
         pen.rectangle((min(middle, tip), y + 2, max(middle, tip), y + 10), colour)
         pen.line((middle, y, middle, y + 12), INK)
-    facts = f"{scene.speed_mps[t]:.1f} m/s"
+    facts = [] if scene.speed_mps is None else [f"{scene.speed_mps[t]:.1f} m/s"]
     if t >= scene.context:
-        facts += f"   risk of an end {100.0 * float(scene.risk[t]):.0f} %"
-    _text(pen, (left, top + 27), facts, DIM, 12)
+        facts.append(f"risk of an end {100.0 * float(scene.risk[t]):.0f} %")
+    _text(pen, (left, top + BAR_ROW * len(bars) - 1), "   ".join(facts), DIM, 12)
+
+
+def _named(scene: Scene, t: int) -> list[tuple[str, float, tuple[int, int, int]]]:
+    """Returns name, value to the right, and colour of each entry of an action."""
+    if scene.speed_mps is None:
+        return [(f"action {i}", float(x), LEFT_BAR) for i, x in enumerate(scene.action[t])]
+    steer, pedal = float(scene.action[t, STEER]), float(scene.action[t, ACCELERATION])
+    foot = ("throttle", pedal, GAS_BAR) if pedal >= 0.0 else ("brake", pedal, BRAKE_BAR)
+    return [("steer", -steer, LEFT_BAR), foot]
 
 
 def _legend(pen: ImageDraw.ImageDraw, at: tuple[int, int], right: int) -> None:

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import torch
 from gymnasium.utils.env_checker import check_env
+from PIL import Image
 
+from dreamdrive.driving.palette import PALETTE
 from dreamdrive.envs.dream.env import DreamEnv
 from dreamdrive.errors import CheckpointError, ConfigError
 from dreamdrive.experiments.cli import main
@@ -130,6 +132,18 @@ def test_the_truth_of_such_a_dream_is_measured(point: Path, tmp_path: Path) -> N
     assert {"psnr_gain_1", "reward_skill"} <= models["mine"].keys()
     # No episode is long enough for fifteen steps after the context and one window.
     assert "vector_skill_30" not in models["mine"]
+
+
+def test_a_film_of_such_a_dream_claims_nothing_of_driving(point: Path, tmp_path: Path) -> None:
+    run(
+        "dream", "--model", point / "worldmodel/model", "--data", point / "data", "--scenes", 2,
+        "--context", 3, "--horizon", 6, "--out", tmp_path,
+    )  # fmt: skip
+    scores = json.loads((tmp_path / "dream.json").read_text())
+    assert len(scores["psnr_dream_db"]) == 6
+    with Image.open(tmp_path / "dream.png") as strip:
+        colours = {colour for _, colour in strip.convert("RGB").getcolors(2**20)}
+    assert PALETTE["stop_sign"] not in colours
 
 
 def test_a_dream_begins_with_a_recorded_frame(point: Path) -> None:
