@@ -92,7 +92,8 @@ def draw_strip(scenes: list[Scene]) -> Picture:
     size = first.real.shape[1] * STRIP_ZOOM
     side = 70
     width = max(side + len(moments) * (size + MARGIN), 640)
-    height = LABEL + len(scenes) * (2 * size + 2 * MARGIN + 6) + FOOTER
+    height = LABEL + len(scenes) * (2 * size + 2 * MARGIN + 6)
+    height += 0 if first.speed_mps is None else FOOTER
     canvas = Image.new("RGB", (width, height), PAPER)
     pen = ImageDraw.Draw(canvas)
     for k, moment in enumerate(moments):

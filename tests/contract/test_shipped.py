@@ -8,13 +8,14 @@ import pytest
 import torch
 
 from dreamdrive.agents import artefact
-from dreamdrive.agents.artefact import DreamPolicy, find_policy
+from dreamdrive.agents.artefact import DreamPolicy, find_policy, load_policy
 from dreamdrive.driving.state import STATE_FIELDS
 from dreamdrive.envs.dream.vector import DreamVectorEnv
 from dreamdrive.worldmodel import model as worldmodel
 from dreamdrive.worldmodel.model import find_checkpoint
 
 NUM_ENVS, STEPS = 64, 15
+RACING = "carracing-cpu"
 SPEED, YAW_RATE = (
     next(i for i, field in enumerate(STATE_FIELDS) if field.name == name)
     for name in ("speed", "yaw_rate")
@@ -74,6 +75,32 @@ def test_braking_is_not_taken_for_the_cause_of_what_drivers_brake_for(dreams) ->
 def test_what_ships_is_small() -> None:
     folders = [find_checkpoint(worldmodel.DEFAULT), find_policy(artefact.DEFAULT)]
     assert sum(map(folder_size, folders)) <= 8 * 2**20
+
+
+def test_the_shipped_race_car_has_the_spaces_of_its_environment_and_drives() -> None:
+    assert folder_size(find_checkpoint(RACING)) <= 4 * 2**20
+    actor, model = load_policy(f"{RACING}-agent")
+    env = DreamVectorEnv(NUM_ENVS, model=RACING)
+    assert env.single_observation_space == gym.spaces.Box(0, 255, (96, 96, 3), np.uint8)
+    assert env.single_action_space == gym.spaces.Box(
+        np.float32([-1.0, 0.0, 0.0]), np.float32([1.0, 1.0, 1.0])
+    )
+    gained = {}
+    for name, act in (
+        ("agent", lambda state: actor(state.seen, state.vector_BK).mode),
+        ("standing", lambda state: torch.tensor([0.0, -1.0, 1.0]).expand(NUM_ENVS, 3)),
+        ("full throttle", lambda state: torch.tensor([0.0, 1.0, -1.0]).expand(NUM_ENVS, 3)),
+    ):
+        env.reset(seed=0)
+        state, gained[name] = env.state.clone(), 0.0
+        generator = torch.Generator().manual_seed(0)
+        with torch.no_grad():
+            for _ in range(4 * STEPS):
+                state, seen = model.imagine_step(state, act(state), generator=generator)
+                gained[name] += float(seen.reward_B.mean()) * model.config.reward_scale
+    assert gained["standing"] < 0.0
+    assert gained["agent"] > 100.0
+    assert gained["agent"] > gained["full throttle"] + 50.0
 
 
 def test_the_shipped_agent_drives_and_survives_where_constant_throttle_does_not() -> None:
