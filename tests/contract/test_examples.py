@@ -2,6 +2,7 @@ import runpy
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -40,3 +41,25 @@ def test_dqn_trains_on_the_grid_of_actions_and_drives_in_the_evaluation(
     policy.reset()
     action = policy.act(driving_observation_space().sample())
     assert action.tolist() in DISCRETE_ACTIONS.tolist()
+
+
+def racing_picture(*, aside: int, speed_rows: int) -> np.ndarray:
+    picture = np.full((96, 96, 3), (102, 204, 102), np.uint8)
+    picture[:84, 40 + aside : 56 + aside] = 105
+    picture[84:] = 0
+    picture[95 - speed_rows : 95, 13] = 255
+    return picture
+
+
+def test_the_driver_of_the_race_car_steers_for_the_road_and_holds_its_speed() -> None:
+    driver = runpy.run_path(str(EXAMPLES / "racing_driver.py"))["medium"]()
+    ahead, left, right = (
+        driver.act(racing_picture(aside=aside, speed_rows=2)) for aside in (0, -20, 20)
+    )
+    assert abs(ahead[0]) < 0.1
+    assert left[0] < -0.5
+    assert right[0] > 0.5
+    assert ahead[1] > left[1] == 0.0, "slower in a curve"
+    _, gas, brake = driver.act(racing_picture(aside=0, speed_rows=5))
+    assert gas == 0.0
+    assert brake > 0.0
