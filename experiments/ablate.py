@@ -21,6 +21,7 @@ from dreamdrive.checkpoint import git_commit
 from dreamdrive.errors import ConfigError
 from dreamdrive.experiments.latent_table import LatentTable, encoded_frames
 from dreamdrive.experiments.run import begin_run, console
+from dreamdrive.experiments.train_student import TrainStudentConfig, train_student
 from dreamdrive.experiments.train_worldmodel import (
     TrainWorldModelConfig,
     train_worldmodel,
@@ -34,6 +35,8 @@ from dreamdrive.worldmodel.model import WorldModel
 
 FULL = "full"
 """The model with its defaults, which all others are compared with."""
+DISTILLED = "distilled from four steps to one"
+"""The full model as teacher of itself, for as many steps again."""
 SHOWN = (
     "psnr_gain_5", "psnr_gain_15", "psnr_gain_30", "vehicle_f1_20", "shuffled_ratio_5",
     "shuffled_vector_ratio_5", "progress_skill", "collision_auc",
@@ -85,7 +88,9 @@ VARIANTS: dict[str, Change] = {
     "with the NTM's memory": _network(memory=MemoryConfig(num_slots=16)),
     "with Transformer-XL's recurrence": _longer_in_segments,
 }
-"""What is changed, by the words of the table."""
+"""What is changed in training, by the words of the table."""
+NAMES = (*VARIANTS, DISTILLED)
+"""All variants."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,7 +103,7 @@ class AblateConfig:
     """Folders of episodes of other towns to measure on."""
     init: Path = Path("dreamdrive-cpu")
     """A world model whose tokenizer is used, frozen."""
-    variants: tuple[str, ...] = tuple(VARIANTS)
+    variants: tuple[str, ...] = NAMES
     """Which; the full model is always among them."""
     seeds: tuple[int, ...] = (0, 1, 2)
     steps: int = 1000
@@ -125,13 +130,22 @@ class AblateConfig:
         Raises:
             ConfigError: If one is unknown or there is no seed.
         """
-        if unknown := sorted(set(self.variants) - set(VARIANTS)):
-            raise ConfigError(
-                f"There is no variant {unknown[0]!r}", where="variants",
-                do=f"Known: {', '.join(VARIANTS)}.",
-            )  # fmt: skip
-        if not self.seeds:
-            raise ConfigError("At least one seed is needed", where="seeds")
+        check_choice(self.variants, NAMES, self.seeds)
+
+
+def check_choice(variants: tuple[str, ...], known: tuple[str, ...], seeds: tuple[int, ...]) -> None:
+    """Checks that there are such variants.
+
+    Raises:
+        ConfigError: If one is unknown or there is no seed.
+    """
+    if unknown := sorted(set(variants) - set(known)):
+        raise ConfigError(
+            f"There is no variant {unknown[0]!r}", where="variants",
+            do=f"Known: {', '.join(known)}.",
+        )  # fmt: skip
+    if not seeds:
+        raise ConfigError("At least one seed is needed", where="seeds")
 
 
 def ablate(config: AblateConfig) -> Path:
@@ -148,50 +162,69 @@ def ablate(config: AblateConfig) -> Path:
         StorageError: If a result could not be written.
     """
     begin_run(config.out, config, may_change=("variants", "seeds"))
-    names = [FULL, *(name for name in config.variants if name != FULL)]
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in names}
     encoded = cache(lambda: encoded_frames(config.init, config.data))
-    for seed in config.seeds:
+    found = measured_variants(
+        config.variants, config.seeds, lambda name, seed: _measured(config, name, seed, encoded)
+    )
+    save_table(config.out, found, SHOWN, seeds=config.seeds, steps=config.steps)
+    return config.out
+
+
+def measured_variants(
+    variants: tuple[str, ...], seeds: tuple[int, ...],
+    measured: Callable[[str, int], dict[str, float]],
+) -> dict[str, list[dict[str, float]]]:  # fmt: skip
+    """Returns the measures of the full model and of each variant, one row a seed."""
+    names = [FULL, *(name for name in variants if name != FULL)]
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in names}
+    for seed in seeds:
         for name in names:
-            found[name].append(_measured(config, name, seed, encoded))
+            found[name].append(measured(name, seed))
+    return found
+
+
+def save_table(
+    out: Path, found: dict[str, list[dict[str, float]]], shown: tuple[str, ...], *,
+    seeds: tuple[int, ...], steps: int,
+) -> None:  # fmt: skip
+    """Writes `ablation.json` and `ablation.md`, and prints the table.
+
+    Raises:
+        StorageError: If one could not be written.
+    """
     content = {
-        "variants": found, "seeds": config.seeds, "steps": config.steps, "git": git_commit(),
+        "variants": found, "seeds": seeds, "steps": steps, "git": git_commit(),
         "date": time.strftime("%Y-%m-%d"),
     }  # fmt: skip
-    write_atomically(config.out / "ablation.json", (json.dumps(content, indent=1) + "\n").encode())
-    lines = rows_of(found)
+    write_atomically(out / "ablation.json", (json.dumps(content, indent=1) + "\n").encode())
+    lines = rows_of(found, shown)
     page = ["| " + " | ".join(line) + " |\n" for line in lines]
     page.insert(1, "|" + "---|" * len(lines[0]) + "\n")
-    write_atomically(config.out / "ablation.md", "".join(page).encode())
-    table = Table(title=f"What each part is worth, after {config.steps} steps")
+    write_atomically(out / "ablation.md", "".join(page).encode())
+    table = Table(title=f"What each part is worth, after {steps} steps")
     for column in lines[0]:
         table.add_column(column)
     for line in lines[1:]:
         table.add_row(*line)
     console.print(table)
-    return config.out
+
+
+def run_folder(out: Path, name: str, seed: int) -> Path:
+    """Returns the folder of one variant's run."""
+    return out / name.replace(" ", "-").replace("'", "") / str(seed)
 
 
 def _measured(
     config: AblateConfig, name: str, seed: int, encoded: Callable[[], LatentTable]
 ) -> dict[str, float]:
-    folder = config.out / name.replace(" ", "-").replace("'", "") / str(seed)
+    folder = run_folder(config.out, name, seed)
     result = folder / "truth.json"
     if result.exists():
         kept: dict[str, float] = json.loads(result.read_text())
         return kept
     console.print(f"{name}, seed {seed}", highlight=False)
-    training = VARIANTS[name](
-        TrainWorldModelConfig(
-            data=config.data, init=config.init, out=folder, steps=config.steps,
-            batch_size=config.batch_size, horizon=config.horizon, seed=seed, save_every=250,
-            learning_rate=config.learning_rate, transformer=config.transformer,
-        )
-    )  # fmt: skip
-    # Latents are in other units without normalisation, so that they are encoded anew.
-    frames = encoded() if training.normalise_latents else None
     begin = time.process_time()
-    model_folder = train_worldmodel(training, frames)
+    model_folder = _trained(config, name, seed, encoded)
     seconds = time.process_time() - begin
     model = WorldModel.from_pretrained(model_folder)
     table = FrameTable.load(EpisodeStore(*config.test), model.config.causes)
@@ -202,7 +235,30 @@ def _measured(
     return row
 
 
-def rows_of(found: dict[str, list[dict[str, float]]]) -> list[list[str]]:
+def _trained(
+    config: AblateConfig, name: str, seed: int, encoded: Callable[[], LatentTable]
+) -> Path:
+    folder = run_folder(config.out, name, seed)
+    if name == DISTILLED:
+        teacher = run_folder(config.out, FULL, seed) / "model"
+        return train_student(
+            TrainStudentConfig(
+                teacher=str(teacher), data=config.data, out=folder, steps=config.steps, seed=seed,
+                batch_size=config.batch_size, save_every=250,
+            )
+        )  # fmt: skip
+    training = VARIANTS[name](
+        TrainWorldModelConfig(
+            data=config.data, init=config.init, out=folder, steps=config.steps,
+            batch_size=config.batch_size, horizon=config.horizon, seed=seed, save_every=250,
+            learning_rate=config.learning_rate, transformer=config.transformer,
+        )
+    )  # fmt: skip
+    # Latents are in other units without normalisation, so that they are encoded anew.
+    return train_worldmodel(training, encoded() if training.normalise_latents else None)
+
+
+def rows_of(found: dict[str, list[dict[str, float]]], shown: tuple[str, ...]) -> list[list[str]]:
     """Returns the table: the full model's means, and the others' differences from it.
 
     A difference is marked with a star where it has one sign in all seeds, of which there must be
@@ -210,12 +266,13 @@ def rows_of(found: dict[str, list[dict[str, float]]]) -> list[list[str]]:
 
     Args:
         found: The measures of each variant, one row a seed, the seeds in one order.
+        shown: Which of them become columns.
     """
-    lines = [["", "parameters", *SHOWN, "CPU seconds"]]
+    lines = [["", "parameters", *shown, "CPU seconds"]]
     full = found[FULL]
     for name, rows in found.items():
         line = [name, f"{rows[0]['parameters']:,.0f}"]
-        for key in SHOWN:
+        for key in shown:
             if name == FULL:
                 line.append(f"{statistics.mean(row[key] for row in rows):.3f}")
                 continue

@@ -206,6 +206,14 @@ COMMANDS: dict[str, Command] = {
             'ablate --variants "without QK-norm" "with JEPA" --seeds 0 1 2 --steps 600',
         ),
     ),
+    "ablate tokenizer": Command(
+        "ablate_tokenizer", "AblateTokenizerConfig",
+        "Measures what each part of the tokenizer is worth.",
+        (
+            "ablate tokenizer --data data/train --test data/test",
+            'ablate tokenizer --variants "with ViViT\'s tubelets" --seeds 0 1 2 --steps 2000',
+        ),
+    ),
     "scale": Command(
         "scale", "ScaleConfig", "Measures loss against parameters and compute, over sizes.",
         (

@@ -99,7 +99,7 @@ def far_picture_truth(
     last = table.image_NHWC[past[:, -1]].numpy()
     others = table.windows(config.num_windows, CLIP, generator)
     reference = features(table.image_NHWC[others].numpy())
-    measures = _round_trip(model, images(table, past), last)
+    measures = round_trip(model, images(table, past))
     for h in FAR_HORIZONS:
         at = h - 1
         ours, truth = dreamed[:, at], real[:, at]
@@ -118,13 +118,24 @@ def far_picture_truth(
 
 
 @torch.no_grad()
-def _round_trip(
-    model: WorldModel, image_BTCHW: Tensor, last_BHWC: NDArray[np.uint8]
-) -> dict[str, float]:
+def round_trip(model: WorldModel, image_BTCHW: Tensor, *, noise: float = 0.0) -> dict[str, float]:
+    """Returns what is left of clips' last frames after encoder and decoder.
+
+    `round_psnr` in dB and `round_f1_CLASS`.
+
+    Args:
+        model: Whose tokenizer it is.
+        image_BTCHW: RGB in [0, 1], shape (B, T, 3, H, W).
+        noise: Standard deviation of what is added to the latents, in units of their own spread.
+    """
+    generator = torch.Generator().manual_seed(0)
     decoded = []
     for clip in image_BTCHW.split(ROUND_BATCH):
-        decoded.append(model.decode(model.encode(clip))[:, -1])
+        latent = model.encode(clip)
+        latent = latent + noise * torch.randn(latent.shape, generator=generator)
+        decoded.append(model.decode(latent)[:, -1])
     again = (torch.cat(decoded) * 255.0).round().byte().movedim(1, -1).numpy()
+    last_BHWC = (image_BTCHW[:, -1] * 255.0).round().byte().movedim(1, -1).numpy()
     measures = {"round_psnr": psnr((again / 255.0 - last_BHWC / 255.0) ** 2)}
     seen, actual = classify(again), classify(last_BHWC)
     for number, name in enumerate(CLASSES):

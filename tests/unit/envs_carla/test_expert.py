@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from dreamdrive.envs.carla.drivers import make_driver
 from dreamdrive.envs.carla.expert import Expert, ExpertConfig
 from dreamdrive.envs.carla.routes import fixed_routes
 from dreamdrive.envs.carla.scene import VEHICLE, EgoPose, Scene
@@ -149,3 +150,19 @@ def test_it_drives_beside_the_middle_if_told_so(route):
     expert = Expert(ExpertConfig(lateral_offset_m=0.6))
     _, lateral, _ = drive(PlainWorld(route), 120, expert)
     assert lateral[-1] == pytest.approx(0.6, abs=0.2)
+
+
+def test_the_heedless_driver_does_as_if_nobody_was_there(route):
+    def drive_by(name, others):
+        driver, world = make_driver(name), PlainWorld(route, others=others)
+        driver.reset(np.random.default_rng(3))
+        actions = []
+        for _ in range(80):
+            actions.append(driver.act(world))
+            world.step(actions[-1])
+        return np.array(actions)
+
+    i = int(np.searchsorted(route.arc, 40.0))
+    car = [*route.xy[i], route.yaw[i], 2.4, 1.0]
+    assert np.array_equal(drive_by("heedless", car), drive_by("heedless", ()))
+    assert not np.array_equal(drive_by("stop_and_go", car), drive_by("stop_and_go", ()))

@@ -9,7 +9,16 @@ import torch
 from dreamdrive.checkpoint import load_tensors
 from dreamdrive.errors import ConfigError
 from dreamdrive.experiments import ablate as subject
-from dreamdrive.experiments.ablate import FULL, SHOWN, VARIANTS, AblateConfig, ablate, rows_of
+from dreamdrive.experiments.ablate import (
+    DISTILLED,
+    FULL,
+    SHOWN,
+    VARIANTS,
+    AblateConfig,
+    ablate,
+    rows_of,
+    run_folder,
+)
 from dreamdrive.experiments.latent_table import encoded_frames
 from dreamdrive.experiments.train_worldmodel import (
     TrainWorldModelConfig,
@@ -37,10 +46,10 @@ def test_differences_are_paired_by_seed_and_starred_where_all_agree():
     full = [measures(1.0), measures(5.0), measures(3.0)]
     better = [measures(1.1), measures(5.2), measures(3.3)]
     mixed = [measures(1.5), measures(4.9), measures(3.0)]
-    head, first, second, third = rows_of({FULL: full, "a": better, "b": mixed})
+    head, first, second, third = rows_of({FULL: full, "a": better, "b": mixed}, SHOWN)
     assert head[2] == "psnr_gain_5"
     assert (first[2], second[2], third[2]) == ("3.000", "+0.200*", "+0.133")
-    two = rows_of({FULL: full[:2], "a": better[:2]})
+    two = rows_of({FULL: full[:2], "a": better[:2]}, SHOWN)
     assert two[2][2] == "+0.150"  # two seeds agree too easily
 
 
@@ -49,8 +58,9 @@ def test_it_trains_measures_keeps_and_goes_on(tmp_path, monkeypatch):
     world = tmp_path / "world"
     tiny_model(lively=False).save_pretrained(world)
     config = AblateConfig(
-        data=(data,), test=(data,), init=world, variants=("with four registers",), seeds=(0,),
-        steps=3, batch_size=2, horizon=3, out=tmp_path / "out",
+        data=(data,), test=(data,), init=world, seeds=(0,), steps=3, batch_size=2,
+        variants=("with four registers", DISTILLED),
+        horizon=3, out=tmp_path / "out",
         transformer=DynamicsConfig(
             width=32, num_layers=2, num_heads=2, num_key_heads=1, patch=4, window=4
         ),
@@ -58,11 +68,15 @@ def test_it_trains_measures_keeps_and_goes_on(tmp_path, monkeypatch):
     )  # fmt: skip
     ablate(config)
     content = json.loads((config.out / "ablation.json").read_text())
-    assert list(content["variants"]) == [FULL, "with four registers"]
-    full, registers = (rows[0] for rows in content["variants"].values())
+    assert list(content["variants"]) == [FULL, "with four registers", DISTILLED]
+    full, registers, student = (rows[0] for rows in content["variants"].values())
     assert registers["parameters"] - full["parameters"] == 4 * 32
-    assert (config.out / "ablation.md").read_text().count("\n") == 4
+    assert student["parameters"] > full["parameters"]  # it is told the size of its steps
+    card = json.loads((run_folder(config.out, DISTILLED, 0) / "model" / "config.json").read_text())
+    assert card["teacher"] == str(run_folder(config.out, FULL, 0) / "model")
+    assert (config.out / "ablation.md").read_text().count("\n") == 5
     monkeypatch.setattr(subject, "train_worldmodel", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(subject, "train_student", lambda *_: pytest.fail("trained again"))
     ablate(config)
 
 
