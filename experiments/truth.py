@@ -16,10 +16,11 @@ from dreamdrive.agents.networks import Actor
 from dreamdrive.checkpoint import git_commit
 from dreamdrive.errors import ConfigError
 from dreamdrive.experiments.run import begin_run, console
+from dreamdrive.experiments.truth_averting import simulated_perils
 from dreamdrive.experiments.truth_env import measure_env
-from dreamdrive.experiments.truth_futures import Moment, simulated
+from dreamdrive.experiments.truth_futures import simulated
 from dreamdrive.experiments.truth_measures import MeasureConfig, measure
-from dreamdrive.experiments.truth_parts import Part, measure_part
+from dreamdrive.experiments.truth_parts import Part, Restarts, measure_part
 from dreamdrive.experiments.truth_policy import policy_truth
 from dreamdrive.experiments.untrained import randomised_dynamics, untrained_dynamics
 from dreamdrive.files import write_atomically
@@ -53,13 +54,16 @@ class TruthConfig:
     """What is measured besides, which takes longer: pictures to 100 steps class by class, answers
     to other actions, events and sums by horizon, doubt beside error, dreams of 1,000
     frames beside real drives (best of `driver`, with `--max-steps 1000`), futures of one moment
-    beside those of a server."""
+    beside those of a server, and what a brake averts before collisions beside what it averts
+    there."""
     driver: str = SHIPPED_POLICY
     """A policy that drives the long dreams, of a model with the same tokenizer."""
     restart_town: str = "Dream07"
-    """Town of an embedded server whose moments' futures are compared with dreamed ones."""
+    """Town of an embedded server whose episodes are begun again for `futures` and `averting`."""
     moments: int = 24
-    """Episodes that are begun again for that."""
+    """Episodes for `futures`."""
+    perils: int = 100
+    """Episodes for `averting`, of a driver that sees nobody; a part of them ends in collisions."""
     usual: bool = True
     """Measure what is measured without `also`."""
     out: Path = Path("runs/truth")
@@ -76,23 +80,27 @@ def truth(config: TruthConfig) -> Path:
         EpisodeError: If there are no episodes, or one is damaged.
         KernelError: If a precision is asked for and this PyTorch cannot pack weights, or an engine
             cannot run here.
-        ServerError: If no server could be started for the futures of a moment.
+        ServerError: If no server could be started where episodes are begun again.
         StorageError: If the result could not be written.
     """
     begin_run(config.out, config)
     store = EpisodeStore(*config.data)
     actor = None if config.policy is None else load_policy(config.policy)[0]
     driver = load_policy(config.driver)
-    moments = (
-        simulated(config.restart_town, DreamPolicy(*driver), config.moments, config.measure)
-        if "futures" in config.also else []
-    )  # fmt: skip
+    town = config.restart_town
+    restarts = Restarts([], [])
+    if "futures" in config.also:
+        moments = simulated(town, DreamPolicy(*driver), config.moments, config.measure)
+        restarts = restarts._replace(moments=moments)
+    if "averting" in config.also:
+        perils = simulated_perils(town, config.perils, config.measure)
+        restarts = restarts._replace(perils=perils)
     rows: dict[str, dict[str, float]] = {}
     first = None
     engines: dict[str, WorldModel] = {}
 
     def timed(name: str, model: WorldModel, measure_config: MeasureConfig) -> dict[str, float]:
-        return _timed(name, model, store, config, measure_config, actor, driver[0], moments)
+        return _timed(name, model, store, config, measure_config, actor, driver[0], restarts)
 
     for number, text in enumerate(config.model):
         name, _, path = text.rpartition("=")
@@ -139,7 +147,7 @@ def truth(config: TruthConfig) -> Path:
 
 def _timed(
     name: str, model: WorldModel, store: EpisodeStore, config: TruthConfig,
-    measure_config: MeasureConfig, actor: Actor | None, driver: Actor, moments: list[Moment],
+    measure_config: MeasureConfig, actor: Actor | None, driver: Actor, restarts: Restarts,
 ) -> dict[str, float]:  # fmt: skip
     begin = time.monotonic()
     table = FrameTable.load(store, model.config.causes)
@@ -148,7 +156,7 @@ def _timed(
     if config.usual:
         row |= (measure if is_driving else measure_env)(model, table, measure_config)
     for part in config.also:
-        row |= measure_part(part, model, table, measure_config, driver, moments)
+        row |= measure_part(part, model, table, measure_config, driver, restarts)
     if actor is not None:
         row |= policy_truth(model, actor, table, measure_config)
     console.print(f"measured {name} in {time.monotonic() - begin:.0f} s")

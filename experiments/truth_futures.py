@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from dreamdrive.agents.policy import Policy
 from dreamdrive.driving.palette import CLASS_INDEX, classify
-from dreamdrive.experiments.truth_measures import MeasureConfig
+from dreamdrive.experiments.truth_measures import MeasureConfig, observed
 from dreamdrive.worldmodel.model import WorldModel
 
 MOMENT, HORIZON = 40, 30
@@ -95,14 +95,11 @@ def dreamed_futures(
     model: WorldModel, moment: Moment, config: MeasureConfig, count: int
 ) -> NDArray[np.uint8]:
     """Returns what is dreamed after a moment under the same actions, (count, H, H, W, 3)."""
-    state = model.init_state(count)
-    for t in range(len(moment.image)):
-        picture = torch.from_numpy(moment.image[t]).movedim(-1, 0).float() / 255.0
-        vector, action = (torch.from_numpy(x[t]) for x in (moment.state, moment.action))
-        state = model.observe(
-            state, picture.expand(count, *picture.shape), vector.expand(count, -1),
-            action.expand(count, -1) if t else None,
-        )  # fmt: skip
+    image, vector, action = (
+        torch.from_numpy(part).expand(count, *part.shape)
+        for part in (moment.image, moment.state, moment.action)
+    )
+    state = observed(model, image, vector, action)
     generator = torch.Generator().manual_seed(config.seed)
     shown = []
     for action in torch.from_numpy(moment.taken):

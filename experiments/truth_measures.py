@@ -17,7 +17,6 @@ from dreamdrive.driving.actions import ACCELERATION, DECISION_DT_S
 from dreamdrive.driving.causes import is_collision
 from dreamdrive.driving.palette import CLASS_INDEX, classify
 from dreamdrive.driving.state import STATE_INDEX
-from dreamdrive.experiments.train_tokenizer import images
 from dreamdrive.worldmodel.episodes import FrameTable
 from dreamdrive.worldmodel.model import WorldModel
 from dreamdrive.worldmodel.state import RolloutState
@@ -103,14 +102,29 @@ def f1(predicted: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
     return 2.0 * both / total if total else float("nan")
 
 
-@torch.no_grad()
 def warm_up(model: WorldModel, table: FrameTable, rows_BT: Tensor) -> RolloutState:
     """Returns the states after the real frames of each window."""
-    state = model.init_state(len(rows_BT))
-    frames = images(table, rows_BT)
-    for t in range(rows_BT.shape[1]):
-        action = table.action_NA[rows_BT[:, t]] if t else None
-        state = model.observe(state, frames[:, t], table.vector_NK[rows_BT[:, t]], action)
+    return observed(
+        model, table.image_NHWC[rows_BT], table.vector_NK[rows_BT], table.action_NA[rows_BT]
+    )
+
+
+@torch.no_grad()
+def observed(
+    model: WorldModel, image_BTHWC: Tensor, vector_BTK: Tensor, action_BTA: Tensor
+) -> RolloutState:
+    """Returns the states after real frames.
+
+    Args:
+        model: Whose states.
+        image_BTHWC: uint8, shape (B, T, H, W, 3).
+        vector_BTK: Shape (B, T, K).
+        action_BTA: The action that led to each frame, shape (B, T, A); the first is not used.
+    """
+    state = model.init_state(len(image_BTHWC))
+    for t in range(image_BTHWC.shape[1]):
+        image = image_BTHWC[:, t].movedim(-1, 1).float() / 255.0
+        state = model.observe(state, image, vector_BTK[:, t], action_BTA[:, t] if t else None)
     return state
 
 

@@ -1,12 +1,13 @@
 """What is measured of a dream on demand, by name."""
 
-from collections.abc import Callable, Sequence
-from typing import Literal
+from collections.abc import Callable
+from typing import Literal, NamedTuple
 
 from torch import Tensor
 
 from dreamdrive.agents.networks import Actor
 from dreamdrive.errors import ConfigError
+from dreamdrive.experiments.truth_averting import Peril, averting_truth
 from dreamdrive.experiments.truth_doubt import doubt_truth
 from dreamdrive.experiments.truth_events import events_truth
 from dreamdrive.experiments.truth_futures import Moment, futures_truth
@@ -17,7 +18,7 @@ from dreamdrive.experiments.truth_steering import steering_truth
 from dreamdrive.worldmodel.episodes import FrameTable
 from dreamdrive.worldmodel.model import WorldModel
 
-Part = Literal["pictures", "steering", "events", "doubt", "long", "futures"]
+Part = Literal["pictures", "steering", "events", "doubt", "long", "futures", "averting"]
 Measure = Callable[[WorldModel, FrameTable, MeasureConfig], dict[str, float]]
 
 PARTS: dict[str, Measure] = {
@@ -29,9 +30,21 @@ PARTS: dict[str, Measure] = {
 """The functions that need no driver and no server, each of which says what it returns."""
 
 
+class Restarts(NamedTuple):
+    """Episodes of a simulator that were begun again.
+
+    Attributes:
+        moments: Moments with their futures, for `futures`.
+        perils: Ways on from before collisions, for `averting`.
+    """
+
+    moments: list[Moment]
+    perils: list[Peril]
+
+
 def measure_part(
     part: Part, model: WorldModel, table: FrameTable, config: MeasureConfig, driver: Actor,
-    moments: Sequence[Moment],
+    restarts: Restarts,
 ) -> dict[str, float]:  # fmt: skip
     """Returns one part of what is measured on demand.
 
@@ -41,13 +54,15 @@ def measure_part(
         table: Unseen episodes.
         config: What is measured.
         driver: A policy that drives the long dreams by its mode.
-        moments: Moments of a simulator with their futures.
+        restarts: Of a simulator, as far as the part needs them.
 
     Raises:
         ConfigError: If the driver does not see what the model shows.
     """
     if part == "futures":
-        return futures_truth(model, moments, config)
+        return futures_truth(model, restarts.moments, config)
+    if part == "averting":
+        return averting_truth(model, restarts.perils, config)
     if part != "long":
         return PARTS[part](model, table, config)
 
