@@ -135,6 +135,16 @@ def load_header(folder: Path, kind: str) -> dict[str, Any]:
     return header
 
 
+def load_facts(folder: Path, kind: str) -> dict[str, Any]:
+    """Returns what `config.json` tells beside the configuration: data, steps, scores.
+
+    Raises:
+        CheckpointError: As `load_header` does.
+    """
+    header = load_header(folder, kind)
+    return {k: v for k, v in header.items() if k not in ("schema", "class", "config", "git")}
+
+
 def load_tensors(folder: Path, name: str) -> dict[str, "Tensor"]:
     """Returns the tensors of one safetensors file of a checkpoint.
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from dreamdrive.checkpoint import load_facts
 from dreamdrive.envs.dream.contexts import FILE as CONTEXTS
 from dreamdrive.errors import CheckpointError
 from dreamdrive.experiments.run import begin_run
@@ -49,7 +50,7 @@ class AverageConfig:
 
 
 def average(config: AverageConfig) -> Path:
-    """Averages and returns the folder of the new model.
+    """Averages and returns the folder of the new model, which has the last one's facts.
 
     Raises:
         CheckpointError: If a model is missing or damaged, or they did not begin as one.
@@ -59,10 +60,10 @@ def average(config: AverageConfig) -> Path:
     models = [WorldModel.from_pretrained(folder) for folder in folders]
     begin_run(config.out, config)
     mean = average_models(models, config.shares)
-    mean.save_pretrained(
-        config.out / "model", half=config.half,
-        averaged=dict(zip(config.models, config.shares, strict=True)),
-    )  # fmt: skip
+    facts = load_facts(folders[-1], "WorldModel")
+    facts.pop("scores", None)
+    facts["averaged"] = dict(zip(config.models, config.shares, strict=True))
+    mean.save_pretrained(config.out / "model", half=config.half, **facts)
     contexts = folders[-1] / f"{CONTEXTS}.safetensors"
     if contexts.is_file():
         shutil.copy(contexts, config.out / "model")

@@ -96,8 +96,7 @@ def calibrate(config: CalibrateConfig) -> Path:
     scores = scores_of(Doubt(curve), tested, threshold)
     calibrated = WorldModel(replace(model.config, calibration=curve))
     calibrated.load_state_dict(model.state_dict())
-    kept = checkpoint.load_header(folder, "WorldModel")
-    facts = {k: v for k, v in kept.items() if k not in ("schema", "class", "config", "git")}
+    facts = checkpoint.load_facts(folder, "WorldModel")
     facts["scores"] = facts.get("scores", {}) | scores
     is_half = _is_half(folder)
     calibrated.save_pretrained(config.out / "model", half=is_half, **facts)

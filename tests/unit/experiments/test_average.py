@@ -1,9 +1,9 @@
-import json
 from pathlib import Path
 
 import pytest
 import torch
 
+from dreamdrive.checkpoint import load_facts
 from dreamdrive.errors import CheckpointError
 from dreamdrive.experiments.average import AverageConfig, average
 from dreamdrive.experiments.cli import main
@@ -19,7 +19,7 @@ def pair(tmp_path: Path) -> tuple[Path, Path]:
     assert {name.partition(".")[0] for name in own} == {"dynamics", "heads"}
     second.load_state_dict(first.state_dict() | own)
     for model, name in ((first, "first"), (second, "second")):
-        model.save_pretrained(tmp_path / name)
+        model.save_pretrained(tmp_path / name, data=[f"data/{name}"], scores={"psnr": 1.0})
         tiny_contexts(seed=len(name)).save(tmp_path / name)
     return tmp_path / "first", tmp_path / "second"
 
@@ -40,8 +40,9 @@ def test_learned_weights_are_means_and_the_rest_stays(pair, tmp_path):
     contexts = "contexts.safetensors"
     assert (found / contexts).read_bytes() == (pair[1] / contexts).read_bytes()
     assert (found / contexts).read_bytes() != (pair[0] / contexts).read_bytes()
-    assert json.loads((found / "config.json").read_text())["averaged"] == {
-        str(pair[0]): 0.25, str(pair[1]): 0.75,
+    facts = load_facts(found, "WorldModel")
+    assert facts == {
+        "data": ["data/second"], "averaged": {str(pair[0]): 0.25, str(pair[1]): 0.75},
     }  # fmt: skip
     assert "averaged" in (found / "README.md").read_text()
 
