@@ -52,10 +52,10 @@ class TruthConfig:
     """Steps of the sampler, beside those of `measure`, that the first model is measured with."""
     also: tuple[Part, ...] = ()
     """What is measured besides, which takes longer: pictures to 100 steps class by class, answers
-    to other actions, events and sums by horizon, doubt beside error, dreams of 1,000
-    frames beside real drives (best of `driver`, with `--max-steps 1000`), futures of one moment
-    beside those of a server, and what a brake averts before collisions beside what it averts
-    there."""
+    to other actions, what is left of a place after a circle (`loop`), events and sums by horizon,
+    doubt beside error, dreams of 1,000 frames beside real drives (best of `driver`, with
+    `--max-steps 1000`), futures of one moment beside those of a server, and what a brake averts
+    before collisions beside what it averts there."""
     driver: str = SHIPPED_POLICY
     """A policy that drives the long dreams, of a model with the same tokenizer."""
     restart_town: str = "Dream07"

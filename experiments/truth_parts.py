@@ -12,18 +12,20 @@ from dreamdrive.experiments.truth_doubt import doubt_truth
 from dreamdrive.experiments.truth_events import events_truth
 from dreamdrive.experiments.truth_futures import Moment, futures_truth
 from dreamdrive.experiments.truth_long import long_truth
+from dreamdrive.experiments.truth_loop import loop_truth
 from dreamdrive.experiments.truth_measures import MeasureConfig
 from dreamdrive.experiments.truth_pictures import far_picture_truth
 from dreamdrive.experiments.truth_steering import steering_truth
 from dreamdrive.worldmodel.episodes import FrameTable
 from dreamdrive.worldmodel.model import WorldModel
 
-Part = Literal["pictures", "steering", "events", "doubt", "long", "futures", "averting"]
+Part = Literal["pictures", "steering", "loop", "events", "doubt", "long", "futures", "averting"]
 Measure = Callable[[WorldModel, FrameTable, MeasureConfig], dict[str, float]]
 
 PARTS: dict[str, Measure] = {
     "pictures": far_picture_truth,
     "steering": steering_truth,
+    "loop": loop_truth,
     "events": events_truth,
     "doubt": doubt_truth,
 }

@@ -23,40 +23,12 @@ from dreamdrive.experiments.truth_steering import (
     steering_truth,
 )
 from dreamdrive.worldmodel.episodes import FrameTable
+from support.pictured_worlds import StillWorld, TurningWorld
 from support.point_mass import ACCELERATION_MPS2, RATE, SPEED, YAW_GAIN, PointMassWorld
 
 CONTEXT = 4
 LENGTH = CONTEXT + max(FAR_HORIZONS) + 4
 CONFIG = MeasureConfig(context=CONTEXT, num_windows=6)
-
-
-class StillWorld(PointMassWorld):
-    """Shows the last real frame for ever."""
-
-    def observe(self, state, image_BCHW, vector_BK, action_BA=None):
-        self.last = image_BCHW
-        return super().observe(state, image_BCHW, vector_BK, action_BA)
-
-    def decode_step(self, state):
-        return self.last, state
-
-    def encode(self, image_BTCHW):
-        return image_BTCHW
-
-    def decode(self, latent_BTCHW):
-        return latent_BTCHW
-
-
-class TurningWorld(StillWorld):
-    """Moves the last real frame as the ego moves."""
-
-    def observe(self, state, image_BCHW, vector_BK, action_BA=None):
-        self.vectors = []
-        return super().observe(state, image_BCHW, vector_BK, action_BA)
-
-    def decode_step(self, state):
-        self.vectors.append(state.vector_BK)
-        return moved_picture(self.last, *driven(torch.stack(self.vectors, 1))), state
 
 
 class FadingWorld(StillWorld):
