@@ -2,10 +2,12 @@
 
 A rollout from a recorded window costs its whole length, which is why training rollouts are short.
 These dreams are kept instead: each step takes them on for a few frames, the first of them without
-gradient, and what the last look like is judged (`worldmodel.adversary`). They are driven by
-recorded actions. Where an episode ends, a dream goes on with the actions of a recorded moment whose
-vector is like its own, so that it may grow older than any episode; where the model foresees its
-end, or it has lived as long as was drawn for it, it is begun anew from recorded frames.
+gradient, and what the last look like is judged (`worldmodel.adversary`). They are driven by the
+recorded actions of moments whose vector is like their own, looked up anew for every few frames: the
+actions of a drive that went elsewhere would lead off the road sooner or later, and dynamics whose
+every frame has to look like a real one would learn to bend the road under the ego. Where the model
+foresees its end, or it has lived as long as was drawn for it, a dream is begun anew from recorded
+frames.
 
 Shapes: P dreams, T frames, K vector.
 """
@@ -22,10 +24,10 @@ from dreamdrive.worldmodel.model import WorldModel
 from dreamdrive.worldmodel.rolling import Rolling
 from dreamdrive.worldmodel.surroundings import situated
 
-CANDIDATES = 256
+CANDIDATES = 4096
 """Recorded moments among which a dream looks for one that is like it."""
 ENDED = 0.5
-"""Chance of an end from which on a dream has ended."""
+"""Chance of an end up to now from which on a dream has ended."""
 DUE_SHARE = 0.125
 """Dreams are begun anew as soon as so many of them are due, all in one go."""
 
@@ -50,8 +52,11 @@ class FarDreams(nn.Module):
         self.register_buffer("vector", model.latent_mean.new_zeros(P, model.config.vector_size))
         for name in ("row", "age", "left"):
             self.register_buffer(name, torch.zeros(P, dtype=torch.long, device=model.device))
+        self.register_buffer("alive", torch.ones(P, device=model.device))
         self.latent: Tensor
         self.vector: Tensor
+        self.alive: Tensor
+        """Chance that none has ended yet, by what the model says."""
         self.row: Tensor
         """The row of the recorded frame that each dream stands at."""
         self.age: Tensor
@@ -92,15 +97,13 @@ class FarDreams(nn.Module):
             self._find_actions(data, frames, generator)
         memory = rolling.open(self._memory)
         with torch.no_grad():
-            _, _, memory = self._dream(model, rolling, memory, data, config.between, generator)
+            _, memory = self._dream(model, rolling, memory, data, config.between, generator)
         rows = self.row[:, None] + torch.arange(1, config.judged + 1, device=self.row.device)
-        dreamed, agent, memory = self._dream(model, rolling, memory, data, config.judged, generator)
+        dreamed, memory = self._dream(model, rolling, memory, data, config.judged, generator)
         self.latent, self.vector = self.latent.detach(), self.vector.detach()
         self._memory = tree_map(torch.Tensor.detach, rolling.close(memory))
-        with torch.no_grad():
-            chance = model.heads(agent.detach()).termination.sum(-1)
         self.age, self.left = self.age + frames, self.left - frames
-        self.left = torch.where(chance > ENDED, 0, self.left)
+        self.left = torch.where(self.alive < 1.0 - ENDED, 0, self.left)
         batch = data.batch(rows)
         real = Clip(batch.latent, batch.vector, batch.action)
         return real, dreamed, {"dream_age": float(self.age.float().mean())}
@@ -108,13 +111,12 @@ class FarDreams(nn.Module):
     def _dream(
         self, model: WorldModel, rolling: Rolling, memory: Any, data: LatentTable, frames: int,
         generator: torch.Generator,
-    ) -> tuple[Clip, Tensor, Any]:  # fmt: skip
-        """Takes the dreams on; returns the new frames, the last agent tokens (P, D), the memory."""
+    ) -> tuple[Clip, Any]:  # fmt: skip
+        """Takes the dreams on and returns the new frames and the memory."""
         device = self.row.device
         ahead = torch.arange(1, frames + 1, device=device)
         actions = data.table.action_NA[self.row[:, None] + ahead]
         latents, vectors = [self.latent], [self.vector]
-        agent = self.latent.new_zeros(len(self.latent), model.dynamics.agent_size)
         for t in range(frames):
             noise = (
                 torch.randn(self.latent.shape, generator=generator, device=device),
@@ -123,13 +125,16 @@ class FarDreams(nn.Module):
             step = rolling.step(latents[-1], vectors[-1], actions[:, t], memory, noise)
             latents.append(step.latent)
             vectors.append(step.vector)
-            memory, agent = step.memory, step.agent
+            memory = step.memory
+            with torch.no_grad():
+                ends = model.heads(step.agent.detach()).termination.sum(-1)
+                self.alive = self.alive * (1.0 - ends).clamp(0.0, 1.0)
         self.latent, self.vector = latents[-1], vectors[-1]
         self.row = self.row + frames
         if not frames:
-            return Clip(self.latent[:, None], self.vector[:, None], actions), agent, memory
+            return Clip(self.latent[:, None], self.vector[:, None], actions), memory
         clip = Clip(torch.stack(latents[1:], 1), torch.stack(vectors[1:], 1), actions)
-        return clip, agent, memory
+        return clip, memory
 
     def _begin_anew(
         self, model: WorldModel, rolling: Rolling, data: LatentTable, frames: int,
@@ -164,16 +169,10 @@ class FarDreams(nn.Module):
         self.latent = choose(batch.latent[:, -1], self.latent)
         self.vector = choose(batch.vector[:, -1], self.vector)
         self.row, self.left = choose(rows[:, -1], self.row), choose(life, self.left)
-        self.age = self.age.masked_fill(due, 0)
+        self.age, self.alive = self.age.masked_fill(due, 0), self.alive.masked_fill(due, 1.0)
 
     def _find_actions(self, data: LatentTable, frames: int, generator: torch.Generator) -> None:
-        """Moves dreams whose episode ends to recorded moments that are like them."""
-        table = data.table
-        episode = torch.searchsorted(table.start_E, self.row, right=True) - 1
-        last = table.start_E[episode] + table.length_E[episode] - 1
-        ends = self.row + frames > last
-        if not bool(ends.any()):
-            return
-        found = table.windows(CANDIDATES, frames + 1, generator)[:, 0]
-        nearest = torch.cdist(self.vector, data.vector_N[found]).argmin(1)
-        self.row = torch.where(ends, found[nearest], self.row)
+        """Moves each dream to the recorded moment that is most like it; new ones are there."""
+        found = data.table.windows(CANDIDATES, frames + 1, generator)[:, 0]
+        nearest = found[torch.cdist(self.vector, data.vector_N[found]).argmin(1)]
+        self.row = torch.where(self.age == 0, self.row, nearest)

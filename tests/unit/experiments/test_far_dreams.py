@@ -30,16 +30,13 @@ def data(tmp_path_factory, model):
 
 def test_dreams_go_on_where_they_stopped_and_outlive_episodes(model, data):
     dreams, generator = FarDreams(model, CONFIG, CONTEXT), torch.Generator().manual_seed(0)
-    oldest, moved = 0, 0
+    oldest = 0
     for _ in range(20):
-        latent, row, age = dreams.latent, dreams.row, dreams.age
+        latent, age = dreams.latent, dreams.age
         real, dreamed, facts = dreams.go_on(model, data, generator, OwnRolling(model))
         went_on = dreams.age == age + FRAMES
         is_new = dreams.age == FRAMES
         assert (went_on | is_new).all()
-        # Where no other moment was needed, the recorded frames are those that came next.
-        same = dreams.row == row + FRAMES
-        moved += int((went_on & ~same).sum())
         last = data.latent_N[dreams.row].float()
         torch.testing.assert_close(real.latent[:, -1], last)
         torch.testing.assert_close(real.action[:, -1], data.table.action_NA[dreams.row])
@@ -50,7 +47,18 @@ def test_dreams_go_on_where_they_stopped_and_outlive_episodes(model, data):
         first = data.first_N[dreams.row - CONFIG.judged]
         assert torch.equal(first, data.first_N[dreams.row]), "a window spans two episodes"
     assert oldest > 16, "no dream outlived its episode"
-    assert moved > 0
+
+
+def test_a_dream_is_driven_as_the_recorded_moment_that_is_most_like_it(model, data):
+    dreams, generator = FarDreams(model, CONFIG, CONTEXT), torch.Generator().manual_seed(0)
+    dreams.go_on(model, data, generator, OwnRolling(model))
+    dreams.left.fill_(40)
+    vector = dreams.vector
+    dreams.go_on(model, data, generator, OwnRolling(model))
+    # So many are drawn of so few that all are among them.
+    every = data.table.windows(10_000, FRAMES + 1, generator)[:, 0].unique()
+    distance = torch.cdist(vector, data.vector_N[every])
+    assert torch.equal(dreams.row - FRAMES, every[distance.argmin(1)])
 
 
 def test_a_dream_is_what_the_model_dreams_under_the_recorded_actions(model, data, monkeypatch):
@@ -105,7 +113,27 @@ def test_a_dream_that_the_model_ends_is_begun_anew(model, data):
         assert bool((dreams.left <= 0).all()) == expected
 
 
-def test_some_dreams_stay_young(model, data):
+def test_a_dream_has_ended_when_it_has_more_likely_than_not(model, data):
+    doubtful = tiny_model()
+    for member in doubtful.heads.members:
+        member[-1].bias.data[-1] += 2.0
+    dreams, generator = FarDreams(doubtful, CONFIG, CONTEXT), torch.Generator().manual_seed(0)
+    seen = set()
+    for _ in range(3):
+        dreams.left.clamp_(min=40)
+        before = torch.where(dreams.left > 0, dreams.alive, 1.0)
+        dreams.go_on(doubtful, data, generator, OwnRolling(doubtful))
+        assert (dreams.alive < before).all()
+        assert torch.equal(dreams.left <= 0, dreams.alive < 0.5)
+        seen |= set((dreams.left <= 0).tolist())
+        dreams.left.clamp_(min=1)
+    assert seen == {False, True}
+
+
+def test_some_dreams_stay_young(data):
+    model = tiny_model()  # One that foresees no end.
+    for member in model.heads.members:
+        member[-1].bias.data[-len(model.config.causes) :] -= 20.0
     config = AdversaryConfig(dreams=16, longest=200, young=6, young_share=0.5, between=2, judged=2)
     dreams, generator = FarDreams(model, config, CONTEXT), torch.Generator().manual_seed(0)
     ages = []
