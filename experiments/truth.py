@@ -22,6 +22,7 @@ from dreamdrive.experiments.truth_futures import simulated
 from dreamdrive.experiments.truth_measures import MeasureConfig, measure
 from dreamdrive.experiments.truth_parts import Part, Restarts, measure_part
 from dreamdrive.experiments.truth_policy import policy_truth
+from dreamdrive.experiments.truth_whatif import simulated_ways
 from dreamdrive.experiments.untrained import randomised_dynamics, untrained_dynamics
 from dreamdrive.files import write_atomically
 from dreamdrive.worldmodel.engine import computed_by
@@ -54,14 +55,14 @@ class TruthConfig:
     """What is measured besides, which takes longer: pictures to 100 steps class by class, answers
     to other actions, what is left of a place after a circle (`loop`), events and sums by horizon,
     doubt beside error, dreams of 1,000 frames beside real drives (best of `driver`, with
-    `--max-steps 1000`), futures of one moment beside those of a server, and what a brake averts
-    before collisions beside what it averts there."""
+    `--max-steps 1000`), futures of one moment beside those of a server, and beside what comes of
+    it there what a brake averts before collisions and what else one might do (`whatif`)."""
     driver: str = SHIPPED_POLICY
     """A policy that drives the long dreams, of a model with the same tokenizer."""
     restart_town: str = "Dream07"
-    """Town of an embedded server whose episodes are begun again for `futures` and `averting`."""
+    """Town of an embedded server whose episodes are begun again, for the last three of those."""
     moments: int = 24
-    """Episodes for `futures`."""
+    """Episodes for `futures` and `whatif`."""
     perils: int = 100
     """Episodes for `averting`, of a driver that sees nobody; a part of them ends in collisions."""
     usual: bool = True
@@ -88,13 +89,15 @@ def truth(config: TruthConfig) -> Path:
     actor = None if config.policy is None else load_policy(config.policy)[0]
     driver = load_policy(config.driver)
     town = config.restart_town
-    restarts = Restarts([], [])
+    restarts = Restarts([], [], [])
     if "futures" in config.also:
         moments = simulated(town, DreamPolicy(*driver), config.moments, config.measure)
         restarts = restarts._replace(moments=moments)
     if "averting" in config.also:
         perils = simulated_perils(town, config.perils, config.measure)
         restarts = restarts._replace(perils=perils)
+    if "whatif" in config.also:
+        restarts = restarts._replace(ways=simulated_ways(town, config.moments, config.measure))
     rows: dict[str, dict[str, float]] = {}
     first = None
     engines: dict[str, WorldModel] = {}

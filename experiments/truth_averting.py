@@ -4,22 +4,26 @@ A driver that sees nobody collides. Its episode is begun again from its setup an
 actions up to some decisions before that; from there on it brakes fully, and it is seen whether it
 collides all the same. The dream begins at the same frames and takes either way. A dream that takes
 the brake for the cause of what drivers brake for says here that braking is no good.
-
-Shapes: B perils, T frames before the moment, H decisions after it.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import gymnasium as gym
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from dreamdrive.driving.actions import ACCELERATION
 from dreamdrive.driving.causes import is_collision
 from dreamdrive.driving.state import STATE_INDEX
-from dreamdrive.experiments.truth_measures import MeasureConfig, auc, observed
+from dreamdrive.experiments.truth_measures import MeasureConfig, auc
+from dreamdrive.experiments.truth_restarts import (
+    Environment,
+    Way,
+    cause_of,
+    dreamed_ends,
+    drive,
+    way_on,
+)
 from dreamdrive.worldmodel.model import WorldModel
 
 LEADS = (4, 7, 10, 13)
@@ -29,8 +33,6 @@ AFTER = 15
 LONGEST = 250
 """Decisions until an episode is given up."""
 
-Environment = gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]]
-
 
 class Peril(NamedTuple):
     """A moment before a collision, and one way on from it.
@@ -38,20 +40,12 @@ class Peril(NamedTuple):
     Attributes:
         lead: Decisions from the moment to the collision.
         brakes: Whether the way on is a full brake; else it is what was driven.
-        image: uint8, the T frames up to it, (T, H, W, 3).
-        state: Their vectors, (T, K).
-        action: The actions that led to them, (T, A).
-        taken: The actions after it, (H, A).
-        collided: Whether that way ends in a collision.
+        way: That way.
     """
 
     lead: int
     brakes: bool
-    image: NDArray[np.uint8]
-    state: NDArray[np.float32]
-    action: NDArray[np.float32]
-    taken: NDArray[np.float32]
-    collided: bool
+    way: Way
 
 
 def perils_of(
@@ -67,69 +61,20 @@ def perils_of(
         seed: Of the episode.
         context: Frames up to the moment that are kept.
     """
-    observation, info = env.reset(seed=seed)
-    setup = info["setup"]
-    frames, cause = [observation], None
-    actions: list[NDArray[np.float32]] = []
-    while cause is None and len(actions) < LONGEST:
-        actions.append(choose())
-        observation, _, terminated, truncated, info = env.step(actions[-1])
-        frames.append(observation)
-        cause = info["cause"] if terminated or truncated else None
-    if cause is None or not is_collision(cause) or len(actions) < context + max(LEADS):
+    driven = drive(env, choose, seed=seed, steps=LONGEST)
+    if not is_collision(driven.cause) or len(driven.actions) < context + max(LEADS):
         return []
     found = []
     for lead in LEADS:
-        now = len(actions) - lead
-        before = frames[now - context + 1 : now + 1]
-        driven = np.stack([*actions[now:], *[actions[-1]] * (AFTER - lead)])
-        braking = driven.copy()
+        now = len(driven.actions) - lead
+        last = driven.actions[-1:] * (AFTER - lead)
+        going_on = np.stack(driven.actions[now:] + last)
+        braking = going_on.copy()
         braking[:, ACCELERATION] = -1.0
-        for brakes, taken in ((False, driven), (True, braking)):
-            collided = _collides(env, setup, actions[:now], taken) if brakes else True
-            found.append(
-                Peril(
-                    lead, brakes, np.stack([frame["image"] for frame in before]),
-                    np.stack([frame["state"] for frame in before]),
-                    np.stack(actions[now - context : now]), taken, collided,
-                )
-            )  # fmt: skip
+        cause = cause_of(env, driven, now, list(braking))
+        for brakes, taken, end in ((False, going_on, driven.cause), (True, braking, cause)):
+            found.append(Peril(lead, brakes, way_on(driven, now, taken, end, context)))
     return found
-
-
-def _collides(
-    env: Environment, setup: dict[str, Any], before: Sequence[NDArray[np.float32]],
-    after: NDArray[np.float32],
-) -> bool:  # fmt: skip
-    env.reset(options=setup)
-    for action in [*before, *after]:
-        _, _, terminated, truncated, info = env.step(action)
-        if terminated or truncated:
-            return is_collision(info["cause"])
-    return False
-
-
-@torch.no_grad()
-def dreamed_chance(
-    model: WorldModel, perils: Sequence[Peril], config: MeasureConfig
-) -> NDArray[np.float32]:
-    """Returns the chance of a collision within `AFTER` decisions of each peril, (B,)."""
-
-    def stacked(name: str) -> torch.Tensor:
-        return torch.from_numpy(np.stack([getattr(peril, name) for peril in perils]))
-
-    state = observed(model, stacked("image"), stacked("state"), stacked("action"))
-    generator = torch.Generator().manual_seed(config.seed)
-    fatal = [i for i, cause in enumerate(model.config.causes) if is_collision(cause)]
-    alive, chance = torch.ones(len(perils)), torch.zeros(len(perils))
-    for action_BA in stacked("taken").unbind(1):
-        state, seen = model.imagine_step(
-            state, action_BA, generator=generator, num_steps=config.num_steps
-        )
-        ends_BC = seen.termination_BC
-        chance = chance + alive * ends_BC[:, fatal].sum(1)
-        alive = alive * (1.0 - ends_BC.sum(1)).clamp(0.0, 1.0)
-    return chance.numpy()
 
 
 def averting_truth(
@@ -145,12 +90,11 @@ def averting_truth(
     """
     if not perils:
         return {"averting_collisions": 0.0}
-    chance = dreamed_chance(model, perils, config)
-    lead, brakes, collided = (
-        np.array([getattr(peril, name) for peril in perils])
-        for name in ("lead", "brakes", "collided")
-    )
-    speed = np.array([peril.state[-1, STATE_INDEX["speed"]] for peril in perils])
+    fatal = [i for i, cause in enumerate(model.config.causes) if is_collision(cause)]
+    chance = dreamed_ends(model, [peril.way for peril in perils], config)[:, fatal].sum(1)
+    lead, brakes = (np.array([getattr(p, name) for p in perils]) for name in ("lead", "brakes"))
+    collided = np.array([is_collision(peril.way.cause) for peril in perils])
+    speed = np.array([peril.way.state[-1, STATE_INDEX["speed"]] for peril in perils])
     measures = {"averting_collisions": len(perils) / (2.0 * len(LEADS))}
     for L in LEADS:
         driven, braked = (lead == L) & ~brakes, (lead == L) & brakes

@@ -15,11 +15,15 @@ from dreamdrive.experiments.truth_long import long_truth
 from dreamdrive.experiments.truth_loop import loop_truth
 from dreamdrive.experiments.truth_measures import MeasureConfig
 from dreamdrive.experiments.truth_pictures import far_picture_truth
+from dreamdrive.experiments.truth_restarts import Way
 from dreamdrive.experiments.truth_steering import steering_truth
+from dreamdrive.experiments.truth_whatif import whatif_truth
 from dreamdrive.worldmodel.episodes import FrameTable
 from dreamdrive.worldmodel.model import WorldModel
 
-Part = Literal["pictures", "steering", "loop", "events", "doubt", "long", "futures", "averting"]
+Part = Literal[
+    "pictures", "steering", "loop", "events", "doubt", "long", "futures", "averting", "whatif"
+]
 Measure = Callable[[WorldModel, FrameTable, MeasureConfig], dict[str, float]]
 
 PARTS: dict[str, Measure] = {
@@ -38,10 +42,12 @@ class Restarts(NamedTuple):
     Attributes:
         moments: Moments with their futures, for `futures`.
         perils: Ways on from before collisions, for `averting`.
+        ways: Ways on from other moments, for `whatif`.
     """
 
     moments: list[Moment]
     perils: list[Peril]
+    ways: list[dict[str, Way]]
 
 
 def measure_part(
@@ -65,6 +71,8 @@ def measure_part(
         return futures_truth(model, restarts.moments, config)
     if part == "averting":
         return averting_truth(model, restarts.perils, config)
+    if part == "whatif":
+        return whatif_truth(model, restarts.ways, config)
     if part != "long":
         return PARTS[part](model, table, config)
 

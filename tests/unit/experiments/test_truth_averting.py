@@ -71,11 +71,11 @@ def test_both_ways_part_before_the_collision_and_the_brake_is_really_driven() ->
         (lead, brakes) for lead in LEADS for brakes in (False, True)
     ]
     for peril in found:
-        assert peril.image.shape == (4, 64, 64, 3)
-        assert peril.image[-1, 0, 0, 0] == 40 - peril.lead
-        assert peril.taken.shape == (AFTER, 2)
-        assert (peril.taken[:, ACCELERATION] == (-1.0 if peril.brakes else 0.5)).all()
-        assert peril.collided == (not peril.brakes or peril.lead < ROOM)
+        assert peril.way.image.shape == (4, 64, 64, 3)
+        assert peril.way.image[-1, 0, 0, 0] == 40 - peril.lead
+        assert peril.way.taken.shape == (AFTER, 2)
+        assert (peril.way.taken[:, ACCELERATION] == (-1.0 if peril.brakes else 0.5)).all()
+        assert bool(peril.way.cause) == (not peril.brakes or peril.lead < ROOM)
 
 
 def test_other_ends_and_early_ones_are_left_out() -> None:
