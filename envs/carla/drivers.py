@@ -185,6 +185,36 @@ class StopAndGo:
         return self._interruptions.over(self._expert.act(env))
 
 
+class Straying:
+    """The expert, whose controls are held at times until it is back in its lane, or off the road.
+
+    What comes of a wheel that nobody turns back is seen in no other drives, and an agent that
+    learns in a dream tries it.
+    """
+
+    def __init__(self) -> None:
+        self._expert = Expert()
+
+    def reset(self, rng: np.random.Generator) -> None:
+        """Begins an episode."""
+        self._expert.reset()
+        self._rng = rng
+        self._left = int(rng.integers(10, 60))
+        self._held: Action | None = None
+
+    def act(self, env: "CarlaDriveEnv") -> Action:
+        """Returns the expert's action, or the one that is held."""
+        action = self._expert.act(env)
+        if self._left == 0 and self._held is None:
+            steer = self._rng.normal(0.0, 0.15) * (self._rng.random() < 0.75)
+            self._held = _clipped(np.array([steer, self._rng.uniform(0.0, 0.7)], np.float32))
+            self._left = int(self._rng.integers(5, 35))
+        elif self._left == 0:
+            self._held, self._left = None, int(self._rng.integers(20, 60))
+        self._left -= 1
+        return action if self._held is None else self._held
+
+
 class SmoothRandom:
     """Random controls that change slowly, forward on the whole."""
 
@@ -224,6 +254,7 @@ def make_driver(name: str) -> Driver:
         "careless": lambda: ExpertDriver(ExpertConfig(obeys_lights=False)),
         "stop_and_go": StopAndGo,
         "heedless": lambda: StopAndGo(ExpertConfig(sees_others=False)),
+        "straying": Straying,
         "random": SmoothRandom,
         "standing": Standing,
     }
@@ -235,7 +266,7 @@ def make_driver(name: str) -> Driver:
 
 DRIVER_NAMES = (
     "expert", "noisy_expert", "recovery", "fast", "blind", "careless", "stop_and_go",
-    "heedless", "random", "standing",
+    "heedless", "straying", "random", "standing",
 )  # fmt: skip
 """All drivers of the mixture."""
 
@@ -248,6 +279,7 @@ DEFAULT_SHARES: dict[str, float] = {
     "recovery": 0.10,
     "stop_and_go": 0.06,
     "heedless": 0.0,
+    "straying": 0.0,
     "random": 0.03,
     "standing": 0.02,
 }

@@ -1,5 +1,6 @@
 """The expert on a plain kinematic car, with no server: steering, speed, lights and stops."""
 
+import itertools
 import math
 from types import SimpleNamespace
 
@@ -166,3 +167,24 @@ def test_the_heedless_driver_does_as_if_nobody_was_there(route):
     car = [*route.xy[i], route.yaw[i], 2.4, 1.0]
     assert np.array_equal(drive_by("heedless", car), drive_by("heedless", ()))
     assert not np.array_equal(drive_by("stop_and_go", car), drive_by("stop_and_go", ()))
+
+
+def test_the_straying_driver_holds_its_controls_for_whiles(route):
+    driver, world, expert = make_driver("straying"), PlainWorld(route), Expert()
+    driver.reset(np.random.default_rng(1))
+    held = []
+    for _ in range(400):
+        action = driver.act(world)
+        assert action.dtype == np.float32
+        wanted = expert.act(world)
+        held.append(tuple(action) if not np.array_equal(action, wanted) else None)
+        # It never gets anywhere, so that the expert always has a way on.
+        world.step(wanted)
+        if world.drive.position.arc_m > world.route.length_m - 20.0:
+            world.state[:2] = route.xy[0]
+    whiles = [len(list(same)) for value, same in itertools.groupby(held) if value is not None]
+    assert len(whiles) >= 4
+    assert min(whiles[:-1]) >= 5
+    assert max(whiles) < 35
+    assert 0.2 < sum(whiles) / 400 < 0.6
+    assert {value[0] for value in held if value} != {0.0}
