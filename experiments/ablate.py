@@ -164,22 +164,41 @@ def ablate(config: AblateConfig) -> Path:
     begin_run(config.out, config, may_change=("variants", "seeds"))
     encoded = cache(lambda: encoded_frames(config.init, config.data))
     found = measured_variants(
-        config.variants, config.seeds, lambda name, seed: _measured(config, name, seed, encoded)
-    )
+        config.out, config.variants, config.seeds,
+        lambda name, seed, folder: _measured(config, name, seed, folder, encoded),
+    )  # fmt: skip
     save_table(config.out, found, SHOWN, seeds=config.seeds, steps=config.steps)
     return config.out
 
 
 def measured_variants(
-    variants: tuple[str, ...], seeds: tuple[int, ...],
-    measured: Callable[[str, int], dict[str, float]],
+    out: Path, variants: tuple[str, ...], seeds: tuple[int, ...],
+    measured: Callable[[str, int, Path], dict[str, float]],
 ) -> dict[str, list[dict[str, float]]]:  # fmt: skip
-    """Returns the measures of the full model and of each variant, one row a seed."""
+    """Returns the measures of the full model and of each variant, one row a seed.
+
+    What is measured is kept as `truth.json` in the folder of its run, and not measured again.
+
+    Args:
+        out: Where those folders are.
+        variants: Names of the variants.
+        seeds: Seeds of each.
+        measured: Trains and measures one of a name and a seed in a folder.
+
+    Raises:
+        StorageError: If a result could not be written.
+    """
     names = [FULL, *(name for name in variants if name != FULL)]
     found: dict[str, list[dict[str, float]]] = {name: [] for name in names}
     for seed in seeds:
         for name in names:
-            found[name].append(measured(name, seed))
+            folder = run_folder(out, name, seed)
+            result = folder / "truth.json"
+            if not result.exists():
+                console.print(f"{name}, seed {seed}", highlight=False)
+                row = measured(name, seed, folder)
+                write_atomically(result, (json.dumps(row, indent=1) + "\n").encode())
+            found[name].append(json.loads(result.read_text()))
     return found
 
 
@@ -215,30 +234,21 @@ def run_folder(out: Path, name: str, seed: int) -> Path:
 
 
 def _measured(
-    config: AblateConfig, name: str, seed: int, encoded: Callable[[], LatentTable]
+    config: AblateConfig, name: str, seed: int, folder: Path, encoded: Callable[[], LatentTable]
 ) -> dict[str, float]:
-    folder = run_folder(config.out, name, seed)
-    result = folder / "truth.json"
-    if result.exists():
-        kept: dict[str, float] = json.loads(result.read_text())
-        return kept
-    console.print(f"{name}, seed {seed}", highlight=False)
     begin = time.process_time()
-    model_folder = _trained(config, name, seed, encoded)
+    model_folder = _trained(config, name, seed, folder, encoded)
     seconds = time.process_time() - begin
     model = WorldModel.from_pretrained(model_folder)
     table = FrameTable.load(EpisodeStore(*config.test), model.config.causes)
     parameters = sum(p.numel() for p in model.dynamics.parameters())
     row = measure(model, table, config.measure)
-    row |= {"cpu_seconds": seconds, "parameters": float(parameters)}
-    write_atomically(result, (json.dumps(row, indent=1) + "\n").encode())
-    return row
+    return row | {"cpu_seconds": seconds, "parameters": float(parameters)}
 
 
 def _trained(
-    config: AblateConfig, name: str, seed: int, encoded: Callable[[], LatentTable]
+    config: AblateConfig, name: str, seed: int, folder: Path, encoded: Callable[[], LatentTable]
 ) -> Path:
-    folder = run_folder(config.out, name, seed)
     if name == DISTILLED:
         teacher = run_folder(config.out, FULL, seed) / "model"
         return train_student(

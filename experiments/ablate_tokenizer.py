@@ -6,7 +6,6 @@ foreseen is not said.
 """
 
 import dataclasses
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,17 +18,15 @@ from dreamdrive.experiments.ablate import (
     FULL,
     check_choice,
     measured_variants,
-    run_folder,
     save_table,
 )
-from dreamdrive.experiments.run import begin_run, console
+from dreamdrive.experiments.run import begin_run
 from dreamdrive.experiments.train_tokenizer import (
     TrainTokenizerConfig,
     images,
     train_tokenizer,
 )
 from dreamdrive.experiments.truth_pictures import round_trip
-from dreamdrive.files import write_atomically
 from dreamdrive.worldmodel.episodes import EpisodeStore, FrameTable
 from dreamdrive.worldmodel.model import WorldModel
 from dreamdrive.worldmodel.tokenizer import TokenizerConfig
@@ -110,19 +107,16 @@ def ablate_tokenizer(config: AblateTokenizerConfig) -> Path:
     """
     begin_run(config.out, config, may_change=("variants", "seeds"))
     found = measured_variants(
-        config.variants, config.seeds, lambda name, seed: _measured(config, name, seed)
-    )
+        config.out, config.variants, config.seeds,
+        lambda name, seed, folder: _measured(config, name, seed, folder),
+    )  # fmt: skip
     save_table(config.out, found, SHOWN, seeds=config.seeds, steps=config.steps)
     return config.out
 
 
-def _measured(config: AblateTokenizerConfig, name: str, seed: int) -> dict[str, float]:
-    folder = run_folder(config.out, name, seed)
-    result = folder / "truth.json"
-    if result.exists():
-        kept: dict[str, float] = json.loads(result.read_text())
-        return kept
-    console.print(f"{name}, seed {seed}", highlight=False)
+def _measured(
+    config: AblateTokenizerConfig, name: str, seed: int, folder: Path
+) -> dict[str, float]:
     begin = time.process_time()
     model_folder = train_tokenizer(
         TrainTokenizerConfig(
@@ -140,6 +134,4 @@ def _measured(config: AblateTokenizerConfig, name: str, seed: int) -> dict[str, 
         key.replace("round_", "noisy_"): value for key, value in noisy.items()
     }
     parameters = sum(p.numel() for p in model.tokenizer.parameters())
-    row |= {"cpu_seconds": seconds, "parameters": float(parameters)}
-    write_atomically(result, (json.dumps(row, indent=1) + "\n").encode())
-    return row
+    return row | {"cpu_seconds": seconds, "parameters": float(parameters)}
