@@ -198,10 +198,23 @@ FAULTS = [
         "test_dreams_come_to_look_like_something_real_and_stay_diverse",
     ),
     Fault(
-        "a far dream goes on under the actions of an episode that is over",
-        "experiments/far_dreams.py", "torch.where(ends, found[nearest], self.row)", "self.row",
+        "a far dream goes on under the actions of a drive that went elsewhere",
+        "experiments/far_dreams.py", "torch.where(self.age == 0, self.row, nearest)", "self.row",
         "unit/experiments/test_far_dreams.py::"
-        "test_dreams_go_on_where_they_stopped_and_outlive_episodes",
+        "test_a_dream_is_driven_as_the_recorded_moment_that_is_most_like_it",
+    ),
+    Fault(
+        "a far dream outlives the end that was foreseen for it",
+        "experiments/far_dreams.py", "self.alive = self.alive * (1.0 - ends).clamp(0.0, 1.0)",
+        "self.alive = (1.0 - ends).clamp(0.0, 1.0)",
+        "unit/experiments/test_far_dreams.py::"
+        "test_a_dream_has_ended_when_it_has_more_likely_than_not",
+    ),
+    Fault(
+        "what a brake averts is not driven again", "experiments/truth_averting.py",
+        "cause = cause_of(env, driven, now, list(braking))", "cause = driven.cause",
+        "unit/experiments/test_truth_averting.py::"
+        "test_both_ways_part_before_the_collision_and_the_brake_is_really_driven",
     ),
     Fault(
         "a far dream is forgotten with the process", "experiments/far_dreams.py",
