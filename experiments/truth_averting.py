@@ -71,9 +71,9 @@ def perils_of(
         going_on = np.stack(driven.actions[now:] + last)
         braking = going_on.copy()
         braking[:, ACCELERATION] = -1.0
-        cause = cause_of(env, driven, now, list(braking))
-        for brakes, taken, end in ((False, going_on, driven.cause), (True, braking, cause)):
-            found.append(Peril(lead, brakes, way_on(driven, now, taken, end, context)))
+        for brakes, taken in ((False, going_on), (True, braking)):
+            cause = cause_of(env, driven, now, list(taken))
+            found.append(Peril(lead, brakes, way_on(driven, now, taken, cause, context)))
     return found
 
 
@@ -83,10 +83,11 @@ def averting_truth(
     """Returns what braking does before collisions, in a simulator and in the dream.
 
     Per lead L of `LEADS`: `averting_driven_L`, the mean dreamed chance to collide where the ego
-    goes on as it did, which is 1 in truth; `averting_braked_L`, the same where it brakes, and
-    `averting_braked_real_L`, the share of drives that collide then. `averting_auc` is the area
-    under the ROC curve of all ways, by whether they collide, `averting_auc_speed` that of the speed
-    alone; `averting_collisions` says how many collisions there are.
+    goes on as it did, and `averting_braked_L`, the same where it brakes; each with `…_real_L`, the
+    share of the drives that collide. The first of those is 1 where episodes restart exactly.
+    `averting_auc` is the area under the ROC curve of all ways, by whether they collide,
+    `averting_auc_speed` that of the speed alone; `averting_collisions` says how many collisions
+    there are.
     """
     if not perils:
         return {"averting_collisions": 0.0}
@@ -98,11 +99,9 @@ def averting_truth(
     measures = {"averting_collisions": len(perils) / (2.0 * len(LEADS))}
     for L in LEADS:
         driven, braked = (lead == L) & ~brakes, (lead == L) & brakes
-        measures |= {
-            f"averting_driven_{L}": float(chance[driven].mean()),
-            f"averting_braked_{L}": float(chance[braked].mean()),
-            f"averting_braked_real_{L}": float(collided[braked].mean()),
-        }
+        for name, chosen in (("driven", driven), ("braked", braked)):
+            measures[f"averting_{name}_{L}"] = float(chance[chosen].mean())
+            measures[f"averting_{name}_real_{L}"] = float(collided[chosen].mean())
     measures["averting_auc"] = auc(chance, collided)
     measures["averting_auc_speed"] = auc(speed, collided)
     return measures

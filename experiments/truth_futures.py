@@ -9,9 +9,8 @@ Shapes: S restarts, B moments, H steps after the moment, T frames before it.
 
 from collections.abc import Callable, Sequence
 from itertools import combinations
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import gymnasium as gym
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from dreamdrive.agents.policy import Policy
 from dreamdrive.driving.palette import CLASS_INDEX, classify
 from dreamdrive.experiments.truth_measures import MeasureConfig, observed
+from dreamdrive.experiments.truth_restarts import Environment
 from dreamdrive.worldmodel.model import WorldModel
 
 MOMENT, HORIZON = 40, 30
@@ -26,8 +26,6 @@ MOMENT, HORIZON = 40, 30
 RESTARTS = 4
 LOOKED_AT = (1, 10, 20, 30)
 VEHICLE = CLASS_INDEX["vehicle"]
-
-Environment = gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]]
 
 
 class Moment(NamedTuple):

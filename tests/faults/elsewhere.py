@@ -212,7 +212,7 @@ FAULTS = [
     ),
     Fault(
         "what a brake averts is not driven again", "experiments/truth_averting.py",
-        "cause = cause_of(env, driven, now, list(braking))", "cause = driven.cause",
+        "cause = cause_of(env, driven, now, list(taken))", "cause = driven.cause",
         "unit/experiments/test_truth_averting.py::"
         "test_both_ways_part_before_the_collision_and_the_brake_is_really_driven",
     ),

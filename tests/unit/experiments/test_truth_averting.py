@@ -90,6 +90,7 @@ def test_a_world_that_takes_the_brake_for_the_cause_is_found_out(fears_the_brake
     assert measures["averting_collisions"] == 1.0
     for lead in LEADS:
         assert measures[f"averting_braked_real_{lead}"] == float(lead < ROOM)
+        assert measures[f"averting_driven_real_{lead}"] == 1.0
         more, less = (
             measures[f"averting_{way}_{lead}"]
             for way in (("braked", "driven") if fears_the_brake else ("driven", "braked"))
@@ -102,3 +103,13 @@ def test_a_world_that_takes_the_brake_for_the_cause_is_found_out(fears_the_brake
 
 def test_without_a_collision_there_is_nothing_to_say() -> None:
     assert averting_truth(PointMassWorld(), [], CONFIG) == {"averting_collisions": 0.0}
+
+
+def test_a_road_that_does_not_restart_exactly_is_told() -> None:
+    class Forgetful(Road):
+        def reset(self, *, seed=None, options=None):
+            self.wall = 40 if options is None else 10_000
+            return super().reset(seed=seed, options=options)
+
+    measures = averting_truth(KnowingWorld(fears_the_brake=False), perils(Forgetful()), CONFIG)
+    assert all(measures[f"averting_driven_real_{lead}"] == 0.0 for lead in LEADS)
