@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 
 from dreamdrive.driving.actions import ACCELERATION
 from dreamdrive.driving.causes import is_collision
-from dreamdrive.driving.state import STATE_INDEX
-from dreamdrive.experiments.truth_measures import MeasureConfig, auc
+from dreamdrive.experiments.truth_measures import MeasureConfig
 from dreamdrive.experiments.truth_restarts import (
     Environment,
     Way,
     cause_of,
     dreamed_ends,
     drive,
+    errors,
     way_on,
 )
 from dreamdrive.worldmodel.model import WorldModel
@@ -85,8 +85,8 @@ def averting_truth(
     Per lead L of `LEADS`: `averting_driven_L`, the mean dreamed chance to collide where the ego
     goes on as it did, and `averting_braked_L`, the same where it brakes; each with `…_real_L`, the
     share of the drives that collide. The first of those is 1 where episodes restart exactly.
-    `averting_auc` is the area under the ROC curve of all ways, by whether they collide,
-    `averting_auc_speed` that of the speed alone; `averting_collisions` says how many collisions
+    `averting_error` is the mean squared error of all chances, `averting_error_kind` that of the
+    rate of each lead with and without the brake; `averting_collisions` says how many collisions
     there are.
     """
     if not perils:
@@ -95,16 +95,14 @@ def averting_truth(
     chance = dreamed_ends(model, [peril.way for peril in perils], config)[:, fatal].sum(1)
     lead, brakes = (np.array([getattr(p, name) for p in perils]) for name in ("lead", "brakes"))
     collided = np.array([is_collision(peril.way.cause) for peril in perils])
-    speed = np.array([peril.way.state[-1, STATE_INDEX["speed"]] for peril in perils])
     measures = {"averting_collisions": len(perils) / (2.0 * len(LEADS))}
     for L in LEADS:
         driven, braked = (lead == L) & ~brakes, (lead == L) & brakes
         for name, chosen in (("driven", driven), ("braked", braked)):
             measures[f"averting_{name}_{L}"] = float(chance[chosen].mean())
             measures[f"averting_{name}_real_{L}"] = float(collided[chosen].mean())
-    measures["averting_auc"] = auc(chance, collided)
-    measures["averting_auc_speed"] = auc(speed, collided)
-    return measures
+    error, by_kind = errors(chance, collided, 2 * lead + brakes)
+    return measures | {"averting_error": error, "averting_error_kind": by_kind}
 
 
 def simulated_perils(town: str, episodes: int, config: MeasureConfig) -> list[Peril]:

@@ -110,3 +110,27 @@ def dreamed_ends(
         chance = chance + alive[:, None] * seen.termination_BC
         alive = alive * (1.0 - seen.termination_BC.sum(1)).clamp(0.0, 1.0)
     return chance.numpy()
+
+
+def errors(
+    chance_B: NDArray[np.float32], came_B: NDArray[np.bool_], kind_B: NDArray[np.int64]
+) -> tuple[float, float]:
+    """Returns the mean squared error of chances, and that of each kind's own rate (Brier's score).
+
+    The second knows which action is taken and nothing of the moment, but its rates are those of the
+    very ways that it is measured on.
+
+    Args:
+        chance_B: What is dreamed.
+        came_B: What is true.
+        kind_B: Of which kind each way is.
+    """
+    error = float(np.square(chance_B - came_B).mean())
+    return error, float(np.square(rate_of_kind(came_B, kind_B) - came_B).mean())
+
+
+def rate_of_kind(came_B: NDArray[np.bool_], kind_B: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Returns for each way how many of its kind came to an end, as a share."""
+    count = np.bincount(kind_B)
+    share: NDArray[np.float64] = (np.bincount(kind_B, came_B) / np.maximum(count, 1))[kind_B]
+    return share

@@ -18,6 +18,8 @@ from dreamdrive.experiments.truth_restarts import (
     cause_of,
     dreamed_ends,
     drive,
+    errors,
+    rate_of_kind,
     way_on,
 )
 from dreamdrive.worldmodel.model import WorldModel
@@ -63,9 +65,10 @@ def whatif_truth(
 
     Per name of `HOLDS`: `whatif_NAME`, how many ends within `HORIZON` the dream foresees, and
     `…_real`, how many came; `whatif_NAME_collisions` and `whatif_NAME_leaving`, of those the
-    collisions and those that leave the road or the route, each with `…_real`. `whatif_auc`
-    is the area under the ROC curve of all ways, by whether they end; `whatif_moments` says how many
-    there are of each.
+    collisions and those that leave the road or the route, each with `…_real`. `whatif_auc` is the
+    area under the ROC curve of all ways, by whether they end, and `whatif_error` their mean squared
+    error; `…_kind` are those of the rate of each name. `whatif_moments` says how many moments there
+    are.
     """
     measures = {"whatif_moments": float(len(ways))}
     if not ways:
@@ -79,16 +82,21 @@ def whatif_truth(
     chances, ended = [], []
     for name in HOLDS:
         chance = dreamed_ends(model, [way[name] for way in ways], config)
-        came = [way[name].cause for way in ways]
+        causes_met = [way[name].cause for way in ways]
         for suffix, members in groups.items():
             measures[f"whatif_{name}{suffix}"] = float(chance[:, members].sum())
             measures[f"whatif_{name}{suffix}_real"] = float(
-                sum(cause in [causes[i] for i in members] for cause in came)
+                sum(cause in [causes[i] for i in members] for cause in causes_met)
             )
         chances.append(chance.sum(1))
-        ended.append(np.array([cause in causes for cause in came]))
-    measures["whatif_auc"] = auc(np.concatenate(chances), np.concatenate(ended))
-    return measures
+        ended.append(np.array([cause in causes for cause in causes_met]))
+    chance, came = np.concatenate(chances), np.concatenate(ended)
+    kind = np.arange(len(HOLDS)).repeat(len(ways))
+    error, by_kind = errors(chance, came, kind)
+    return measures | {
+        "whatif_auc": auc(chance, came), "whatif_auc_kind": auc(rate_of_kind(came, kind), came),
+        "whatif_error": error, "whatif_error_kind": by_kind,
+    }  # fmt: skip
 
 
 def simulated_ways(town: str, episodes: int, config: MeasureConfig) -> list[dict[str, Way]]:

@@ -97,8 +97,9 @@ def test_a_world_that_takes_the_brake_for_the_cause_is_found_out(fears_the_brake
         )
         assert more == pytest.approx(1.0 - 0.8**AFTER)
         assert less == 0.0
-    assert (measures["averting_auc"] > 0.5) == (not fears_the_brake)
-    assert measures["averting_auc_speed"] == 0.5
+    # Half of the brakes come too late, whatever the world says of them.
+    assert measures["averting_error"] == pytest.approx(0.75 if fears_the_brake else 0.25, abs=0.02)
+    assert measures["averting_error_kind"] == 0.0
 
 
 def test_without_a_collision_there_is_nothing_to_say() -> None:

@@ -6,6 +6,7 @@ import torch
 
 from dreamdrive.driving.actions import ACCELERATION, STEER
 from dreamdrive.experiments.truth_measures import MeasureConfig
+from dreamdrive.experiments.truth_restarts import errors, rate_of_kind
 from dreamdrive.experiments.truth_whatif import HOLDS, HORIZON, MOMENT, ways_of, whatif_truth
 from support.point_mass import PointMassWorld
 
@@ -82,8 +83,16 @@ def test_a_world_that_bends_the_road_is_found_out() -> None:
         assert row["whatif_left_leaving_real"] == row["whatif_straight_collisions_real"] == 2.0
         np.testing.assert_allclose(row["whatif_straight_collisions"], nearly_two, rtol=1e-5)
         assert row["whatif_brake"] == row["whatif_brake_real"] == 0.0
-        assert row["whatif_auc"] == 1.0
+        assert row["whatif_auc"] == row["whatif_auc_kind"] == 1.0
+        assert row["whatif_error"] < 0.001
+        assert row["whatif_error_kind"] == 0.0
     np.testing.assert_allclose(good["whatif_left_leaving"], nearly_two, rtol=1e-5)
     assert bent["whatif_left_leaving"] == 0.0
     assert good["whatif_left_collisions"] == 0.0
     assert whatif_truth(LaneWorld(bends=True), [], CONFIG) == {"whatif_moments": 0.0}
+
+
+def test_what_an_action_brings_on_the_whole_is_told_from_what_it_brings_here() -> None:
+    kind, came = np.array([0, 0, 1, 1]), np.array([True, False, True, True])
+    assert rate_of_kind(came, kind).tolist() == [0.5, 0.5, 1.0, 1.0]
+    assert errors(np.array([1.0, 0.5, 1.0, 0.0], np.float32), came, kind) == (1.25 / 4, 0.5 / 4)
